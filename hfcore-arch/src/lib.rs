@@ -1,0 +1,1 @@
+//! Architectures as code: blocks, families and the registry.

@@ -1,0 +1,2 @@
+//! The `hfcore` command line.
+fn main() {}

@@ -1,0 +1,1 @@
+//! config.json and its neighbours, typed and accounted for.

@@ -1,0 +1,1 @@
+//! Numbers in, numbers out: the operations of transformers, fast on any CPU.

@@ -1,0 +1,1 @@
+//! Tensors by dotted path: memory-mapped safetensors and shards.
