@@ -1,0 +1,99 @@
+//! Where tensors live and operations run.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use crate::Isa;
+use crate::pool::Pool;
+
+/// Where tensors live and operations run. Cloning shares it.
+///
+/// A CPU device owns its threads: models that share a device share them.
+#[derive(Clone, Debug)]
+pub struct Device(Arc<Backend>);
+
+/// What a [`Device`] is. The wgpu backend will be the second.
+#[derive(Debug)]
+#[non_exhaustive]
+pub(crate) enum Backend {
+    Cpu(Cpu),
+}
+
+/// The CPU: an instruction set and threads.
+#[derive(Debug)]
+pub(crate) struct Cpu {
+    pub(crate) isa: Isa,
+    pub(crate) pool: Pool,
+}
+
+/// How to use the CPU.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct CpuOptions {
+    /// Threads, the caller's included. Unset: as many as the machine gives this process.
+    pub threads: Option<NonZeroUsize>,
+    /// The instruction set. Unset: [`Isa::get`].
+    pub isa: Option<Isa>,
+}
+
+impl CpuOptions {
+    /// Use this many threads.
+    #[must_use]
+    pub fn with_threads(mut self, threads: NonZeroUsize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// Use this instruction set.
+    #[must_use]
+    pub fn with_isa(mut self, isa: Isa) -> Self {
+        self.isa = Some(isa);
+        self
+    }
+}
+
+/// Why a device could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeviceError {
+    /// The device's memory is exhausted.
+    #[error("out of device memory: {wanted} bytes were wanted")]
+    OutOfMemory {
+        /// Bytes that were wanted.
+        wanted: usize,
+    },
+}
+
+impl Device {
+    /// The CPU, with all the threads the machine gives and its best instruction set.
+    #[must_use]
+    pub fn cpu() -> Self {
+        Self::cpu_with(&CpuOptions::default())
+    }
+
+    /// The CPU, as `options` say.
+    #[must_use]
+    pub fn cpu_with(options: &CpuOptions) -> Self {
+        let available = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let threads = options.threads.unwrap_or_else(available).get();
+        let isa = options.isa.unwrap_or_else(Isa::get);
+        Self(Arc::new(Backend::Cpu(Cpu { isa, pool: Pool::new(threads) })))
+    }
+
+    /// A name for people and reports: `cpu (avx512, 2 threads)`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let Backend::Cpu(cpu) = &*self.0;
+        format!("cpu ({}, {} threads)", cpu.isa.name(), cpu.pool.threads())
+    }
+
+    pub(crate) fn backend(&self) -> &Backend {
+        &self.0
+    }
+}
+
+impl Default for Device {
+    fn default() -> Self {
+        Self::cpu()
+    }
+}
