@@ -77,7 +77,10 @@ impl Device {
         let available = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let threads = options.threads.unwrap_or_else(available).get();
         let isa = options.isa.unwrap_or_else(Isa::get);
-        Self(Arc::new(Backend::Cpu(Cpu { isa, pool: Pool::new(threads) })))
+        Self(Arc::new(Backend::Cpu(Cpu {
+            isa,
+            pool: Pool::new(threads),
+        })))
     }
 
     /// A name for people and reports: `cpu (avx512, 2 threads)`.

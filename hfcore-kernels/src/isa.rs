@@ -59,7 +59,10 @@ impl Isa {
         static ISA: OnceLock<Isa> = OnceLock::new();
         *ISA.get_or_init(|| match std::env::var("HFCORE_ISA").ok().as_deref() {
             Some("scalar") => Self::Scalar,
-            Some("avx2") => Self::all().filter(|isa| isa.name() != "avx512").last().unwrap_or(Self::Scalar),
+            Some("avx2") => Self::all()
+                .filter(|isa| isa.name() != "avx512")
+                .last()
+                .unwrap_or(Self::Scalar),
             _ => Self::all().last().unwrap_or(Self::Scalar),
         })
     }
@@ -107,5 +110,8 @@ macro_rules! multiversion {
         }
     };
 }
-#[allow(unused_imports, reason = "used by the kernels of every instruction set")]
+#[allow(
+    unused_imports,
+    reason = "used by the kernels of every instruction set"
+)]
 pub(crate) use multiversion;

@@ -13,7 +13,9 @@
 mod bytes;
 mod device;
 mod dtype;
+mod embedding;
 mod isa;
+mod matmul;
 mod pool;
 mod tensor;
 mod weight;
@@ -21,6 +23,10 @@ mod weight;
 pub use bytes::Bytes;
 pub use device::{CpuOptions, Device, DeviceError};
 pub use dtype::DType;
+pub use embedding::embed;
 pub use isa::Isa;
+#[cfg(target_arch = "x86_64")]
+pub use isa::{Avx2, Avx512};
+pub use matmul::linear;
 pub use tensor::Tensor;
 pub use weight::Weight;

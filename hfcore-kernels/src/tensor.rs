@@ -21,14 +21,26 @@ impl Tensor {
     #[must_use]
     #[track_caller]
     pub fn from_vec(device: &Device, shape: &[usize], data: Vec<f32>) -> Self {
-        assert_eq!(data.len(), shape.iter().product::<usize>(), "Tensor::from_vec: numbers of {shape:?}");
-        Self { shape: shape.to_vec(), data, device: device.clone() }
+        assert_eq!(
+            data.len(),
+            shape.iter().product::<usize>(),
+            "Tensor::from_vec: numbers of {shape:?}"
+        );
+        Self {
+            shape: shape.to_vec(),
+            data,
+            device: device.clone(),
+        }
     }
 
     /// A tensor of zeros.
     #[must_use]
     pub fn zeros(device: &Device, shape: &[usize]) -> Self {
-        Self { shape: shape.to_vec(), data: vec![0.0; shape.iter().product()], device: device.clone() }
+        Self {
+            shape: shape.to_vec(),
+            data: vec![0.0; shape.iter().product()],
+            device: device.clone(),
+        }
     }
 
     /// The device the numbers are on.

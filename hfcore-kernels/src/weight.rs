@@ -25,7 +25,11 @@ impl Weight {
         let expected = shape.iter().product::<usize>() * dtype.size();
         let found = bytes.as_ref().len();
         assert_eq!(found, expected, "Weight::new: bytes of {dtype:?} {shape:?}");
-        Self { dtype, shape: shape.to_vec(), bytes }
+        Self {
+            dtype,
+            shape: shape.to_vec(),
+            bytes,
+        }
     }
 
     /// A weight of `f32` values.
@@ -64,11 +68,19 @@ impl Weight {
     #[must_use]
     #[track_caller]
     pub fn rows(&self, range: std::ops::Range<usize>) -> Self {
-        assert!(range.start <= range.end && range.end <= self.shape[0], "Weight::rows: {range:?} of {:?}", self.shape);
+        assert!(
+            range.start <= range.end && range.end <= self.shape[0],
+            "Weight::rows: {range:?} of {:?}",
+            self.shape
+        );
         let row = self.shape[1..].iter().product::<usize>() * self.dtype.size();
         let mut shape = self.shape.clone();
         shape[0] = range.len();
-        Self { dtype: self.dtype, shape, bytes: self.bytes.slice(range.start * row..range.end * row) }
+        Self {
+            dtype: self.dtype,
+            shape,
+            bytes: self.bytes.slice(range.start * row..range.end * row),
+        }
     }
 
     /// The same numbers under another shape.
@@ -106,9 +118,24 @@ impl Weight {
     pub fn to_f32(&self) -> Vec<f32> {
         let bytes = self.bytes();
         match self.dtype {
-            DType::F32 => bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
-            DType::F16 => bytes.as_chunks::<2>().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
-            DType::Bf16 => bytes.as_chunks::<2>().0.iter().map(|b| bf16::from_le_bytes(*b).to_f32()).collect(),
+            DType::F32 => bytes
+                .as_chunks::<4>()
+                .0
+                .iter()
+                .map(|b| f32::from_le_bytes(*b))
+                .collect(),
+            DType::F16 => bytes
+                .as_chunks::<2>()
+                .0
+                .iter()
+                .map(|b| f16::from_le_bytes(*b).to_f32())
+                .collect(),
+            DType::Bf16 => bytes
+                .as_chunks::<2>()
+                .0
+                .iter()
+                .map(|b| bf16::from_le_bytes(*b).to_f32())
+                .collect(),
         }
     }
 
@@ -121,8 +148,12 @@ impl Weight {
         let values = self.to_f32().into_iter();
         let bytes: Vec<u8> = match dtype {
             DType::F32 => values.flat_map(f32::to_le_bytes).collect(),
-            DType::F16 => values.flat_map(|v| f16::from_f32(v).to_le_bytes()).collect(),
-            DType::Bf16 => values.flat_map(|v| bf16::from_f32(v).to_le_bytes()).collect(),
+            DType::F16 => values
+                .flat_map(|v| f16::from_f32(v).to_le_bytes())
+                .collect(),
+            DType::Bf16 => values
+                .flat_map(|v| bf16::from_f32(v).to_le_bytes())
+                .collect(),
         };
         Self::new(dtype, &self.shape, bytes.into())
     }
@@ -144,7 +175,10 @@ mod tests {
     fn sixteen_bit_types_widen_exactly_and_round_to_nearest_even() {
         let w = Weight::from_f32(&[3], &[1.0, -0.5, 1.0 + 1.0 / 256.0]);
         assert_eq!(w.to_dtype(DType::Bf16).to_f32(), [1.0, -0.5, 1.0]);
-        assert_eq!(w.to_dtype(DType::F16).to_f32(), [1.0, -0.5, 1.0 + 1.0 / 256.0]);
+        assert_eq!(
+            w.to_dtype(DType::F16).to_f32(),
+            [1.0, -0.5, 1.0 + 1.0 / 256.0]
+        );
     }
 
     #[test]
