@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::Isa;
 use crate::pool::Pool;
+use crate::recycle::Recycler;
 
 /// Where tensors live and operations run. Cloning shares it.
 ///
@@ -24,6 +25,7 @@ pub(crate) enum Backend {
 pub(crate) struct Cpu {
     pub(crate) isa: Isa,
     pub(crate) pool: Pool,
+    pub(crate) recycler: Recycler,
 }
 
 /// How to use the CPU.
@@ -80,6 +82,7 @@ impl Device {
         Self(Arc::new(Backend::Cpu(Cpu {
             isa,
             pool: Pool::new(threads),
+            recycler: Recycler::default(),
         })))
     }
 

@@ -21,19 +21,20 @@ pub fn embed(table: &Weight, ids: &[u32], device: &Device) -> Tensor {
     if let Some(id) = ids.iter().find(|&&id| id as usize >= vocabulary) {
         panic!("embed: id {id} of a table of {vocabulary} rows");
     }
-    let Backend::Cpu(_) = device.backend();
-    let mut out = Tensor::zeros(device, &[ids.len(), width]);
-    if width == 0 {
-        return out;
-    }
+    let Backend::Cpu(cpu) = device.backend();
+    let mut out = Tensor::unspecified(device, &[ids.len(), width]);
     let row = width * table.dtype().size();
-    for (to, &id) in out.data_mut().chunks_exact_mut(width).zip(ids) {
-        widen(
-            table.dtype(),
-            &table.bytes()[id as usize * row..][..row],
-            to,
-        );
-    }
+    let grain = (1 << 16_usize).div_ceil(width.max(1));
+    cpu.pool
+        .for_rows(out.data_mut(), width, grain, |first, rows| {
+            for (to, &id) in rows.chunks_exact_mut(width).zip(&ids[first..]) {
+                widen(
+                    table.dtype(),
+                    &table.bytes()[id as usize * row..][..row],
+                    to,
+                );
+            }
+        });
     out
 }
 

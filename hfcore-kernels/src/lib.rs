@@ -17,6 +17,7 @@ mod embedding;
 mod isa;
 mod matmul;
 mod pool;
+mod recycle;
 mod tensor;
 mod weight;
 
