@@ -49,7 +49,7 @@ pub(crate) fn parse_object(
         },
     };
     match value {
-        Value::Object(map) => Ok(map),
+        Value::Object(map) if tagged_float_in(&map).is_none() => Ok(map),
         other => Err(json(format!(
             "the root must be an object, found {}",
             crate::error::found(&other)
@@ -67,7 +67,13 @@ fn parse(text: &str) -> serde_json::Result<Value> {
 
 /// The number that `{"__float__": …}` stands for.
 pub(crate) fn tagged_float(value: &Value) -> Option<f64> {
-    let object = value.as_object().filter(|object| object.len() == 1)?;
+    tagged_float_in(value.as_object()?)
+}
+
+fn tagged_float_in(object: &Map<String, Value>) -> Option<f64> {
+    if object.len() != 1 {
+        return None;
+    }
     match object.get(FLOAT_TAG)?.as_str()? {
         "NaN" => Some(f64::NAN),
         "Infinity" => Some(f64::INFINITY),
