@@ -3,6 +3,7 @@
 
 mod activation;
 mod error;
+mod generation;
 mod inert;
 mod json;
 pub mod keys;
@@ -13,6 +14,9 @@ pub mod rope;
 
 pub use activation::Activation;
 pub use error::{ConfigError, Problem};
+pub use generation::{
+    EarlyStopping, GenerationConfig, GenerationIssue, OneOrMany, WatermarkingConfig,
+};
 pub use json::{MAX_JSON_BYTES, MAX_JSON_VALUES};
 pub use keys::{Accounting, Keys};
 pub use layer_type::LayerType;

@@ -1,9 +1,9 @@
 //! Rotary frequencies against transformers: every kind, both spellings, many lengths.
 //!
 //! The table is `tests/data/rope.json`, written by `tests/make_rope.py`. Tolerance: 2 units in the last place of f32
-//! for each frequency. torch's vectorised `pow` (SLEEF, at most 1 ulp off) and the platform's `powf` (at most 1 ulp
-//! off) may differ by their last bits; every other operation is the same. `dynamic` beyond the model's length takes
-//! one more `pow` in f32: 4 units. The attention factor, computed in doubles: equal after rounding to f32.
+//! for each frequency, and at least 99 of 100 equal to the bit: torch's vectorised `pow` (SLEEF) is not always the
+//! nearest float, and that bit passes through up to two more roundings. The attention factor, computed in doubles:
+//! equal after rounding to f32.
 
 use hfcore_config::{LayerRope, LayerType, PretrainedConfig, RopeDefaults, RopeParameters};
 use serde_json::Value;
@@ -87,9 +87,6 @@ fn frequencies_equal_transformers() {
                 .map(f32_of)
                 .collect();
             let found = rope.frequencies(seq_len);
-            let grown =
-                rope.scaling.rope_type() == "dynamic" && seq_len > rope.max_position_embeddings;
-            let tolerance = if grown { 4 } else { 2 };
             if found.inv_freq.len() != expected.len() || rope.rotary_dim() != 2 * expected.len() {
                 failures.push(format!(
                     "{name} at {seq_len}: {} frequencies",
@@ -102,7 +99,7 @@ fn frequencies_equal_transformers() {
                 worst = worst.max(off);
                 exact += usize::from(off == 0);
                 compared += 1;
-                if off > tolerance {
+                if off > 2 {
                     failures.push(format!(
                         "{name} at {seq_len}: [{i}] {a:e}, expected {b:e}, {off} ulp"
                     ));
@@ -124,7 +121,11 @@ fn frequencies_equal_transformers() {
         failures.len(),
         failures.join("\n")
     );
-    assert!(compared > 1500, "{compared}");
+    assert!(compared > 2500, "{compared}");
+    assert!(
+        exact * 100 > compared * 99,
+        "only {exact} of {compared} equal to the bit"
+    );
 }
 
 #[test]
