@@ -11,6 +11,7 @@ mod layer_type;
 mod pretrained;
 mod quantization;
 pub mod rope;
+mod tokenizer;
 
 pub use activation::Activation;
 pub use error::{ConfigError, Problem};
@@ -23,3 +24,4 @@ pub use layer_type::LayerType;
 pub use pretrained::PretrainedConfig;
 pub use quantization::{QuantizationConfig, QuantizationMethod};
 pub use rope::{LayerRope, RopeDefaults, RopeFrequencies, RopeParameters, RopeScaling};
+pub use tokenizer::{AddedToken, Side, TokenizerConfig};

@@ -295,3 +295,111 @@ impl<'a> Fields<'a> {
         block
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(value: Value) -> (Option<QuantizationConfig>, Vec<String>) {
+        let config = Map::from_iter([("quantization_config".to_owned(), value)]);
+        let mut problems = Vec::new();
+        let quantization = QuantizationConfig::from_config(&config, &mut problems);
+        (
+            quantization,
+            problems.iter().map(ToString::to_string).collect(),
+        )
+    }
+
+    #[test]
+    fn the_methods_and_their_fields() {
+        let method = |value| {
+            let (config, problems) = read(value);
+            assert!(problems.is_empty(), "{problems:?}");
+            config.unwrap().method
+        };
+        assert_eq!(
+            method(
+                json!({"quant_method": "gptq", "bits": 4, "group_size": -1, "desc_act": true, "sym": true})
+            ),
+            QuantizationMethod::Gptq {
+                bits: 4,
+                group_size: None,
+                desc_act: true,
+                sym: true,
+                checkpoint_format: "gptq".into(),
+            }
+        );
+        assert_eq!(
+            method(
+                json!({"quant_method": "awq", "w_bit": 4, "q_group_size": 64, "version": "GEMM"})
+            ),
+            QuantizationMethod::Awq {
+                bits: 4,
+                group_size: Some(64),
+                zero_point: true,
+                version: "gemm".into(),
+            }
+        );
+        // Before `quant_method` there were only these two.
+        assert_eq!(
+            method(json!({"load_in_8bit": true})),
+            QuantizationMethod::BitsAndBytes8bit
+        );
+        let four = json!({"quant_method": "bitsandbytes", "load_in_4bit": true, "bnb_4bit_quant_type": "nf4"});
+        assert_eq!(method(four).name(), "bitsandbytes_4bit");
+        assert_eq!(
+            method(json!({"quant_method": "fp8", "weight_block_size": [128, 128]})),
+            QuantizationMethod::Fp8 {
+                weight_block_size: Some((128, 128)),
+                activation_scheme: "dynamic".into(),
+            }
+        );
+        assert_eq!(
+            method(json!({"quant_method": "vptq"})),
+            QuantizationMethod::Other("vptq".into())
+        );
+        let (config, _) =
+            read(json!({"quant_method": "mxfp4", "modules_to_not_convert": ["lm_head"]}));
+        assert_eq!(config.unwrap().modules_to_not_convert, ["lm_head"]);
+    }
+
+    #[test]
+    fn bad_fields_are_named() {
+        for (value, problem) in [
+            (json!("gptq"), "`quantization_config`: expected an object"),
+            (json!({}), "`quantization_config.quant_method`: is missing"),
+            (
+                json!({"quant_method": 4}),
+                "`quantization_config.quant_method`: expected a string",
+            ),
+            (
+                json!({"quant_method": "gptq"}),
+                "`quantization_config.bits`: expected",
+            ),
+            (
+                json!({"quant_method": "gptq", "bits": 1e30}),
+                "`quantization_config.bits`: expected",
+            ),
+            (
+                json!({"quant_method": "awq", "bits": 4, "group_size": 0}),
+                "`quantization_config.group_size`: expected",
+            ),
+            (
+                json!({"quant_method": "fp8", "weight_block_size": [0, 1]}),
+                "weight_block_size`: expected",
+            ),
+            (
+                json!({"quant_method": "mxfp4", "ignore": 1}),
+                "`quantization_config.ignore`: expected",
+            ),
+        ] {
+            let (_, problems) = read(value.clone());
+            assert!(
+                problems.iter().any(|found| found.contains(problem)),
+                "{value}: {problems:?}"
+            );
+        }
+    }
+}
