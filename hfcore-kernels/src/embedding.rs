@@ -24,7 +24,7 @@ pub fn embed(table: &Weight, ids: &[u32], device: &Device) -> Tensor {
     let Backend::Cpu(cpu) = device.backend();
     let mut out = Tensor::unspecified(device, &[ids.len(), width]);
     let row = width * table.dtype().size();
-    let grain = (1 << 16_usize).div_ceil(width.max(1));
+    let grain = (1_usize << 16).div_ceil(width.max(1));
     cpu.pool
         .for_rows(out.data_mut(), width, grain, |first, rows| {
             for (to, &id) in rows.chunks_exact_mut(width).zip(&ids[first..]) {

@@ -1,10 +1,29 @@
 //! Matrix products with a weight.
+//!
+//! The weight is used where it lies, in its own type, and widened on the way. For a [`few`] rows of
+//! activations (decoding) the time is that of reading it; for [`many`] (prompts, encoders), that of
+//! multiplying. Each has its own kernels for each instruction set, see [`kernels`].
 
-use crate::device::Backend;
-use crate::isa::multiversion;
-use crate::{Tensor, Weight};
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod few;
+mod kernels;
+mod many;
+mod scalar;
+#[cfg(test)]
+mod tests;
+
+use crate::device::{Backend, Cpu};
+use crate::{DType, Tensor, Weight};
+use kernels::{Kernels, MAX_COLUMNS};
 
 /// `x` `[.., I]` times the transpose of `w` `[O, I]`, plus `bias` `[O]`: `[.., O]`.
+///
+/// Products and sums are `f32`, whatever the weight is stored as. The result does not depend on the
+/// number of threads; it may differ in rounding with the instruction set, and between up to eight rows
+/// of `x` and more than that.
 ///
 /// Reference: `torch.nn.functional.linear`.
 ///
@@ -14,79 +33,100 @@ use crate::{Tensor, Weight};
 #[track_caller]
 pub fn linear(x: &Tensor, w: &Weight, bias: Option<&Tensor>) -> Tensor {
     let &[outputs, inputs] = w.shape() else {
-        panic!("linear: a weight [O, I], found {:?}", w.shape())
+        panic!("linear: a weight [O, I], found {:?}", w.shape());
     };
-    assert_eq!(
-        x.width(),
-        inputs,
-        "linear: x {:?} and weight {:?}",
-        x.shape(),
-        w.shape()
-    );
+    let shapes = || format!("x {:?} and weight {:?}", x.shape(), w.shape());
+    assert!(x.shape().last() == Some(&inputs), "linear: {}", shapes());
     if let Some(bias) = bias {
-        assert_eq!(
+        assert!(
+            bias.shape() == [outputs],
+            "linear: bias {:?}, {}",
             bias.shape(),
-            [outputs],
-            "linear: bias {:?} and weight {:?}",
-            bias.shape(),
-            w.shape()
+            shapes()
         );
     }
     let mut shape = x.shape().to_vec();
     *shape
         .last_mut()
-        .expect("a tensor with a width has a dimension") = outputs;
-    let rows = x.rows();
+        .expect("it has the dimension of the inputs") = outputs;
+    let mut out = Tensor::unspecified(x.device(), &shape);
     let Backend::Cpu(cpu) = x.device().backend();
-    let columns = std::sync::Mutex::new(vec![0.0; rows * outputs]);
-    let size = w.dtype().size() * inputs;
-    cpu.pool.for_each(outputs, 64, |range| {
-        let part = Weight::new(
-            w.dtype(),
-            &[range.len(), inputs],
-            w.bytes()[range.start * size..range.end * size]
-                .to_vec()
-                .into(),
-        );
-        let wide = part.to_f32();
-        let mut out = vec![0.0; rows * range.len()];
-        for (m, row) in x.data().chunks_exact(inputs.max(1)).enumerate() {
-            for (n, w) in wide.chunks_exact(inputs.max(1)).enumerate() {
-                out[m * range.len() + n] =
-                    dot(cpu.isa, row, w) + bias.map_or(0.0, |b| b.data()[range.start + n]);
-            }
-        }
-        let mut columns = columns
-            .lock()
-            .expect("no thread panics while it holds the lock");
-        for m in 0..rows {
-            columns[m * outputs..][range.clone()]
-                .copy_from_slice(&out[m * range.len()..][..range.len()]);
-        }
-    });
-    Tensor::from_vec(
-        x.device(),
-        &shape,
-        columns
-            .into_inner()
-            .expect("no thread panics while it holds the lock"),
-    )
+    let product = Product {
+        x: x.data(),
+        rows: x.rows(),
+        dtype: w.dtype(),
+        weight: w.bytes(),
+        outputs,
+        inputs,
+        bias: bias.map(Tensor::data),
+    };
+    product.run(cpu, out.data_mut());
+    out
 }
 
-multiversion! { fn dot(a: &[f32], b: &[f32]) -> f32 = dot_body }
+/// What is to be multiplied.
+struct Product<'a> {
+    /// `[rows, inputs]`.
+    x: &'a [f32],
+    rows: usize,
+    dtype: DType,
+    /// `[outputs, inputs]`.
+    weight: &'a [u8],
+    outputs: usize,
+    inputs: usize,
+    bias: Option<&'a [f32]>,
+}
 
-#[inline(always)]
-fn dot_body(a: &[f32], b: &[f32]) -> f32 {
-    let (ac, at) = a.as_chunks::<64>();
-    let (bc, bt) = b.as_chunks::<64>();
-    let mut sums = [0.0f32; 64];
-    for (a, b) in ac.iter().zip(bc) {
-        for i in 0..64 {
-            sums[i] += a[i] * b[i];
+impl Product<'_> {
+    fn run(&self, cpu: &Cpu, out: &mut [f32]) {
+        if self.rows == 0 || self.outputs == 0 {
+            return;
+        }
+        if self.inputs == 0 {
+            for out in out.chunks_exact_mut(self.outputs) {
+                match self.bias {
+                    Some(bias) => out.copy_from_slice(bias),
+                    None => out.fill(0.0),
+                }
+            }
+        } else if self.rows <= MAX_COLUMNS {
+            few::few(cpu, self, out);
+        } else {
+            many::many(cpu, self, out);
         }
     }
-    for ((s, a), b) in sums.iter_mut().zip(at).zip(bt) {
-        *s += a * b;
+
+    fn row_bytes(&self) -> usize {
+        self.inputs * self.dtype.size()
     }
-    sums.iter().sum()
+
+    /// The bytes of row `n` of the weight.
+    fn row(&self, n: usize) -> &[u8] {
+        &self.weight[n * self.row_bytes()..][..self.row_bytes()]
+    }
+}
+
+impl Cpu {
+    fn kernels(&self) -> &'static Kernels {
+        Kernels::of(self.isa)
+    }
+}
+
+/// Parts of buffers that begin with a cache line: vectors that cross lines take twice as long.
+mod aligned {
+    const LINE: usize = 64;
+
+    /// The length of a buffer that has `len` numbers from the start of a line on.
+    pub(super) const fn len(len: usize) -> usize {
+        len + LINE / size_of::<f32>() - 1
+    }
+
+    /// The numbers from the start of a line on; a multiple of nothing.
+    pub(super) fn slice(buffer: &mut [f32]) -> &mut [f32] {
+        let start = buffer
+            .as_ptr()
+            .align_offset(LINE)
+            .min(LINE / size_of::<f32>() - 1);
+        &mut buffer[start..]
+    }
 }
