@@ -1,1 +1,19 @@
-//! Text to token ids and back: tokenizer.json and chat templates.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod chat;
+mod encoding;
+mod engine;
+mod error;
+mod special;
+mod stream;
+mod tokenizer;
+
+pub use serde_json::Value;
+
+pub use self::chat::{ChatOptions, ChatTemplate, Message, TemplateError};
+pub use self::encoding::Encoding;
+pub use self::error::TokenizeError;
+pub use self::special::Side;
+pub use self::stream::DecodeStream;
+pub use self::tokenizer::Tokenizer;

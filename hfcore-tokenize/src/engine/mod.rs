@@ -1,0 +1,95 @@
+//! From `tokenizer.json` to the tokenizers crate's engine: everything is checked here, before the engine sees it.
+//!
+//! The engine trusts its file: seven shapes of it panic, abort or eat all memory. So each section is read by us,
+//! checked, and only then handed over. Stages that use a backtracking regular expression or that can grow the
+//! text are ours, because the engine takes a regex that gave up for one that did not match.
+
+mod charsmap;
+mod decoder;
+mod file;
+mod model;
+mod normalizer;
+mod pattern;
+mod post_processor;
+mod pre_tokenizer;
+
+use serde_json::Value;
+use tokenizers::{DecoderWrapper, ModelWrapper, PostProcessorWrapper, TokenizerImpl};
+
+pub(crate) use self::decoder::{Stream, StreamPlan};
+pub(crate) use self::file::{File, load};
+pub(crate) use self::model::ModelKind;
+use self::normalizer::CheckedNormalizer;
+use self::pre_tokenizer::CheckedPreTokenizer;
+use crate::error::TokenizeError;
+
+/// The engine with our checked stages in it.
+pub(crate) type Engine = TokenizerImpl<
+    ModelWrapper,
+    CheckedNormalizer,
+    CheckedPreTokenizer,
+    PostProcessorWrapper,
+    DecoderWrapper,
+>;
+
+/// Largest `tokenizer.json` in bytes; the largest published are about 33 MB.
+pub(crate) const MAX_FILE: usize = 256 << 20;
+/// Largest vocabulary, and one more than the largest id.
+const MAX_VOCAB: usize = 4 << 20;
+/// Most added tokens.
+const MAX_ADDED: usize = 1 << 20;
+/// Longest token in bytes.
+const MAX_TOKEN: usize = 64 << 10;
+/// Most stages in a normalizer, pre-tokenizer, post-processor or decoder, nested ones included.
+const MAX_STAGES: usize = 256;
+
+/// The stages of a section, with the path of each: a `Sequence` is replaced by its parts, in order.
+fn stages<'a>(
+    value: &'a Value,
+    at: &str,
+    list_key: &str,
+) -> Result<Vec<(String, &'a str, &'a Value)>, TokenizeError> {
+    let mut found = Vec::new();
+    flatten(value, at, list_key, &mut found)?;
+    Ok(found)
+}
+
+fn flatten<'a>(
+    value: &'a Value,
+    at: &str,
+    list_key: &str,
+    found: &mut Vec<(String, &'a str, &'a Value)>,
+) -> Result<(), TokenizeError> {
+    let kind = value.get("type").and_then(Value::as_str).ok_or_else(|| {
+        TokenizeError::invalid(
+            at,
+            "expected an object with a `type`, as the tokenizers library writes since 0.8",
+        )
+    })?;
+    if found.len() >= MAX_STAGES {
+        return Err(TokenizeError::invalid(
+            at,
+            format!("more than {MAX_STAGES} stages"),
+        ));
+    }
+    if kind != "Sequence" {
+        found.push((at.to_owned(), kind, value));
+        return Ok(());
+    }
+    let parts = value
+        .get(list_key)
+        .and_then(Value::as_array)
+        .ok_or_else(|| {
+            TokenizeError::invalid(at, format!("a Sequence needs a list `{list_key}`"))
+        })?;
+    for (index, part) in parts.iter().enumerate() {
+        flatten(part, &format!("{at}.{list_key}[{index}]"), list_key, found)?;
+    }
+    Ok(())
+}
+
+/// Reads one stage with the engine's own reader.
+fn read<T: serde::de::DeserializeOwned>(value: &Value, at: &str) -> Result<T, TokenizeError> {
+    serde_json::from_value(value.clone())
+        .map_err(|error| TokenizeError::invalid(at, error.to_string()))
+}

@@ -1,0 +1,211 @@
+//! The normalizer, with a budget: chained replacements in a file could otherwise multiply a text without end.
+
+use serde::Deserialize;
+use serde_json::Value;
+use tokenizers::tokenizer::pattern::Pattern;
+use tokenizers::{NormalizedString, Normalizer, NormalizerWrapper, Offsets};
+
+use super::pattern::{CheckedRegex, PatternRecord};
+use super::{charsmap, read, stages};
+use crate::error::TokenizeError;
+
+/// Output bytes per input byte; full compatibility decomposition needs 11.
+const GROWTH: usize = 32;
+/// Output bytes for free, for what is put before even an empty text.
+const HEADROOM: usize = 64;
+
+/// The stages in order.
+#[derive(Clone, Debug)]
+pub(crate) struct CheckedNormalizer(Vec<Stage>);
+
+#[derive(Clone, Debug)]
+enum Stage {
+    Replace {
+        pattern: CheckedRegex,
+        content: String,
+    },
+    Prepend(String),
+    /// A stage that cannot grow the text by more than a small factor.
+    Engine(Box<NormalizerWrapper>),
+}
+
+impl CheckedNormalizer {
+    pub(super) fn read(value: &Value) -> Result<Option<Self>, TokenizeError> {
+        if value.is_null() {
+            return Ok(None);
+        }
+        let stages = stages(value, "normalizer", "normalizers")?;
+        let stages = stages
+            .into_iter()
+            .map(|(at, kind, value)| Stage::read(&at, kind, value));
+        Ok(Some(Self(stages.collect::<Result<_, _>>()?)))
+    }
+}
+
+#[derive(Deserialize)]
+struct ReplaceRecord {
+    pattern: PatternRecord,
+    content: String,
+}
+
+impl Stage {
+    fn read(at: &str, kind: &str, value: &Value) -> Result<Self, TokenizeError> {
+        Ok(match kind {
+            "Replace" => {
+                let record: ReplaceRecord = read(value, at)?;
+                Self::Replace {
+                    pattern: CheckedRegex::new(record.pattern, at)?,
+                    content: record.content,
+                }
+            }
+            "Prepend" => match value.get("prepend").and_then(Value::as_str) {
+                Some(text) => Self::Prepend(text.to_owned()),
+                None => {
+                    return Err(TokenizeError::invalid(
+                        at,
+                        "a Prepend needs a text `prepend`",
+                    ));
+                }
+            },
+            "Precompiled" => {
+                let base64 = value
+                    .get("precompiled_charsmap")
+                    .and_then(Value::as_str)
+                    .ok_or_else(|| {
+                        TokenizeError::invalid(
+                            at,
+                            "a Precompiled normalizer needs a text `precompiled_charsmap`",
+                        )
+                    })?;
+                Self::Engine(Box::new(NormalizerWrapper::Precompiled(charsmap::read(
+                    base64, at,
+                )?)))
+            }
+            _ => Self::Engine(Box::new(read(value, at)?)),
+        })
+    }
+
+    fn apply(
+        &self,
+        text: &mut NormalizedString,
+        allow: impl Fn(usize) -> Result<(), TokenizeError>,
+    ) -> tokenizers::Result<()> {
+        match self {
+            Self::Replace { pattern, content } => {
+                let pieces = pattern.pieces(text.get())?;
+                let length = pieces
+                    .iter()
+                    .map(|((start, end), found)| if *found { content.len() } else { end - start });
+                allow(length.fold(0, usize::saturating_add))?;
+                text.replace(Found(pieces), content)
+            }
+            Self::Prepend(prefix) => {
+                if !text.is_empty() {
+                    allow(text.len().saturating_add(prefix.len()))?;
+                    text.prepend(prefix);
+                }
+                Ok(())
+            }
+            Self::Engine(stage) => stage.normalize(text),
+        }
+    }
+}
+
+/// Matches that were found already, with the check of their sum.
+struct Found(Vec<(Offsets, bool)>);
+
+impl Pattern for Found {
+    fn find_matches(&self, _inside: &str) -> tokenizers::Result<Vec<(Offsets, bool)>> {
+        Ok(self.0.clone())
+    }
+}
+
+impl Normalizer for CheckedNormalizer {
+    fn normalize(&self, text: &mut NormalizedString) -> tokenizers::Result<()> {
+        let input = text.len();
+        let limit = input.saturating_mul(GROWTH).saturating_add(HEADROOM);
+        let allow = |output| {
+            if output > limit {
+                Err(TokenizeError::NormalizerGrowth {
+                    input,
+                    output,
+                    limit,
+                })
+            } else {
+                Ok(())
+            }
+        };
+        for stage in &self.0 {
+            stage.apply(text, allow)?;
+            allow(text.len())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn normalize(value: Value, text: &str) -> Result<String, TokenizeError> {
+        let normalizer = CheckedNormalizer::read(&value)?.unwrap();
+        let mut text = NormalizedString::from(text);
+        normalizer
+            .normalize(&mut text)
+            .map_err(TokenizeError::from_engine)?;
+        Ok(text.get().to_owned())
+    }
+
+    #[test]
+    fn stages_run_in_order() {
+        let value = json!({"type": "Sequence", "normalizers": [
+            {"type": "Lowercase"},
+            {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}]},
+            {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
+        ]});
+        assert_eq!(normalize(value.clone(), "Ab C").unwrap(), "▁ab▁c");
+        assert_eq!(normalize(value, "").unwrap(), "");
+    }
+
+    #[test]
+    fn chained_replacements_end_at_the_budget() {
+        let tenfold =
+            json!({"type": "Replace", "pattern": {"String": "a"}, "content": "aaaaaaaaaa"});
+        let value = json!({"type": "Sequence", "normalizers": vec![tenfold; 9]});
+        let error = normalize(value, &"a".repeat(100)).unwrap_err();
+        assert_eq!(
+            error,
+            TokenizeError::NormalizerGrowth {
+                input: 100,
+                output: 10_000,
+                limit: 3264
+            }
+        );
+    }
+
+    #[test]
+    fn stages_that_cannot_be_read_name_their_place() {
+        let value = json!({"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Precompiled", "precompiled_charsmap": "AAAA"}]});
+        let message = normalize(value, "").unwrap_err().to_string();
+        assert_eq!(
+            message,
+            "tokenizer.json: normalizer.normalizers[1]: precompiled_charsmap: shorter than its length field"
+        );
+        let message = normalize(json!({"type": "Telepathy"}), "")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.starts_with("tokenizer.json: normalizer: "),
+            "{message}"
+        );
+        let message = normalize(json!({"strip_left": true}), "")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains("expected an object with a `type`"),
+            "{message}"
+        );
+    }
+}
