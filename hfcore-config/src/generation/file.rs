@@ -87,7 +87,8 @@ impl GenerationConfig {
         })
     }
 
-    /// The text of the file: the fields that are set, and unknown keys, sorted; two spaces of indentation.
+    /// The text of the file, as Python writes it: the fields that are set, and unknown keys, sorted; two spaces of
+    /// indentation; ASCII only.
     #[must_use]
     pub fn to_json_string(&self) -> String {
         let mut map = self.set_fields();
@@ -95,8 +96,9 @@ impl GenerationConfig {
         for (key, value) in &self.extra {
             map.insert(key.clone(), value.clone());
         }
-        let text = serde_json::to_string_pretty(&sorted(Value::Object(map)));
-        text.expect("a map with string keys is JSON") + "\n"
+        let mut out = String::new();
+        write_python(&Value::Object(map), 0, &mut out);
+        out + "\n"
     }
 
     /// Writes `generation_config.json` into the folder `dir`, which is created; an existing file is replaced in one
@@ -140,15 +142,77 @@ fn sentinel<'v>(key: &str, value: &'v Value) -> &'v Value {
     }
 }
 
-fn sorted(value: Value) -> Value {
+/// `json.dumps(value, indent=2, sort_keys=True)`.
+fn write_python(value: &Value, depth: usize, out: &mut String) {
+    let open = |out: &mut String, first: bool| {
+        out.push_str(if first { "\n" } else { ",\n" });
+        out.push_str(&"  ".repeat(depth + 1));
+    };
+    let close = |out: &mut String| {
+        out.push('\n');
+        out.push_str(&"  ".repeat(depth));
+    };
     match value {
-        Value::Object(map) => {
-            let mut entries: Vec<_> = map.into_iter().collect();
-            entries.sort_by(|a, b| a.0.cmp(&b.0));
-            let entries = entries.into_iter().map(|(key, value)| (key, sorted(value)));
-            Value::Object(entries.collect())
+        Value::Object(map) if !map.is_empty() => {
+            let mut entries: Vec<_> = map.iter().collect();
+            entries.sort_by(|a, b| a.0.cmp(b.0));
+            out.push('{');
+            for (i, (key, value)) in entries.into_iter().enumerate() {
+                open(out, i == 0);
+                write_text(key, out);
+                out.push_str(": ");
+                write_python(value, depth + 1, out);
+            }
+            close(out);
+            out.push('}');
         }
-        Value::Array(items) => items.into_iter().map(sorted).collect(),
-        other => other,
+        Value::Array(items) if !items.is_empty() => {
+            out.push('[');
+            for (i, item) in items.iter().enumerate() {
+                open(out, i == 0);
+                write_python(item, depth + 1, out);
+            }
+            close(out);
+            out.push(']');
+        }
+        Value::String(text) => write_text(text, out),
+        Value::Number(number) => out.push_str(&python_number(number)),
+        other => out.push_str(&other.to_string()),
+    }
+}
+
+/// Characters beyond ASCII as UTF-16 escapes.
+fn write_text(text: &str, out: &mut String) {
+    for c in Value::from(text).to_string().chars() {
+        if c.is_ascii() {
+            out.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                out.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+}
+
+/// Both write the shortest decimal that reads back the same; Python has two digits in an exponent (`1e-05`), and uses
+/// one below 1e-4 and from 1e16 on.
+fn python_number(number: &serde_json::Number) -> String {
+    let Some(float) = number.as_f64().filter(|_| number.is_f64()) else {
+        return number.to_string();
+    };
+    let size = float.abs();
+    if size == 0.0 || (1e-4..1e16).contains(&size) {
+        return format!("{float:?}");
+    }
+    let text = format!("{float:e}");
+    match text.split_once('e') {
+        Some((digits, exponent)) => {
+            let (sign, exponent) = match exponent.strip_prefix('-') {
+                Some(exponent) => ('-', exponent),
+                None => ('+', exponent),
+            };
+            format!("{digits}e{sign}{exponent:0>2}")
+        }
+        None => text,
     }
 }
