@@ -10,24 +10,44 @@
 //! * Shapes are the caller's duty: operations panic, with the caller's line, where shapes disagree.
 //!   What depends on files and users is checked before it comes here.
 
+mod activation;
 mod bytes;
+mod conv;
 mod device;
 mod dtype;
+mod elementwise;
 mod embedding;
 mod isa;
+mod lanes;
+mod math;
 mod matmul;
+mod moe;
+mod norm;
 mod pool;
+pub mod probe;
 mod recycle;
+pub mod reference;
+mod rope;
+mod rows;
+mod softmax;
 mod tensor;
 mod weight;
 
+pub use activation::{Activation, activate, clamped_swiglu, gated, gated_halves};
 pub use bytes::Bytes;
+pub use conv::{conv1d, patches};
 pub use device::{CpuOptions, Device, DeviceError};
 pub use dtype::DType;
+pub use elementwise::{add, add_row, add_tiled, mul, scale, softcap};
 pub use embedding::embed;
 pub use isa::Isa;
 #[cfg(target_arch = "x86_64")]
 pub use isa::{Avx2, Avx512};
 pub use matmul::linear;
+pub use moe::{ExpertKind, Experts, Router, Routing, moe, route};
+pub use norm::{l2_normalize, layer_norm, rms_norm};
+pub use rope::{RopeAngles, RopeLayout, rope};
+pub use rows::{columns, concat_rows, gather_rows, mean_rows, transpose};
+pub use softmax::softmax;
 pub use tensor::Tensor;
 pub use weight::Weight;
