@@ -82,6 +82,13 @@ fn tagged_float_in(object: &Map<String, Value>) -> Option<f64> {
     }
 }
 
+/// An object, but not one that stands for a float.
+pub(crate) fn object(value: &Value) -> Option<&Map<String, Value>> {
+    value
+        .as_object()
+        .filter(|map| tagged_float_in(map).is_none())
+}
+
 /// A JSON number as f64, also the tagged ones.
 pub(crate) fn number(value: &Value) -> Option<f64> {
     value.as_f64().or_else(|| tagged_float(value))

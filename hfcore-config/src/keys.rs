@@ -29,7 +29,7 @@ use serde_json::{Map, Value};
 use crate::activation::Activation;
 use crate::error::{ConfigError, Problem, found};
 use crate::inert::is_common;
-use crate::json::{integer, number};
+use crate::json::{integer, number, object};
 use crate::layer_type::LayerType;
 
 /// The largest size of a dimension: 2²⁴. The largest vocabularies and MLPs of published models are below 2¹⁹.
@@ -455,7 +455,7 @@ impl<'a> Keys<'a> {
     #[must_use]
     pub fn nested(&self, key: &str) -> Option<Self> {
         let value = self.present(key)?;
-        let Some(map) = value.as_object() else {
+        let Some(map) = object(value) else {
             self.expected(key, "an object", value);
             return None;
         };

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use crate::error::{ConfigError, Problem, found};
-use crate::json::{integer, parse_object};
+use crate::json::{integer, object, parse_object};
 use crate::keys::Keys;
 use crate::quantization::QuantizationConfig;
 
@@ -171,15 +171,17 @@ impl PretrainedConfig {
     ///
     /// Not an object, or a common key in it has a value of the wrong kind.
     pub fn sub_config(&self, key: &str) -> Result<Option<Self>, ConfigError> {
-        match self.raw.get(key) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::Object(map)) => Self::from_map(map.clone()).map(Some),
-            Some(other) => Err(ConfigError::Problems {
+        let Some(value) = self.raw.get(key).filter(|value| !value.is_null()) else {
+            return Ok(None);
+        };
+        match object(value) {
+            Some(map) => Self::from_map(map.clone()).map(Some),
+            None => Err(ConfigError::Problems {
                 file: "config.json",
                 model_type: self.common.model_type.clone(),
                 problems: vec![Problem::new(
                     key,
-                    format!("expected an object, found {}", found(other)),
+                    format!("expected an object, found {}", found(value)),
                 )],
             }),
         }

@@ -7,7 +7,7 @@
 use serde_json::{Map, Value};
 
 use crate::error::{Problem, found};
-use crate::json::integer;
+use crate::json::{integer, object};
 
 /// A `quantization_config`.
 #[derive(Clone, Debug, PartialEq)]
@@ -105,7 +105,7 @@ impl QuantizationConfig {
             |key: &'static str| Some((key, config.get(key).filter(|value| !value.is_null())?));
         let (key, value) =
             present("quantization_config").or_else(|| present("compression_config"))?;
-        let Some(raw) = value.as_object() else {
+        let Some(raw) = object(value) else {
             problems.push(Problem::new(
                 key,
                 format!("expected an object, found {}", found(value)),
