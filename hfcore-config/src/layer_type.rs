@@ -39,11 +39,11 @@ layer_types! {
     WindowAttention = "window_attention",
     /// Positions chosen by an indexer.
     IndexedAttention = "indexed_attention",
-    /// DeepSeek V4's compressed sparse attention.
+    /// `deepseek_v4`'s compressed sparse attention.
     CompressedSparseAttention = "compressed_sparse_attention",
-    /// DeepSeek V4's heavily compressed attention.
+    /// `deepseek_v4`'s heavily compressed attention.
     HeavilyCompressedAttention = "heavily_compressed_attention",
-    /// MiniMax M3's lightning-index sparse attention.
+    /// `minimax_m3`'s lightning-index sparse attention.
     MinimaxM3Sparse = "minimax_m3_sparse",
     /// A short convolution (LFM2).
     Conv = "conv",

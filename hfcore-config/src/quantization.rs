@@ -60,7 +60,7 @@ pub enum QuantizationMethod {
         /// The type in which bytes are stored: `uint8`.
         quant_storage: String,
     },
-    /// `fp8` with one scale per block (DeepSeek V3): `weight` with `weight_scale_inv`.
+    /// `fp8` with one scale per block (`deepseek_v3`): `weight` with `weight_scale_inv`.
     Fp8 {
         /// Rows and columns of a block; `None`: one scale per tensor.
         weight_block_size: Option<(usize, usize)>,

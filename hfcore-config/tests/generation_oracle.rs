@@ -1,4 +1,5 @@
 //! `GenerationConfig` against transformers: `tests/data/generation.json`, written by `tests/make_generation.py`.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use hfcore_config::{GenerationConfig, PretrainedConfig};
 use serde_json::{Map, Value};

@@ -1,8 +1,9 @@
 //! Bad configurations: no panic, every bad key named, with what was expected and what was found.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use hfcore_config::{
-    Activation, ConfigError, Keys, LayerRope, LayerType, PretrainedConfig, RopeDefaults,
-    RopeParameters,
+    Activation, ConfigError, GenerationConfig, Keys, LayerRope, LayerType, PretrainedConfig,
+    RopeDefaults, RopeParameters, TokenizerConfig,
 };
 use serde_json::{Value, json};
 
@@ -688,5 +689,79 @@ fn the_common_part_in_both_spellings() {
     assert!(
         error.contains("`vision_config`: expected an object, found 3"),
         "{error}"
+    );
+}
+
+/// A linear congruential generator (Knuth's MMIX constants): the same cases on every run.
+struct Seeded(u64);
+
+impl Seeded {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % limit
+    }
+}
+
+#[test]
+fn damaged_files_never_panic() {
+    const GOOD: &str = r#"{"model_type": "llama", "hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 2,
+        "layer_types": ["full_attention", "sliding_attention"], "eos_token_id": [1, 2], "id2label": {"0": "a"},
+        "quantization_config": {"quant_method": "gptq", "bits": 4}, "rope_theta": 1e4, "hidden_act": "silu",
+        "rope_scaling": {"type": "yarn", "factor": 4.0, "mscale": 0.7}, "temperature": 0.6, "stop_strings": ["a"],
+        "chat_template": [{"name": "a", "template": "b"}], "bos_token": {"content": "<s>"}, "num_beams": 2,
+        "added_tokens_decoder": {"0": {"content": "c", "special": true}}, "sequence_bias": [[[1], 2.0]]}"#;
+    const PIECES: [&str; 16] = [
+        "{",
+        "}",
+        "[",
+        "]",
+        "\"",
+        ",",
+        ":",
+        "NaN",
+        "-Infinity",
+        "1e999",
+        "-1",
+        "null",
+        "\\",
+        "\u{e9}",
+        "0",
+        "\"a\":",
+    ];
+    let mut random = Seeded(20_260);
+    let (mut read, mut finished) = (0, 0);
+    for _ in 0..20_000 {
+        let mut text: Vec<char> = GOOD.chars().collect();
+        for _ in 0..=random.below(3) {
+            let start = random.below(text.len());
+            let end = (start + random.below(6)).min(text.len());
+            let piece = PIECES[random.below(PIECES.len())];
+            text.splice(start..end, piece.chars());
+        }
+        let text: String = text.into_iter().collect();
+        let _ = TokenizerConfig::from_slice(text.as_bytes());
+        if let Ok(generation) = GenerationConfig::from_slice(text.as_bytes()) {
+            let _ = generation.effective().validate();
+        }
+        if let Ok(config) = PretrainedConfig::from_slice(text.as_bytes()) {
+            read += 1;
+            let _ = GenerationConfig::from_model_config(&config);
+            let keys = config.keys();
+            let (hidden, heads) = (keys.dim("hidden_size"), keys.heads("num_attention_heads"));
+            let head_dim = keys.divide("hidden_size", hidden, "num_attention_heads", heads);
+            let _ = keys.layer_types(keys.layers("num_hidden_layers"));
+            let _ = keys.activation("hidden_act");
+            let rope = keys.rope(RopeDefaults::partial(1e4, 1.0), head_dim, 4096);
+            let _ = rope.frequencies(5000);
+            finished += usize::from(keys.finish().is_ok());
+        }
+    }
+    // The damage is neither harmless nor total.
+    assert!(
+        read > 1000 && finished > 100 && finished < read,
+        "{read} {finished}"
     );
 }

@@ -4,6 +4,7 @@
 //! for each frequency, and at least 99 of 100 equal to the bit: torch's vectorised `pow` (SLEEF) is not always the
 //! nearest float, and that bit passes through up to two more roundings. The attention factor, computed in doubles:
 //! equal after rounding to f32.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use hfcore_config::{LayerRope, LayerType, PretrainedConfig, RopeDefaults, RopeParameters};
 use serde_json::Value;

@@ -209,7 +209,7 @@ generation_config! {
     low_memory / with_low_memory: bool,
     /// Contrastive search.
     penalty_alpha / with_penalty_alpha: f64,
-    /// DoLa decoding: `low`, `high` or layers.
+    /// Decoding by contrasting layers: `low`, `high` or layers.
     dola_layers / with_dola_layers: Value,
     /// Group beam search.
     diversity_penalty / with_diversity_penalty: f64,

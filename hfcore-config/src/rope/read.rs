@@ -87,7 +87,7 @@ impl<'a> Keys<'a> {
         )
     }
 
-    /// [`Keys::rope`] for a family whose top-level keys have other names: gpt_neox has `rotary_emb_base` and
+    /// [`Keys::rope`] for a family whose top-level keys have other names: `gpt_neox` has `rotary_emb_base` and
     /// `rotary_pct`.
     #[must_use]
     pub fn rope_spelled(
