@@ -89,6 +89,8 @@ cases = [
     llama(rope_scaling={"rope_type": "yarn", "factor": 2.5, "attention_factor": 0.9, "beta_fast": 64, "beta_slow": 4}, head_dim=48),
     llama(rope_scaling={"rope_type": "yarn", "factor": 0.5, "beta_fast": 0, "beta_slow": 0}, head_dim=48),
     llama(rope_scaling={"rope_type": "yarn", "factor": 16.0, "original_max_position_embeddings": 2}, head_dim=8),
+    # Equal bounds: the guard against a division by zero.
+    llama(rope_scaling={"rope_type": "yarn", "factor": 4.0, "beta_fast": 8, "beta_slow": 8, "truncate": False}, head_dim=48),
     llama(partial=True, rope_parameters={"rope_type": "yarn", "factor": 8.0, "rope_theta": 1e4, "partial_rotary_factor": 0.5}, head_dim=64),
     # The top level's original length wins.
     llama(rope_scaling={"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 512}, original_max_position_embeddings=1024, head_dim=64),
