@@ -1,0 +1,82 @@
+//! Rows of a table by id, and the head that shares the table.
+
+use hfcore_kernels::{Device, Tensor, Weight, embed};
+
+use super::linear::Linear;
+use crate::loader::Loader;
+
+/// A table of vectors, `weight: [V, E]`.
+#[derive(Clone, Debug)]
+pub struct Embedding {
+    weight: Weight,
+    device: Device,
+}
+
+impl Embedding {
+    /// `weight: [count, width]`.
+    #[must_use]
+    pub fn load(w: &Loader<'_>, count: usize, width: usize) -> Self {
+        Self { weight: w.weight("weight", &[count, width]), device: w.device().clone() }
+    }
+
+    /// The table.
+    #[must_use]
+    pub const fn weight(&self) -> &Weight {
+        &self.weight
+    }
+
+    /// `[T, E]`: the row of each id.
+    ///
+    /// # Panics
+    /// If an id is outside the table: ids are checked where a step enters the model.
+    #[must_use]
+    #[track_caller]
+    pub fn forward(&self, ids: &[u32]) -> Tensor {
+        embed(&self.weight, ids, &self.device)
+    }
+}
+
+/// The input embedding and the head of a language model, tied or not, as transformers resolves it.
+///
+/// A tied checkpoint may hold either name, or both: both with different numbers are two weights,
+/// whatever the configuration says.
+#[must_use]
+pub fn load_embedding_and_head(
+    embedding: &Loader<'_>,
+    head: &Loader<'_>,
+    vocab_size: usize,
+    hidden_size: usize,
+    tied: bool,
+    head_bias: bool,
+) -> (Embedding, Linear) {
+    let shape = [vocab_size, hidden_size];
+    if !tied {
+        return (
+            Embedding::load(embedding, vocab_size, hidden_size),
+            Linear::load(head, hidden_size, vocab_size, head_bias),
+        );
+    }
+    let source = if embedding.has("weight") || !head.has("weight") { embedding } else { head };
+    let table = Embedding::load(source, vocab_size, hidden_size);
+    let bias = head_bias.then(|| head.tensor("bias", &[vocab_size]));
+    let own_head = head.has("weight").then(|| head.weight("weight", &shape));
+    let weight = match own_head {
+        Some(own) if own.bytes() != table.weight().bytes() => own,
+        _ => table.weight().clone(),
+    };
+    (table, Linear::new(weight, bias))
+}
+
+/// Tables that transformers ties to the first of them: the checkpoint may hold any of the names.
+///
+/// One that it holds with numbers of its own is a table of its own, whatever the configuration says;
+/// the others are the first that it holds.
+#[must_use]
+pub fn load_tied_embeddings<const N: usize>(names: [&Loader<'_>; N], count: usize, width: usize) -> [Embedding; N] {
+    let source = names.iter().find(|w| w.has("weight")).unwrap_or(&names[0]);
+    let shared = Embedding::load(source, count, width);
+    names.map(|w| {
+        let own = w.has("weight").then(|| Embedding::load(w, count, width));
+        own.filter(|own| own.weight.bytes() != shared.weight.bytes()).unwrap_or_else(|| shared.clone())
+    })
+}
