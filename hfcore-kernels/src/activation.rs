@@ -187,7 +187,7 @@ mod tests {
         assert_eq!(y.to_vec().unwrap(), [0.0, 14.0, 6.0, 0.0]);
         // alpha 0: sigmoid is one half.
         let y = clamped_swiglu(&x, 3.0, 0.0);
-        assert_eq!(y.to_vec().unwrap(), [-1.5, 6.0, -4.5, 4.0]);
+        assert_eq!(y.to_vec().unwrap(), [-1.5, 6.0, -3.0, 4.0]);
     }
 
     #[test]

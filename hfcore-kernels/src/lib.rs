@@ -11,6 +11,7 @@
 //!   What depends on files and users is checked before it comes here.
 
 mod activation;
+mod attention;
 mod bytes;
 mod conv;
 mod device;
@@ -18,6 +19,7 @@ mod dtype;
 mod elementwise;
 mod embedding;
 mod isa;
+mod kv;
 mod lanes;
 mod math;
 mod matmul;
@@ -34,6 +36,7 @@ mod tensor;
 mod weight;
 
 pub use activation::{Activation, activate, clamped_swiglu, gated, gated_halves};
+pub use attention::{AttentionParams, AttentionSpan, KeyValues, RelativeBias, attention};
 pub use bytes::Bytes;
 pub use conv::{conv1d, patches};
 pub use device::{CpuOptions, Device, DeviceError};
@@ -43,6 +46,7 @@ pub use embedding::embed;
 pub use isa::Isa;
 #[cfg(target_arch = "x86_64")]
 pub use isa::{Avx2, Avx512};
+pub use kv::{KvDType, KvStore, PAGE, PageId};
 pub use matmul::linear;
 pub use moe::{ExpertKind, Experts, Router, Routing, moe, route};
 pub use norm::{l2_normalize, layer_norm, rms_norm};

@@ -70,7 +70,7 @@ pub(crate) fn tanh(x: f32) -> f32 {
     let p = p * z - 3.333_328_194_22e-1;
     let near = p * z * x + x;
     let far = 1.0 - 2.0 / (exp(2.0 * a) + 1.0);
-    if a < 0.625 { near } else { far.copysign(x) }
+    (if a < 0.625 { near } else { far }).copysign(x)
 }
 
 /// The error function; error below 1.5 ulp.
