@@ -182,7 +182,7 @@ fn tokens(keys: &mut Map<String, Value>) -> Result<Tokens, TokenizeError> {
         match value {
             Value::Null => {}
             Value::String(_) | Value::Object(_) if standard => {
-                named.push((name.clone(), token(value, name)?))
+                named.push((name.clone(), token(value, name)?));
             }
             _ if standard => {
                 return Err(invalid(
@@ -192,7 +192,7 @@ fn tokens(keys: &mut Map<String, Value>) -> Result<Tokens, TokenizeError> {
             }
             // Any other `*_token` is a name of the model's own: image_token, boi_token, …
             Value::String(_) if name.ends_with("_token") => {
-                named.push((name.clone(), token(value, name)?))
+                named.push((name.clone(), token(value, name)?));
             }
             Value::Object(map) if name.ends_with("_token") && map.contains_key("content") => {
                 named.push((name.clone(), token(value, name)?));

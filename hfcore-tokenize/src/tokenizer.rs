@@ -157,9 +157,11 @@ impl Tokenizer {
     /// [`TokenizeError::NormalizerGrowth`].
     pub fn encode(&self, text: &str, add_special_tokens: bool) -> Result<Encoding, TokenizeError> {
         catch("encoding", || {
-            let encoding = self.0.engine.encode_char_offsets(text, add_special_tokens);
-            let encoding = encoding.map_err(TokenizeError::from_engine)?;
-            Ok(Encoding::new(&encoding, [text, ""]))
+            engine::watched(|| {
+                let encoding = self.0.engine.encode_char_offsets(text, add_special_tokens);
+                let encoding = encoding.map_err(TokenizeError::from_engine)?;
+                Ok(Encoding::new(&encoding, [text, ""]))
+            })
         })
     }
 
@@ -176,12 +178,14 @@ impl Tokenizer {
         add_special_tokens: bool,
     ) -> Result<Encoding, TokenizeError> {
         catch("encoding", || {
-            let encoding = self
-                .0
-                .engine
-                .encode_char_offsets((text, pair), add_special_tokens);
-            let encoding = encoding.map_err(TokenizeError::from_engine)?;
-            Ok(Encoding::new(&encoding, [text, pair]))
+            engine::watched(|| {
+                let encoding = self
+                    .0
+                    .engine
+                    .encode_char_offsets((text, pair), add_special_tokens);
+                let encoding = encoding.map_err(TokenizeError::from_engine)?;
+                Ok(Encoding::new(&encoding, [text, pair]))
+            })
         })
     }
 
@@ -528,13 +532,17 @@ impl fmt::Debug for Tokenizer {
 
 /// Adds what the configuration names and `tokenizer.json` does not have, in transformers' order.
 fn add_special(engine: &mut Engine, config: &Config) -> Result<(), TokenizeError> {
-    let known = engine.get_added_vocabulary().get_added_tokens_decoder();
-    let mut tokens: Vec<AddedToken> = Vec::new();
-    for token in &config.added {
-        if !known.values().any(|known| same(known, token)) {
-            tokens.push(token.clone());
-        }
-    }
+    let vocabulary = engine.get_added_vocabulary();
+    let known = |token: &AddedToken| {
+        let id = vocabulary.get_vocab().get(&token.content)?;
+        vocabulary.get_added_tokens_decoder().get(id)
+    };
+    let mut tokens: Vec<AddedToken> = config
+        .added
+        .iter()
+        .filter(|&token| known(token) != Some(token))
+        .cloned()
+        .collect();
     let named = || config.named.iter().map(|(_, token)| token);
     for token in named().chain(&config.extra) {
         let listed = engine
@@ -554,9 +562,4 @@ fn add_special(engine: &mut Engine, config: &Config) -> Result<(), TokenizeError
         .add_tokens(tokens)
         .map_err(TokenizeError::from_engine)?;
     Ok(())
-}
-
-/// Equal in text and all properties (the engine's own equality).
-fn same(a: &AddedToken, b: &AddedToken) -> bool {
-    a == b
 }

@@ -11,14 +11,11 @@ const MAX_DEPTH: usize = 1000;
 const MAX_INDENT: usize = 64;
 
 /// The filter, with transformers' arguments in its order. Unlike Jinja's own it escapes nothing for HTML.
-pub(super) fn tojson(value: &Value, args: Rest<Value>) -> Result<Value, Error> {
-    let (positional, kwargs) = match args.split_last() {
-        Some((last, rest)) if last.is_kwargs() => (rest, Kwargs::try_from(last.clone())?),
-        _ => (
-            args.as_slice(),
-            std::iter::empty::<(&str, Value)>().collect(),
-        ),
-    };
+pub(super) fn tojson(
+    value: &Value,
+    positional: Rest<Value>,
+    kwargs: Kwargs,
+) -> Result<Value, Error> {
     if positional.len() > 4 {
         return Err(Error::from(ErrorKind::TooManyArguments));
     }
@@ -119,7 +116,7 @@ impl Style {
                         ValueKind::String => self.string(key.as_str().unwrap_or_default(), out),
                         ValueKind::Number => self.string(&number(key), out),
                         ValueKind::Bool => {
-                            self.string(if key.is_true() { "true" } else { "false" }, out)
+                            self.string(if key.is_true() { "true" } else { "false" }, out);
                         }
                         ValueKind::None => self.string("null", out),
                         other => return Err(invalid(format!("tojson: {other} cannot be a key"))),

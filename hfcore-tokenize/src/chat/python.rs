@@ -123,20 +123,13 @@ fn check_join(between: &str, items: Option<&Value>) -> Result<(), Error> {
 }
 
 /// The number of items, columns or spaces that a filter is asked for, bounded.
-fn check_count(filter: &str, args: &[Value]) -> Result<(), Error> {
+fn check_count<'a>(filter: &str, args: impl IntoIterator<Item = &'a Value>) -> Result<(), Error> {
     for arg in args {
         if i64::try_from(arg.clone()).is_ok_and(|count| count.saturating_abs() > MAX_COUNT) {
             return Err(Error::new(
                 ErrorKind::InvalidOperation,
                 format!("{filter}: at most {MAX_COUNT}, found {arg}"),
             ));
-        }
-        if let Ok(kwargs) = Kwargs::try_from(arg.clone()) {
-            let values: Vec<Value> = kwargs
-                .args()
-                .map(|name| kwargs.get(name))
-                .collect::<Result<_, _>>()?;
-            check_count(filter, &values)?;
         }
     }
     Ok(())
@@ -146,18 +139,35 @@ fn check_count(filter: &str, args: &[Value]) -> Result<(), Error> {
 pub(super) fn guarded(
     inner: &Value,
     name: &'static str,
-) -> impl Fn(&mut State<'_, '_>, Rest<Value>) -> Result<Value, Error> + Send + Sync + 'static {
+) -> impl Fn(&mut State<'_, '_>, Rest<Value>, Kwargs) -> Result<Value, Error> + Send + Sync + 'static
+{
     let inner = inner.clone();
-    move |state, args| {
+    move |state, args, kwargs| {
+        let named: Vec<Value> = kwargs
+            .args()
+            .map(|name| kwargs.get(name))
+            .collect::<Result<_, _>>()?;
         let subject = args.first().cloned().unwrap_or_default();
-        match (name, args.get(1..).unwrap_or_default()) {
-            ("replace", [old, new, ..]) => check_replace(&subject.to_string(), old, new)?,
-            ("format", _) => check_format(&subject.to_string())?,
-            ("join", [between, ..]) => check_join(&between.to_string(), Some(&subject))?,
-            ("join", []) => check_join("", Some(&subject))?,
-            (_, rest) => check_count(name, rest)?,
+        let rest = args.iter().skip(1).chain(&named);
+        match name {
+            "replace" => {
+                let rest: Vec<&Value> = rest.collect();
+                if let [old, new, ..] = rest[..] {
+                    check_replace(&subject.to_string(), old, new)?;
+                }
+            }
+            "format" => check_format(&subject.to_string())?,
+            "join" => {
+                let between = args.get(1).map(Value::to_string).unwrap_or_default();
+                check_join(&between, Some(&subject))?;
+            }
+            _ => check_count(name, rest)?,
         }
-        inner.call(state, &args)
+        let mut all = args.0;
+        if !named.is_empty() {
+            all.push(Value::from(kwargs));
+        }
+        inner.call(state, &all)
     }
 }
 

@@ -1,4 +1,4 @@
-//! SentencePiece's precompiled character map, checked so that no text can walk out of it.
+//! sentencepiece's precompiled character map, checked so that no text can walk out of it.
 //!
 //! Layout: `u32` length of the trie in bytes, the trie (a double array of `u32`, little-endian), then the
 //! replacements, each ended by a zero byte. A leaf holds the byte offset of its replacement. The engine follows
@@ -151,7 +151,10 @@ mod tests {
         units[0] = 256 << 10; // the root's children lie at 256 ^ byte
         units[256 ^ usize::from(byte)] = (256 << 10) | (1 << 8) | u32::from(byte);
         units[usize::from(byte)] = value | 0x8000_0000; // the leaf, at (256 ^ byte) ^ 256
-        let mut bytes = (units.len() as u32 * 4).to_le_bytes().to_vec();
+        let mut bytes = u32::try_from(units.len() * 4)
+            .unwrap()
+            .to_le_bytes()
+            .to_vec();
         bytes.extend(units.iter().flat_map(|unit| unit.to_le_bytes()));
         bytes.extend_from_slice(replacements);
         bytes
@@ -203,7 +206,7 @@ mod tests {
         assert_eq!(decode_base64("AAECAw==").unwrap(), [0, 1, 2, 3]);
         assert_eq!(decode_base64("/+9h").unwrap(), [0xff, 0xef, 0x61]);
         assert_eq!(decode_base64("AAECAwQ=").unwrap(), [0, 1, 2, 3, 4]);
-        assert_eq!(decode_base64("").unwrap(), []);
+        assert!(decode_base64("").unwrap().is_empty());
         for bad in ["A", "AA=A", "A===", "AA==AAAA", "AA A"] {
             assert_eq!(decode_base64(bad), None, "{bad}");
         }

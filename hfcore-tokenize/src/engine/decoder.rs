@@ -381,7 +381,7 @@ impl Machine {
             Step::ByteLevel => out.push(String::from_utf8_lossy(&self.bytes).into_owned()),
             Step::ByteFallback => self.end_run(out),
             Step::EndOfWord { suffix } => {
-                out.extend(self.last.take().map(|last| last.replace(suffix, "")))
+                out.extend(self.last.take().map(|last| last.replace(suffix, "")));
             }
             _ => {}
         }

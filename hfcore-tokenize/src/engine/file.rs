@@ -155,7 +155,7 @@ fn check_lengths(padding: &Value, truncation: &Value) -> Result<(), TokenizeErro
     ];
     for (at, length) in lengths {
         if let Some(length) = length.filter(|length| !length.is_null())
-            && !length.as_u64().is_some_and(|length| length <= MAX_LENGTH)
+            && length.as_u64().is_none_or(|length| length > MAX_LENGTH)
         {
             return Err(TokenizeError::invalid(
                 at,

@@ -20,6 +20,7 @@ pub(crate) use self::decoder::{Stream, StreamPlan};
 pub(crate) use self::file::{File, load};
 pub(crate) use self::model::ModelKind;
 use self::normalizer::CheckedNormalizer;
+pub(crate) use self::normalizer::watched;
 use self::pre_tokenizer::CheckedPreTokenizer;
 use crate::error::TokenizeError;
 

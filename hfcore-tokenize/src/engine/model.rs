@@ -17,7 +17,7 @@ use tokenizers::models::wordpiece::WordPiece;
 use super::{MAX_TOKEN, MAX_VOCAB};
 use crate::error::{TokenizeError, shortened};
 
-/// Longest word that WordPiece looks up; its search is quadratic in this. Real files say 100 or 200.
+/// Longest word that `WordPiece` looks up; its search is quadratic in this. Real files say 100 or 200.
 const MAX_WORD: usize = 10_000;
 
 /// The algorithm that turns a word into tokens.
@@ -349,12 +349,12 @@ impl<'de> Deserialize<'de> for MergeRecord {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<MergeRecord, A::Error> {
-                let short = || serde::de::Error::invalid_length(0, &Either);
+                let short = || serde::de::Error::invalid_length(0, &Self);
                 let left = seq.next_element()?.ok_or_else(short)?;
                 let right = seq.next_element()?.ok_or_else(short)?;
                 match seq.next_element::<serde::de::IgnoredAny>()? {
                     None => Ok(MergeRecord::Pair(left, right)),
-                    Some(_) => Err(serde::de::Error::invalid_length(3, &Either)),
+                    Some(_) => Err(serde::de::Error::invalid_length(3, &Self)),
                 }
             }
         }

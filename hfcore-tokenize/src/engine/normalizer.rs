@@ -1,5 +1,7 @@
 //! The normalizer, with a budget: chained replacements in a file could otherwise multiply a text without end.
 
+use std::cell::RefCell;
+
 use serde::Deserialize;
 use serde_json::Value;
 use tokenizers::tokenizer::pattern::Pattern;
@@ -120,8 +122,34 @@ impl Pattern for Found {
     }
 }
 
+thread_local! {
+    /// Why normalizing failed on this thread. The engine drops a normalizer's error and goes on with the text as it
+    /// is, so the error takes this way round it.
+    static FAILED: RefCell<Option<TokenizeError>> = const { RefCell::new(None) };
+}
+
+/// Runs `encode`, which normalizes on this thread; a normalizer that failed is an error.
+pub(crate) fn watched<T>(
+    encode: impl FnOnce() -> Result<T, TokenizeError>,
+) -> Result<T, TokenizeError> {
+    FAILED.take();
+    let result = encode();
+    FAILED.take().map_or(result, Err)
+}
+
 impl Normalizer for CheckedNormalizer {
     fn normalize(&self, text: &mut NormalizedString) -> tokenizers::Result<()> {
+        self.run(text).inspect_err(|error| {
+            let ours = error.downcast_ref::<TokenizeError>().cloned();
+            FAILED.set(Some(
+                ours.unwrap_or_else(|| TokenizeError::Encode(error.to_string())),
+            ));
+        })
+    }
+}
+
+impl CheckedNormalizer {
+    fn run(&self, text: &mut NormalizedString) -> tokenizers::Result<()> {
         let input = text.len();
         let limit = input.saturating_mul(GROWTH).saturating_add(HEADROOM);
         let allow = |output| {
