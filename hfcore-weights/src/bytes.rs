@@ -6,6 +6,8 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::number::u64_of;
+
 /// A range of bytes kept alive by its owner. Cloning and slicing share the owner and copy nothing.
 ///
 /// No alignment is promised: safetensors does not enforce any (see [`TensorView::to_aligned`]).
@@ -57,6 +59,13 @@ impl Bytes {
             owner: Arc::clone(&self.owner),
             range: self.range.start + range.start..self.range.start + range.end,
         }
+    }
+
+    /// The last `len` bytes, or all if there are fewer.
+    pub(crate) fn last(&self, len: u64) -> Self {
+        let before = u64_of(self.len()).saturating_sub(len);
+        let start = usize::try_from(before).unwrap_or(self.len());
+        self.slice(start..self.len())
     }
 
     /// How many bytes.
@@ -121,9 +130,7 @@ impl AlignedVec {
         let start = bytes.as_ptr().align_offset(Self::ALIGNMENT);
         bytes.resize(start, 0);
         let reader = At { file, offset };
-        let read = reader
-            .take(u64::try_from(len).expect("a usize fits u64"))
-            .read_to_end(&mut bytes)?;
+        let read = reader.take(u64_of(len)).read_to_end(&mut bytes)?;
         if read < len {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -153,7 +160,7 @@ impl Read for At<'_> {
         let read = std::os::unix::fs::FileExt::read_at(self.file, buffer, self.offset)?;
         #[cfg(windows)]
         let read = std::os::windows::fs::FileExt::seek_read(self.file, buffer, self.offset)?;
-        self.offset += u64::try_from(read).expect("a usize fits u64");
+        self.offset += u64_of(read);
         Ok(read)
     }
 }

@@ -24,7 +24,7 @@ struct Folder<'a> {
     options: &'a OpenOptions,
 }
 
-/// The name that marks `<cache>/blobs` as huggingface_hub's cache-wide store, and its contents.
+/// The name that marks `<cache>/blobs` as `huggingface_hub`'s cache-wide store, and its contents.
 const SHARED_STORE_MARKER: (&str, &str) = (".huggingface-shared-blobs", "1\n");
 
 /// Finds and opens the files, in transformers' order: `model.safetensors`, then `model.safetensors.index.json`.
@@ -224,7 +224,7 @@ impl<'a> Folder<'a> {
 /// Where the links of a Hub cache's snapshot lead. `root` is `<cache>/<repo>/snapshots/<commit>`, or below.
 ///
 /// The files are in `<cache>/<repo>/blobs`, which in turn may hold links into `<cache>/blobs`, the store that
-/// huggingface_hub (2026) shares between repositories and marks. Another repository's `blobs` is neither.
+/// `huggingface_hub` (2026) shares between repositories and marks. Another repository's `blobs` is neither.
 fn stores(root: &Path) -> Vec<PathBuf> {
     let is_folder = |path: &Path| {
         path.symlink_metadata()

@@ -20,6 +20,7 @@ use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use crate::number::{u64_of, usize_of};
 use crate::table::{Entry, Span, Table};
 use crate::view::checked_elements;
 use crate::{DType, HeaderProblem, Limits};
@@ -117,17 +118,17 @@ impl SafetensorsHeader {
     /// # Errors
     /// As [`parse`](Self::parse).
     pub fn from_file_bytes(file: &[u8], limits: &Limits) -> Result<Self, HeaderProblem> {
-        let len = u64::try_from(file.len()).expect("a usize fits u64");
-        let Some(first) = file.first_chunk() else {
+        let len = u64_of(file.len());
+        let Some((first, rest)) = file.split_first_chunk() else {
             return Err(HeaderProblem::TooShort { len });
         };
         let header_len = Self::length(*first, len, limits)?;
-        let header_end = 8 + usize::try_from(header_len).expect("within a slice");
-        Self::parse(
-            &file[8..header_end],
-            len - LENGTH_BYTES - header_len,
-            limits,
-        )
+        let beyond_end = HeaderProblem::BeyondEnd { header_len, len };
+        let (header, data) = usize::try_from(header_len)
+            .ok()
+            .and_then(|header_len| rest.split_at_checked(header_len))
+            .ok_or(beyond_end)?;
+        Self::parse(header, u64_of(data.len()), limits)
     }
 
     /// Number of tensors.
@@ -178,7 +179,7 @@ fn check_contiguous(table: &Table) -> Result<u64, HeaderProblem> {
     for position in 0..table.len() {
         let index = match &order {
             None => position,
-            Some(order) => usize::try_from(order[position]).expect("a u32 fits usize"),
+            Some(order) => usize_of(order[position]),
         };
         let entry = table.entry(index);
         if entry.begin != expected {
@@ -193,7 +194,7 @@ fn check_contiguous(table: &Table) -> Result<u64, HeaderProblem> {
     Ok(expected)
 }
 
-/// serde_json's message without its place, which the caller gives its own way, and cut: it may quote a whole value.
+/// `serde_json`'s message without its place, which the caller gives its own way, and cut: it may quote a whole value.
 pub(crate) fn json_message(error: &serde_json::Error) -> String {
     let message = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
@@ -204,14 +205,14 @@ pub(crate) fn json_message(error: &serde_json::Error) -> String {
     }
 }
 
-/// What is collected while serde_json walks the text. Nothing in it outgrows the text.
+/// What is collected while `serde_json` walks the text. Nothing in it outgrows the text.
 struct Parser<'a> {
     limits: &'a Limits,
     table: Table,
     metadata: Option<Vec<(String, String)>>,
     /// The tensor whose description is being read.
     tensor: Option<Span>,
-    /// The typed reason of a refusal, where it is not serde_json's.
+    /// The typed reason of a refusal, where it is not `serde_json`'s.
     problem: Option<HeaderProblem>,
 }
 
@@ -230,7 +231,7 @@ impl Parser<'_> {
         if let Some(problem) = self.problem {
             return problem;
         }
-        // serde_json counts lines and columns, from 1; the header is one line unless somebody edited it.
+        // `serde_json` counts lines and columns, from 1; the header is one line unless somebody edited it.
         let lines = text
             .split_inclusive('\n')
             .take(error.line().saturating_sub(1));
@@ -446,10 +447,7 @@ fn check_size(table: &Table, entry: &Entry) -> Result<(), HeaderProblem> {
     };
     let overflow = || HeaderProblem::ShapeOverflow {
         tensor: tensor(),
-        shape: shape
-            .iter()
-            .map(|&dim| u64::try_from(dim).expect("a usize fits u64"))
-            .collect(),
+        shape: shape.iter().map(|&dim| u64_of(dim)).collect(),
     };
     let elements = checked_elements(shape).ok_or_else(overflow)?;
     elements.checked_mul(dtype.bits()).ok_or_else(overflow)?;

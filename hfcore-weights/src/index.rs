@@ -1,14 +1,15 @@
 //! `model.safetensors.index.json`: which shard holds which tensor.
 //!
-//! Written by transformers and huggingface_hub as `{"metadata": {"total_size": …}, "weight_map": {name: file}}`. Only
+//! Written by transformers and `huggingface_hub` as `{"metadata": {"total_size": …}, "weight_map": {name: file}}`. Only
 //! `weight_map` is used: `total_size` is wrong in enough published files that nothing may depend on it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::header::json_message;
+use crate::number::usize_of;
 use crate::{IndexProblem, Limits, RelPath};
 
 /// A parsed index.
@@ -73,7 +74,7 @@ impl ShardIndex {
     pub fn weight_map(&self) -> impl Iterator<Item = (&str, usize)> {
         self.weight_map
             .iter()
-            .map(|(name, shard)| (&**name, usize::try_from(*shard).expect("a u32 fits usize")))
+            .map(|(name, shard)| (&**name, usize_of(*shard)))
     }
 }
 
@@ -96,7 +97,7 @@ struct Parser<'a> {
     shards: Vec<RelPath>,
     by_name: HashMap<String, u32>,
     weight_map: Option<Vec<(Box<str>, u32)>>,
-    /// The typed reason of a refusal, where it is not serde_json's.
+    /// The typed reason of a refusal, where it is not `serde_json`'s.
     problem: Option<IndexProblem>,
 }
 
@@ -142,7 +143,7 @@ impl<'de> Visitor<'de> for &mut Parser<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let mut keys = BTreeSet::new();
+        let mut has_metadata = false;
         while let Some(key) = map.next_key::<String>()? {
             if key == "weight_map" {
                 if self.weight_map.is_some() {
@@ -153,7 +154,7 @@ impl<'de> Visitor<'de> for &mut Parser<'_> {
             }
             map.next_value::<IgnoredAny>()?;
             // Only these two mean anything; others come and go between writers.
-            if key == "metadata" && !keys.insert(key.clone()) {
+            if key == "metadata" && std::mem::replace(&mut has_metadata, true) {
                 return Err(self.refuse(IndexProblem::DuplicateKey { key }));
             }
         }

@@ -15,6 +15,7 @@
 //! | `table.rs` | tensors sorted by name, a few words each |
 //! | `save.rs` | [`save_pretrained`] |
 //! | `options.rs`, `error.rs` | [`OpenOptions`], [`Limits`], [`WeightsError`] |
+//! | `number.rs` | widths of numbers |
 
 mod bytes;
 mod dtype;
@@ -24,6 +25,7 @@ mod fold;
 mod folder;
 mod header;
 mod index;
+mod number;
 mod options;
 mod rel_path;
 mod report;

@@ -6,7 +6,7 @@
 /// Its price: the file must stay as it is while any tensor of it is alive. Renaming over it or deleting it is harmless
 /// (the map keeps the old file); *truncating* it kills the process with `SIGBUS` on the next touch of a lost page, and
 /// rewriting it in place changes weights under a running model. Nothing in a process can prevent another one from
-/// doing so. Programs that replace files do it by renaming (as [`save_pretrained`], huggingface_hub and safetensors
+/// doing so. Programs that replace files do it by renaming (as [`save_pretrained`], `huggingface_hub` and safetensors
 /// 0.8 do), so on local disks this is a risk worth taking; on network and user-space file systems, where the other
 /// writer may be another machine and a lost connection is also a `SIGBUS`, it is not.
 ///

@@ -22,8 +22,8 @@ pub struct LoadError {
     pub mismatched_keys: Vec<Mismatch>,
     /// What the model refused for reasons of its own, and tensors that could not be read.
     pub problems: Vec<Problem>,
-    /// For a missing tensor, one of the checkpoint's whose name ends alike.
-    suggestions: HashMap<String, String>,
+    /// For a missing tensor, one of the checkpoint's whose name ends alike. In the order of `missing_keys`.
+    suggestions: Vec<(String, String)>,
 }
 
 /// A tensor of another shape than the model's.
@@ -100,7 +100,7 @@ impl LoadError {
         }
         for missing in &self.missing_keys {
             if let Some(near) = by_tail.get(tail(missing)) {
-                self.suggestions.insert(missing.clone(), (*near).to_owned());
+                self.suggestions.push((missing.clone(), (*near).to_owned()));
             }
         }
     }
@@ -137,13 +137,16 @@ impl fmt::Display for LoadError {
             write!(f, ", {} refused", self.problems.len())?;
         }
 
+        let near: HashMap<&str, &str> = self
+            .suggestions
+            .iter()
+            .map(|(name, near)| (name.as_str(), near.as_str()))
+            .collect();
         let missing = fold_members(self.missing_keys.iter().map(String::as_str));
         for (line, members) in missing.iter().take(MAX_LINES) {
             write!(f, "\n  missing     {line}")?;
-            let near = members
-                .iter()
-                .filter_map(|name| self.suggestions.get(*name));
-            if let [near] = &fold(near.map(String::as_str))[..] {
+            let near = members.iter().filter_map(|name| near.get(name).copied());
+            if let [near] = &fold(near)[..] {
                 write!(f, "  (the checkpoint has {near})")?;
             }
         }

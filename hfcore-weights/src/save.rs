@@ -1,7 +1,7 @@
 //! Writing checkpoints as transformers does: safetensors, sharded with an index where large.
 //!
 //! Layout of a file: crate safetensors 0.8.0, `serialize` (tensors by falling alignment of their type, then by name;
-//! the header padded to 8 bytes). Shards: huggingface_hub 2.4.0, `split_state_dict_into_shards_factory`. Index:
+//! the header padded to 8 bytes). Shards: `huggingface_hub` 2.4.0, `split_state_dict_into_shards_factory`. Index:
 //! `json.dumps(…, indent=2, sort_keys=True)`. The files are equal byte for byte to theirs (`tests/save.rs`).
 
 use std::collections::{BTreeMap, HashSet};
@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use thiserror::Error;
 
+use crate::number::u64_of;
 use crate::{RelPath, TensorView, WeightsError, folder};
 
 /// How a checkpoint is written; the default is what transformers' `save_pretrained` does.
@@ -271,7 +272,7 @@ fn check(tensors: &[(String, TensorView)], options: &SaveOptions) -> Result<(), 
     Ok(())
 }
 
-/// Fills shards in the order given. As huggingface_hub: a tensor over the limit gets a shard of its own, which does not
+/// Fills shards in the order given. As `huggingface_hub`: a tensor over the limit gets a shard of its own, which does not
 /// close the current one.
 fn split(
     tensors: Vec<(String, TensorView)>,
@@ -299,7 +300,7 @@ fn split(
 }
 
 fn size(tensor: &TensorView) -> u64 {
-    u64::try_from(tensor.bytes.len()).expect("a usize fits u64")
+    u64_of(tensor.bytes.len())
 }
 
 fn write_safetensors(
@@ -339,11 +340,7 @@ fn write_safetensors(
     let padded = header.len().next_multiple_of(8);
     header.extend(std::iter::repeat_n(' ', padded - header.len()));
 
-    file.write_all(
-        &u64::try_from(padded)
-            .expect("a usize fits u64")
-            .to_le_bytes(),
-    )?;
+    file.write_all(&u64_of(padded).to_le_bytes())?;
     file.write_all(header.as_bytes())?;
     for (_, tensor) in tensors {
         file.write_all(tensor.bytes.as_ref())?;
@@ -359,9 +356,7 @@ fn json(text: &str) -> String {
 fn json_ascii(text: &str) -> String {
     let mut ascii = String::new();
     for c in json(text).chars() {
-        if c.is_ascii() && c != '\u{7f}' {
-            ascii.push(c);
-        } else if c == '\u{7f}' {
+        if matches!(c, ' '..='~') {
             ascii.push(c);
         } else {
             for unit in c.encode_utf16(&mut [0; 2]) {

@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use crate::DType;
+use crate::number::usize_of;
 
 /// One tensor: where its name, its dimensions and its bytes are.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +38,7 @@ pub(crate) struct Span {
 impl Span {
     fn range(self) -> Range<usize> {
         // A u32 fits the usize of every supported platform.
-        self.start..self.start + usize::try_from(self.len).expect("a u32 fits usize")
+        self.start..self.start + usize_of(self.len)
     }
 }
 
@@ -211,36 +212,35 @@ impl Table {
         let len = u32::try_from(self.entries.len()).expect("the number of tensors is limited");
         let mut order: Vec<u32> = (0..len).collect();
         order.sort_by_key(|&index| {
-            let entry = &self.entries[usize::try_from(index).expect("a u32 fits usize")];
+            let entry = &self.entries[usize_of(index)];
             (entry.begin, entry.end)
         });
         Some(order)
     }
 
-    /// The same tensors under other names; `Err` holds two entries *of this table* and their common new name.
+    /// The same tensors under other names; `Err` holds the indices of two of this table's that would share one, and it.
     pub(crate) fn renamed(
         &self,
-        mut rename: impl FnMut(&str) -> String,
-    ) -> Result<Self, (Entry, Entry, String)> {
+        rename: impl Fn(&str) -> String,
+    ) -> Result<Self, (usize, usize, String)> {
         let mut table = Self {
             dims: self.dims.clone(),
             unknown_dtypes: self.unknown_dtypes.clone(),
             ..Self::default()
         };
-        let mut old: Vec<(Entry, Entry)> = Vec::with_capacity(self.len());
-        for entry in &self.entries {
+        let mut renamed: Vec<(Entry, usize)> = Vec::with_capacity(self.len());
+        for (index, entry) in self.entries.iter().enumerate() {
             let name = table.push_name(&rename(self.name(entry)));
-            old.push((Entry { name, ..*entry }, *entry));
+            renamed.push((Entry { name, ..*entry }, index));
         }
-        old.sort_by(|(a, _), (b, _)| table.name(a).cmp(table.name(b)));
-        if let Some(pair) = old
+        renamed.sort_by(|(a, _), (b, _)| table.name(a).cmp(table.name(b)));
+        if let Some(pair) = renamed
             .windows(2)
             .find(|pair| table.name(&pair[0].0) == table.name(&pair[1].0))
         {
-            let name = table.name(&pair[0].0).to_owned();
-            return Err((pair[0].1, pair[1].1, name));
+            return Err((pair[0].1, pair[1].1, table.name(&pair[0].0).to_owned()));
         }
-        table.entries = old.into_iter().map(|(new, _)| new).collect();
+        table.entries = renamed.into_iter().map(|(entry, _)| entry).collect();
         Ok(table)
     }
 

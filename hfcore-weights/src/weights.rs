@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::folder;
+use crate::number::{u64_of, usize_of};
 use crate::source::{OpenFile, Source};
 use crate::table::{Entry, MAX_UNKNOWN, Table};
 use crate::view::checked_elements;
@@ -73,10 +74,10 @@ impl Weights {
     /// whatever is larger than [`Limits`](crate::Limits).
     pub fn open(folder: impl AsRef<Path>, options: &OpenOptions) -> Result<Self, WeightsError> {
         let checkpoint = folder::open(folder.as_ref(), options)?;
-        let (weights, names) = Self::from_files(&checkpoint.files, options)?;
+        let weights = Self::from_files(&checkpoint.files, options)?;
         if let Some((file, index)) = checkpoint.index {
             weights
-                .check_index(&index, &names)
+                .check_index(&index)
                 .map_err(|problem| WeightsError::Index { file, problem })?;
         }
         Ok(weights)
@@ -105,7 +106,7 @@ impl Weights {
             source,
         })?;
         let file = Arc::new(OpenFile::open(&path)?);
-        Ok(Self::from_files(&[file], options)?.0)
+        Self::from_files(&[file], options)
     }
 
     /// A safetensors file in memory.
@@ -121,10 +122,8 @@ impl Weights {
                     problem,
                 }
             })?;
-        let len = bytes.len();
-        let data_len = usize::try_from(header.data_len()).expect("within a Vec");
         let source = Source::Bytes {
-            data: Bytes::from(bytes).slice(len - data_len..len),
+            data: Bytes::from(bytes).last(header.data_len()),
             file: None,
         };
         Ok(Self {
@@ -158,7 +157,7 @@ impl Weights {
                     max: usize::try_from(u32::MAX).unwrap_or(usize::MAX),
                 })?,
                 begin: 0,
-                end: u64::try_from(tensor.bytes.len()).expect("a usize fits u64"),
+                end: u64_of(tensor.bytes.len()),
             };
             table.push(entry);
             sources.push(Source::Bytes {
@@ -174,11 +173,8 @@ impl Weights {
         })
     }
 
-    /// Parses files into one table. Returns the names of the files too, which the index is compared with.
-    fn from_files(
-        files: &[Arc<OpenFile>],
-        options: &OpenOptions,
-    ) -> Result<(Self, Vec<String>), WeightsError> {
+    /// Parses files into one table; file and source have the same number.
+    fn from_files(files: &[Arc<OpenFile>], options: &OpenOptions) -> Result<Self, WeightsError> {
         let limits = &options.limits;
         check_total(files, options)?;
         let mut table = Table::default();
@@ -205,17 +201,15 @@ impl Weights {
             sources.push(source);
         }
         sort(&mut table, &sources)?;
-        let names = files.iter().map(|file| file_name(&file.path)).collect();
-        let weights = Self {
+        Ok(Self {
             table: Arc::new(table),
             sources: sources.into(),
             metadata: metadata.into(),
-        };
-        Ok((weights, names))
+        })
     }
 
     /// Every tensor is in the shard that the index names.
-    fn check_index(&self, index: &ShardIndex, _files: &[String]) -> Result<(), IndexProblem> {
+    fn check_index(&self, index: &ShardIndex) -> Result<(), IndexProblem> {
         let mut wrong = Vec::new();
         for (name, shard) in index.weight_map() {
             let expected = &index.shards()[shard];
@@ -320,7 +314,8 @@ impl Weights {
             return Err(out_of_range(&shape));
         }
         shape[0] = range.len();
-        let bytes_before = |rows: usize| u64::try_from(rows * row).expect("within the tensor");
+        // No overflow: both are within the tensor.
+        let bytes_before = |rows: usize| u64_of(rows * row);
         let bytes = self.sources[usize_of(entry.source)].bytes(
             entry.begin + bytes_before(range.start),
             entry.begin + bytes_before(range.end),
@@ -397,7 +392,7 @@ impl Weights {
         self.table
             .entries()
             .iter()
-            .map(|entry| u64::try_from(elements(entry)).expect("a usize fits u64"))
+            .map(|entry| u64_of(elements(entry)))
             .fold(0, u64::saturating_add)
     }
 
@@ -419,8 +414,8 @@ impl Weights {
             .renamed(rename)
             .map_err(|(first, second, name)| WeightsError::RenameCollision {
                 name,
-                first: self.table.name(&first).to_owned(),
-                second: self.table.name(&second).to_owned(),
+                first: self.table.name(self.table.entry(first)).to_owned(),
+                second: self.table.name(self.table.entry(second)).to_owned(),
             })?;
         Ok(Self {
             table: Arc::new(table),
@@ -562,8 +557,4 @@ fn file_name(path: &Path) -> String {
     path.file_name()
         .map(|name| name.to_string_lossy().into_owned())
         .unwrap_or_default()
-}
-
-fn usize_of(number: u32) -> usize {
-    usize::try_from(number).expect("a u32 fits usize")
 }
