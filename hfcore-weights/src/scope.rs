@@ -67,13 +67,8 @@ impl Scope {
     /// The place `path` below this one: `at("layers.3")`, or `at("layers").at("3")`. `at("")` is this place.
     #[must_use]
     pub fn at(&self, path: &str) -> Self {
-        let path = if path.is_empty() {
-            self.path.clone()
-        } else {
-            self.full(path)
-        };
         Self {
-            path,
+            path: self.full(path),
             shared: Arc::clone(&self.shared),
         }
     }
@@ -236,19 +231,15 @@ impl Scope {
 
     /// Refuses the checkpoint: `why` is what is wrong with the tensor or module `name` (`""`: with this place).
     pub fn refuse(&self, name: &str, why: impl fmt::Display) {
-        let name = if name.is_empty() {
-            self.path.clone()
-        } else {
-            self.full(name)
-        };
+        let name = self.full(name);
         self.seen().error.problem(name, why.to_string());
     }
 
     fn full(&self, name: &str) -> String {
-        if self.path.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{}.{name}", self.path)
+        match (self.path.as_str(), name) {
+            ("", name) => name.to_owned(),
+            (path, "") => path.to_owned(),
+            (path, name) => format!("{path}.{name}"),
         }
     }
 

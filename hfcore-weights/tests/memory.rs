@@ -64,7 +64,7 @@ fn opening_costs_what_it_should() {
 /// ST-02: 86 MB of header. The reference implementation needs 16 times that.
 fn millions_of_tensors_in_a_header() {
     let mut header = String::from("{");
-    for i in 0..1_500_000 {
+    for i in 0..1_500_000u64 {
         // Not in order, as an attacker would have it.
         let name = (i * 7_919) % 1_500_000;
         header.push_str(&format!(

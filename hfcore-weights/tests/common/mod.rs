@@ -1,5 +1,9 @@
 //! What the tests share: files made by hand, and folders that vanish.
-#![allow(dead_code, unreachable_pub, reason = "each test binary includes this file and uses a part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test binary includes this file and uses a part"
+)]
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
