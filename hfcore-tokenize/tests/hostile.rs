@@ -294,8 +294,10 @@ fn errors_say_where_and_why() {
 #[test]
 fn the_clock_can_be_set() {
     let template = ChatTemplate::new("{{ strftime_now('%d %B %Y') }}").unwrap();
-    let mut options = ChatOptions::default();
-    options.now = Some(1_709_214_305);
+    let options = ChatOptions {
+        now: Some(1_709_214_305),
+        ..ChatOptions::default()
+    };
     assert_eq!(
         template.render(&[Message::user("")], &options, []).unwrap(),
         "29 February 2024"
