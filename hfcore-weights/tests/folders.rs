@@ -1,4 +1,8 @@
 //! Model folders: single files, shards, variants, the Hub cache's links, and what is refused.
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy.toml spares only functions marked `#[test]`, not their helpers"
+)]
 
 mod common;
 

@@ -1,5 +1,9 @@
 //! Pseudo-fuzzing that is part of the tests: the same hundreds of thousands of mutated inputs on every run. The targets
 //! for libFuzzer are in `fuzz/` at the repository's root and hold the same invariants.
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy.toml spares only functions marked `#[test]`, not their helpers"
+)]
 
 mod common;
 

@@ -1,4 +1,8 @@
 //! Building a model through a [`Scope`]: what fits, and what the report says of what does not.
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy.toml spares only functions marked `#[test]`, not their helpers"
+)]
 
 mod common;
 

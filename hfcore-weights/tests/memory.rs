@@ -1,4 +1,8 @@
 //! What opening costs in memory, counted by the allocator: ST-02, ST-13, and the price of a large checkpoint.
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy.toml spares only functions marked `#[test]`, not their helpers"
+)]
 
 mod common;
 

@@ -1,4 +1,8 @@
 //! What is written: equal to the byte to what the Python packages write (`make_probes.py`), whole or not at all.
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy.toml spares only functions marked `#[test]`, not their helpers"
+)]
 
 mod common;
 
