@@ -55,3 +55,8 @@ pub use rows::{columns, concat_rows, gather_rows, mean_rows, transpose};
 pub use softmax::softmax;
 pub use tensor::Tensor;
 pub use weight::Weight;
+
+/// The examples of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

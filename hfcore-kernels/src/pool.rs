@@ -172,7 +172,6 @@ impl Pool {
     ///
     /// # Panics
     /// If `data` are not whole rows, or `f` panics.
-    #[allow(dead_code, reason = "offered to every operation")]
     pub(crate) fn for_rows(
         &self,
         data: &mut [f32],

@@ -9,6 +9,8 @@ use super::scalar;
 
 /// Bytes of a weight row in a step.
 const STEP: usize = 32;
+/// Bytes of each stream that are asked for early: what arrives while they are multiplied.
+const AHEAD: usize = 1024;
 /// Rows and columns of a tile: 12 of the 16 registers hold it.
 const ROWS: usize = 6;
 const COLUMNS: usize = 16;
@@ -17,17 +19,20 @@ pub(super) static KERNELS: Kernels = Kernels {
     f32: Dot {
         step: STEP / 4,
         split: false,
-        passes: passes!(dot_f32: 8 4 3 3 2 2 1 1),
+        passes: passes!(dot_f32: 1 x 8 2 x 4 3 x 3 4 x 3),
+        most: 128,
     },
     f16: Dot {
         step: STEP / 2,
         split: false,
-        passes: passes!(dot_f16: 8 4 3 3 2 2 1 1),
+        passes: passes!(dot_f16: 1 x 8 2 x 4 3 x 3 4 x 3),
+        most: 128,
     },
     bf16: Dot {
         step: STEP / 2,
         split: true,
-        passes: passes!(dot_bf16: 8 4 3 3 2 2 1 1),
+        passes: passes!(dot_bf16: 1 x 8 2 x 4 3 x 3 4 x 3),
+        most: 128,
     },
     tile: Tile {
         rows: ROWS,
@@ -67,26 +72,37 @@ fn store(to: &mut [f32; 8], value: __m256) {
     unsafe { _mm256_storeu_ps(to.as_mut_ptr(), value) }
 }
 
+/// Ask for what comes [`AHEAD`] bytes after a step: the next row, where this one ends.
+///
+/// The processor's own prefetching stops at pages, at which rows often begin. It is enough where next to
+/// nothing is done with what is read, and better then.
+#[inline]
+pub(super) fn prefetch<const B: usize>(step: &[u8; B]) {
+    let ahead = step.as_ptr().wrapping_add(AHEAD);
+    // SAFETY: a hint, which is ignored where there is no memory.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(ahead.cast()) };
+}
+
 /// The eight numbers of a step of `f32`.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn part_f32(step: &[u8; STEP], _: usize) -> __m256 {
+fn part_f32<const PART: usize>(step: &[u8; STEP]) -> __m256 {
     _mm256_castsi256_ps(load_bytes(step))
 }
 
 /// The lower or upper half of a step of `f16`, widened.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn part_f16(step: &[u8; STEP], part: usize) -> __m256 {
-    _mm256_cvtph_ps(load_half(&step.as_chunks::<16>().0[part]))
+fn part_f16<const PART: usize>(step: &[u8; STEP]) -> __m256 {
+    _mm256_cvtph_ps(load_half(&step.as_chunks::<16>().0[PART]))
 }
 
 /// The numbers with an even or odd place in a step of `bf16`, widened: they are the upper halves.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn part_bf16(step: &[u8; STEP], part: usize) -> __m256 {
+fn part_bf16<const PART: usize>(step: &[u8; STEP]) -> __m256 {
     let pairs = load_bytes(step);
-    _mm256_castsi256_ps(if part == 0 {
+    _mm256_castsi256_ps(if PART == 0 {
         _mm256_slli_epi32::<16>(pairs)
     } else {
         _mm256_and_si256(pairs, _mm256_set1_epi32(0xffff_0000_u32.cast_signed()))
@@ -106,7 +122,7 @@ fn sum(lanes: __m256) -> f32 {
 }
 
 macro_rules! dot {
-    ($name:ident, $step:ident, $parts:literal, $part:ident) => {
+    ($name:ident, $step:ident, $part:ident: $parts:literal: $($index:literal)*) => {
         /// See [`Pass::run`].
         #[target_feature(enable = "avx2,fma,f16c")]
         fn $name<const R: usize, const M: usize>(rows: &[&[u8]], x: &[f32], out: &mut [f32]) {
@@ -120,6 +136,9 @@ macro_rules! dot {
             let (whole, last) = x.split_at(steps);
             let mut sums = [[_mm256_setzero_ps(); M]; R];
             for i in 0..steps {
+                if M > 3 {
+                    weights.iter().for_each(|row| prefetch(&row[i]));
+                }
                 $step(&mut sums, |r| &weights[r][i], &whole[i]);
             }
             if rows[0].len() % STEP != 0 {
@@ -140,24 +159,25 @@ macro_rules! dot {
             weight: impl Fn(usize) -> &'a [u8; STEP],
             x: &[[f32; 8 * $parts]; M],
         ) {
-            for part in 0..$parts {
+            // Written out, so that the sums stay in registers.
+            $({
                 let mut w = [_mm256_setzero_ps(); R];
                 for r in 0..R {
-                    w[r] = $part(weight(r), part);
+                    w[r] = $part::<$index>(weight(r));
                 }
                 for m in 0..M {
-                    let x = load(&x[m].as_chunks::<8>().0[part]);
+                    let x = load(&x[m].as_chunks::<8>().0[$index]);
                     for r in 0..R {
                         sums[r][m] = _mm256_fmadd_ps(w[r], x, sums[r][m]);
                     }
                 }
-            }
+            })*
         }
     };
 }
-dot!(dot_f32, step_f32, 1, part_f32);
-dot!(dot_f16, step_f16, 2, part_f16);
-dot!(dot_bf16, step_bf16, 2, part_bf16);
+dot!(dot_f32, step_f32, part_f32: 1: 0);
+dot!(dot_f16, step_f16, part_f16: 2: 0 1);
+dot!(dot_bf16, step_bf16, part_bf16: 2: 0 1);
 
 /// See [`Tile::run`]; `V` vectors of columns.
 #[target_feature(enable = "avx2,fma,f16c")]

@@ -4,7 +4,7 @@
 
 use std::arch::x86_64::*;
 
-use super::avx2;
+use super::avx2::{self, prefetch};
 use super::kernels::{Dot, GROUP, Kernels, Pass, Tile, passes, tails};
 
 /// Bytes of a weight row in a step.
@@ -17,17 +17,20 @@ pub(super) static KERNELS: Kernels = Kernels {
     f32: Dot {
         step: STEP / 4,
         split: false,
-        passes: passes!(dot_f32: 8 8 6 4 4 4 3 3),
+        passes: passes!(dot_f32: 1 x 8 2 x 8 3 x 6 4 x 4 5 x 4 6 x 4 7 x 3 8 x 3),
+        most: 128,
     },
     f16: Dot {
         step: STEP / 2,
         split: false,
-        passes: passes!(dot_f16: 8 8 6 4 4 4 3 3),
+        passes: passes!(dot_f16: 1 x 8 2 x 8 3 x 6 4 x 4 5 x 4 6 x 4 7 x 3 8 x 3),
+        most: 128,
     },
     bf16: Dot {
         step: STEP / 2,
         split: true,
-        passes: passes!(dot_bf16: 8 8 6 4 4 4 3 3),
+        passes: passes!(dot_bf16: 1 x 8 2 x 8 3 x 6 4 x 4 5 x 4 6 x 4 7 x 3 8 x 3),
+        most: 128,
     },
     tile: Tile {
         rows: ROWS,
@@ -67,24 +70,24 @@ fn store(to: &mut [f32; 16], value: __m512) {
 /// The sixteen numbers of a step of `f32`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
-fn part_f32(step: &[u8; STEP], _: usize) -> __m512 {
+fn part_f32<const PART: usize>(step: &[u8; STEP]) -> __m512 {
     _mm512_castsi512_ps(load_bytes(step))
 }
 
 /// The lower or upper half of a step of `f16`, widened.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
-fn part_f16(step: &[u8; STEP], part: usize) -> __m512 {
+fn part_f16<const PART: usize>(step: &[u8; STEP]) -> __m512 {
     let halves = step.as_chunks::<32>().0;
-    _mm512_cvtph_ps(avx2::load_bytes(&halves[part]))
+    _mm512_cvtph_ps(avx2::load_bytes(&halves[PART]))
 }
 
 /// The numbers with an even or odd place in a step of `bf16`, widened: they are the upper halves.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
-fn part_bf16(step: &[u8; STEP], part: usize) -> __m512 {
+fn part_bf16<const PART: usize>(step: &[u8; STEP]) -> __m512 {
     let pairs = load_bytes(step);
-    _mm512_castsi512_ps(if part == 0 {
+    _mm512_castsi512_ps(if PART == 0 {
         _mm512_slli_epi32::<16>(pairs)
     } else {
         _mm512_and_si512(pairs, _mm512_set1_epi32(0xffff_0000_u32.cast_signed()))
@@ -92,7 +95,7 @@ fn part_bf16(step: &[u8; STEP], part: usize) -> __m512 {
 }
 
 macro_rules! dot {
-    ($name:ident, $step:ident, $parts:literal, $part:ident) => {
+    ($name:ident, $step:ident, $part:ident: $parts:literal: $($index:literal)*) => {
         /// See [`Pass::run`].
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
         fn $name<const R: usize, const M: usize>(rows: &[&[u8]], x: &[f32], out: &mut [f32]) {
@@ -106,6 +109,9 @@ macro_rules! dot {
             let (whole, last) = x.split_at(steps);
             let mut sums = [[_mm512_setzero_ps(); M]; R];
             for i in 0..steps {
+                if M > 4 {
+                    weights.iter().for_each(|row| prefetch(&row[i]));
+                }
                 $step(&mut sums, |r| &weights[r][i], &whole[i]);
             }
             if rows[0].len() % STEP != 0 {
@@ -126,24 +132,25 @@ macro_rules! dot {
             weight: impl Fn(usize) -> &'a [u8; STEP],
             x: &[[f32; 16 * $parts]; M],
         ) {
-            for part in 0..$parts {
+            // Written out, so that the sums stay in registers.
+            $({
                 let mut w = [_mm512_setzero_ps(); R];
                 for r in 0..R {
-                    w[r] = $part(weight(r), part);
+                    w[r] = $part::<$index>(weight(r));
                 }
                 for m in 0..M {
-                    let x = load(&x[m].as_chunks::<16>().0[part]);
+                    let x = load(&x[m].as_chunks::<16>().0[$index]);
                     for r in 0..R {
                         sums[r][m] = _mm512_fmadd_ps(w[r], x, sums[r][m]);
                     }
                 }
-            }
+            })*
         }
     };
 }
-dot!(dot_f32, step_f32, 1, part_f32);
-dot!(dot_f16, step_f16, 2, part_f16);
-dot!(dot_bf16, step_bf16, 2, part_bf16);
+dot!(dot_f32, step_f32, part_f32: 1: 0);
+dot!(dot_f16, step_f16, part_f16: 2: 0 1);
+dot!(dot_bf16, step_bf16, part_bf16: 2: 0 1);
 
 /// See [`Tile::run`]; `V` vectors of columns.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]

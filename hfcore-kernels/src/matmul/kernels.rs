@@ -11,8 +11,8 @@ use super::scalar;
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512};
 
-/// The most rows of activations that [`Dot`] multiplies in one pass over a weight.
-pub(super) const MAX_COLUMNS: usize = 8;
+/// The most rows of a weight, and of activations, that any [`Dot`] multiplies in one pass.
+pub(super) const MAX_ROWS: usize = 8;
 
 /// Numbers of a weight row that lie side by side in [`Tile`]'s layout.
 pub(super) const GROUP: usize = 8;
@@ -28,7 +28,7 @@ pub(super) struct Kernels {
     pub(super) tile: Tile,
 }
 
-/// Rows of a weight, as they lie in memory, times up to [`MAX_COLUMNS`] rows of activations.
+/// Rows of a weight, as they lie in memory, times a few rows of activations.
 ///
 /// For a few rows of activations, where reading the weight takes longer than multiplying. Sums run
 /// along the rows in a number of lanes that depends on nothing but the instruction set and type.
@@ -37,8 +37,10 @@ pub(super) struct Dot {
     pub(super) step: usize,
     /// In the activations of a step, those with an even place come first, then those with an odd one.
     pub(super) split: bool,
-    /// The kernel for one row of activations, for two, and so on.
-    pub(super) passes: [Pass; MAX_COLUMNS],
+    /// The kernel for one row of activations, for two, and so on; more take several passes.
+    pub(super) passes: &'static [Pass],
+    /// The most rows of activations for which this is faster than [`Tile`].
+    pub(super) most: usize,
 }
 
 /// A [`Dot`] kernel for one number of rows of activations.
@@ -66,13 +68,15 @@ pub(super) struct Tile {
     /// The same for half of the columns.
     pub(super) narrow: TileFn,
     /// Widen a piece of one row of a weight to every `rows`-th group. Arguments: the bytes, the groups
-    /// from the row's first to the end.
-    pub(super) widen: [unsafe fn(&[u8], &mut [[f32; GROUP]]); 3],
+    /// from the row's first to the end. One function for each of `f32`, `f16` and `bf16`.
+    pub(super) widen: [WidenFn; 3],
     /// Transpose an 8 by 8 block. Arguments: from, its row stride, to, its row stride.
     pub(super) transpose: unsafe fn(&[f32], usize, &mut [f32], usize),
 }
 
 pub(super) type TileFn = unsafe fn(&[f32], &[f32], usize, &mut [f32], bool);
+
+pub(super) type WidenFn = unsafe fn(&[u8], &mut [[f32; GROUP]]);
 
 impl Kernels {
     /// The kernels of `isa`.
@@ -97,7 +101,7 @@ impl Kernels {
 
 impl Tile {
     /// The function that widens `dtype`.
-    pub(super) const fn widen(&self, dtype: DType) -> unsafe fn(&[u8], &mut [[f32; GROUP]]) {
+    pub(super) const fn widen(&self, dtype: DType) -> WidenFn {
         match dtype {
             DType::F32 => self.widen[0],
             DType::F16 => self.widen[1],
@@ -106,43 +110,10 @@ impl Tile {
     }
 }
 
-/// The passes of a [`Dot`]: the kernel, then how many rows it reads with one to eight columns.
+/// The passes of a [`Dot`]: the kernel, then how many rows it reads with one column, two, and so on.
 macro_rules! passes {
-    ($kernel:ident: $r1:literal $r2:literal $r3:literal $r4:literal $r5:literal $r6:literal $r7:literal $r8:literal) => {
-        [
-            Pass {
-                rows: $r1,
-                run: $kernel::<$r1, 1>,
-            },
-            Pass {
-                rows: $r2,
-                run: $kernel::<$r2, 2>,
-            },
-            Pass {
-                rows: $r3,
-                run: $kernel::<$r3, 3>,
-            },
-            Pass {
-                rows: $r4,
-                run: $kernel::<$r4, 4>,
-            },
-            Pass {
-                rows: $r5,
-                run: $kernel::<$r5, 5>,
-            },
-            Pass {
-                rows: $r6,
-                run: $kernel::<$r6, 6>,
-            },
-            Pass {
-                rows: $r7,
-                run: $kernel::<$r7, 7>,
-            },
-            Pass {
-                rows: $r8,
-                run: $kernel::<$r8, 8>,
-            },
-        ]
+    ($kernel:ident: $($columns:literal x $rows:literal)*) => {
+        &[$(Pass { rows: $rows, run: $kernel::<$rows, $columns> }),*]
     };
 }
 pub(super) use passes;

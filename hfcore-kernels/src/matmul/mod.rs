@@ -17,13 +17,13 @@ mod tests;
 
 use crate::device::{Backend, Cpu};
 use crate::{DType, Tensor, Weight};
-use kernels::{Kernels, MAX_COLUMNS};
+use kernels::Kernels;
 
 /// `x` `[.., I]` times the transpose of `w` `[O, I]`, plus `bias` `[O]`: `[.., O]`.
 ///
 /// Products and sums are `f32`, whatever the weight is stored as. The result does not depend on the
-/// number of threads; it may differ in rounding with the instruction set, and between up to eight rows
-/// of `x` and more than that.
+/// number of threads. Its rounding may differ between instruction sets, and for a row of `x` between
+/// calls with few rows and with many (a prompt of more than 128, with AVX).
 ///
 /// Reference: `torch.nn.functional.linear`.
 ///
@@ -89,7 +89,7 @@ impl Product<'_> {
                     None => out.fill(0.0),
                 }
             }
-        } else if self.rows <= MAX_COLUMNS {
+        } else if self.rows <= cpu.kernels().dot(self.dtype).most {
             few::few(cpu, self, out);
         } else {
             many::many(cpu, self, out);

@@ -13,17 +13,20 @@ pub(super) static KERNELS: Kernels = Kernels {
     f32: Dot {
         step: STEP / 4,
         split: false,
-        passes: passes!(dot_f32: 8 4 4 2 2 2 1 1),
+        passes: passes!(dot_f32: 1 x 8 2 x 4 3 x 2 4 x 2),
+        most: 8,
     },
     f16: Dot {
         step: STEP / 2,
         split: false,
-        passes: passes!(dot_f16: 8 4 4 2 2 2 1 1),
+        passes: passes!(dot_f16: 1 x 8 2 x 4 3 x 2 4 x 2),
+        most: 8,
     },
     bf16: Dot {
         step: STEP / 2,
         split: true,
-        passes: passes!(dot_bf16: 8 4 4 2 2 2 1 1),
+        passes: passes!(dot_bf16: 1 x 8 2 x 4 3 x 2 4 x 2),
+        most: 8,
     },
     tile: Tile {
         rows: ROWS,
@@ -147,18 +150,32 @@ fn tile<const C: usize>(w: &[f32], x: &[f32], k: usize, tile: &mut [f32], add: b
     let w = w.as_chunks::<GROUP>().0.as_chunks::<ROWS>().0;
     let x = &x.as_chunks::<C>().0[..k];
     let mut sums = [[0.0; C]; ROWS];
-    for (w, x) in w.iter().zip(x.chunks(GROUP)) {
-        for (i, x) in x.iter().enumerate() {
-            for r in 0..ROWS {
-                for c in 0..C {
-                    sums[r][c] = multiply_add(w[r][i], x[c], sums[r][c]);
-                }
-            }
+    let (groups, rest) = x.as_chunks::<GROUP>();
+    for (w, x) in w.iter().zip(groups) {
+        for i in 0..GROUP {
+            rank_one(&mut sums, w, i, &x[i]);
         }
+    }
+    for (i, x) in rest.iter().enumerate() {
+        rank_one(&mut sums, &w[groups.len()], i, x);
     }
     for (tile, sums) in tile.as_chunks_mut::<C>().0.iter_mut().zip(&sums) {
         for c in 0..C {
             tile[c] = if add { tile[c] + sums[c] } else { sums[c] };
+        }
+    }
+}
+
+#[inline(always)]
+fn rank_one<const C: usize>(
+    sums: &mut [[f32; C]; ROWS],
+    w: &[[f32; GROUP]; ROWS],
+    i: usize,
+    x: &[f32; C],
+) {
+    for r in 0..ROWS {
+        for c in 0..C {
+            sums[r][c] = multiply_add(w[r][i], x[c], sums[r][c]);
         }
     }
 }

@@ -3,6 +3,10 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use super::Product;
+use super::few::few;
+use super::many::many;
+use crate::device::{Backend, Cpu};
 use crate::{Bytes, CpuOptions, DType, Device, Isa, Tensor, Weight, linear};
 
 const DTYPES: [DType; 3] = [DType::F32, DType::F16, DType::Bf16];
@@ -61,8 +65,7 @@ fn first_wrong(
             let found = f64::from(found[m * outputs + n]);
             let tolerance =
                 additions as f64 * 2_f64.powi(-24) * size + f64::from(f32::MIN_POSITIVE);
-            // Not `>`: a NaN is wrong.
-            if !((found - sum).abs() <= tolerance) {
+            if found.is_nan() || (found - sum).abs() > tolerance {
                 return Some(format!(
                     "[{m}, {n}] is {found}, not {sum} within {tolerance:e}"
                 ));
@@ -72,7 +75,42 @@ fn first_wrong(
     None
 }
 
-/// `linear` on every instruction set and type, with and without a bias, from misaligned bytes, with
+/// A way to multiply, whatever `linear` would choose.
+type Way = fn(&Cpu, &Product<'_>, &mut [f32]);
+const WAYS: [(&str, Way); 2] = [("few", few), ("many", many)];
+
+/// `x` `[rows, inputs]` times `weight` in one of the [`WAYS`].
+fn multiply(
+    device: &Device,
+    way: Way,
+    x: &[f32],
+    weight: &Weight,
+    bias: Option<&[f32]>,
+) -> Vec<f32> {
+    let Backend::Cpu(cpu) = device.backend();
+    let &[outputs, inputs] = weight.shape() else {
+        panic!("a matrix")
+    };
+    let (rows, dtype, weight) = (x.len() / inputs, weight.dtype(), weight.bytes());
+    // Whatever is not written shows.
+    let mut out = vec![f32::NAN; rows * outputs];
+    way(
+        cpu,
+        &Product {
+            x,
+            rows,
+            dtype,
+            weight,
+            outputs,
+            inputs,
+            bias,
+        },
+        &mut out,
+    );
+    out
+}
+
+/// Both ways on every instruction set and type, with and without a bias, from misaligned bytes, with
 /// one, two and three threads.
 fn check(shape: [usize; 3]) {
     let [rows, outputs, inputs] = shape;
@@ -85,21 +123,35 @@ fn check(shape: [usize; 3]) {
             let weight = misaligned(&published.to_dtype(dtype), 1 + 2 * i);
             let wide = weight.to_f32();
             for bias in [None, Some(bias.as_slice())] {
-                let what = format!("{} {dtype:?} {shape:?} bias {}", isa.name(), bias.is_some());
-                let mut results = devices.iter().map(|device| {
-                    let x = Tensor::from_vec(device, &[rows, inputs], x.clone());
-                    let bias = bias.map(|bias| Tensor::from_vec(device, &[outputs], bias.to_vec()));
-                    linear(&x, &weight, bias.as_ref()).into_vec().unwrap()
-                });
-                let first = results.next().unwrap();
-                if let Some(wrong) = first_wrong(&x, &wide, bias, shape, &first) {
-                    panic!("{what}: {wrong}");
-                }
-                for other in results {
-                    assert_eq!(first, other, "{what}: another number of threads");
+                for (name, way) in WAYS {
+                    let with = bias.is_some();
+                    let what = format!("{name} {} {dtype:?} {shape:?} bias {with}", isa.name());
+                    let [first, others @ ..] = devices
+                        .each_ref()
+                        .map(|device| multiply(device, way, &x, &weight, bias));
+                    if let Some(wrong) = first_wrong(&x, &wide, bias, shape, &first) {
+                        panic!("{what}: {wrong}");
+                    }
+                    for other in others {
+                        assert_eq!(first, other, "{what}: another number of threads");
+                    }
                 }
             }
         }
+    }
+}
+
+/// `linear` chooses one of the ways that [`check`] checks.
+#[test]
+fn linear_multiplies() {
+    let device = Device::cpu();
+    for rows in [1, 8, 9, 127, 128, 129, 200] {
+        let (x, w) = (numbers(8, rows * 70), numbers(9, 70 * 30));
+        let tensor = Tensor::from_vec(&device, &[rows, 70], x.clone());
+        let y = linear(&tensor, &Weight::from_f32(&[30, 70], &w), None)
+            .into_vec()
+            .unwrap();
+        assert_eq!(first_wrong(&x, &w, None, [rows, 30, 70], &y), None);
     }
 }
 
@@ -195,8 +247,8 @@ fn special_values_reach_what_they_enter() {
                     w[0] = f32::INFINITY; // which has both
                     x[(rows - 1) * inputs + inputs / 2] = f32::NAN; // the last row
                     let w = Weight::from_f32(&[outputs, inputs], &w).to_dtype(dtype);
-                    let y = linear(&Tensor::from_vec(&device, &[rows, inputs], x), &w, None);
-                    for (i, y) in y.into_vec().unwrap().into_iter().enumerate() {
+                    let ways = WAYS.map(|(_, way)| multiply(&device, way, &x, &w, None));
+                    for (i, y) in ways.into_iter().flat_map(|y| y.into_iter().enumerate()) {
                         let (m, n) = (i / outputs, i % outputs);
                         let what = format!(
                             "{} {dtype:?} [{m}, {n}] of {rows} x {outputs} x {inputs}",
@@ -230,8 +282,10 @@ fn denormal_numbers_count() {
                 let w = Weight::from_f32(&[3, 40], &[tiny; 120]).to_dtype(dtype);
                 let want = w.to_f32()[0] * 40.0;
                 assert!(want > 0.0);
-                let x = Tensor::from_vec(&device, &[rows, 40], vec![1.0; rows * 40]);
-                let y = linear(&x, &w, None).into_vec().unwrap();
+                let x = vec![1.0; rows * 40];
+                let y = WAYS
+                    .map(|(_, way)| multiply(&device, way, &x, &w, None))
+                    .concat();
                 let near = |y: &f32| (y - want).abs() <= want * 1e-4;
                 assert!(
                     y.iter().all(near),
