@@ -2,7 +2,7 @@
 
 use crate::device::Backend;
 use crate::isa::multiversion;
-use crate::math::{erf, exp, sigmoid, tanh};
+use crate::math::{erf, sigmoid, tanh};
 use crate::{Tensor, rows};
 
 /// A function of one number, applied to each of a tensor.
@@ -121,7 +121,7 @@ fn apply_body(x: &mut [f32], activation: Activation) {
     /// `sqrt(2 / pi)`.
     const SQRT_2_OVER_PI: f32 = std::f32::consts::FRAC_2_SQRT_PI * std::f32::consts::FRAC_1_SQRT_2;
     match activation {
-        Activation::Silu => x.iter_mut().for_each(|v| *v /= 1.0 + exp(-*v)),
+        Activation::Silu => x.iter_mut().for_each(|v| *v *= sigmoid(*v)),
         Activation::Gelu => {
             for v in x {
                 *v = 0.5 * *v * (1.0 + erf(*v * std::f32::consts::FRAC_1_SQRT_2));

@@ -49,7 +49,9 @@ fn power_of_two(n: i32) -> f32 {
 /// `1 / (1 + e^-x)`; error below 2.5 ulp.
 #[inline(always)]
 pub(crate) fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + exp(-x))
+    let e = exp(-x.abs());
+    // Both forms of the same; this one does not overflow far below zero.
+    (if x < 0.0 { e } else { 1.0 }) / (1.0 + e)
 }
 
 /// The hyperbolic tangent; error below 2 ulp.
