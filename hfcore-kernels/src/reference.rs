@@ -46,7 +46,7 @@ impl Exact {
 
     /// Whether `found` is this number up to `units` roundings to `f32` of its magnitude.
     ///
-    /// A result below the smallest normal `f32` may be off by as many of the smallest denormal numbers.
+    /// It may always be off by the smallest normal `f32`, as where denormal numbers are taken for zero.
     /// Of a magnitude of 0, only 0 is accepted; of NaN, only NaN.
     #[must_use]
     pub fn accepts(self, found: f32, units: f64) -> bool {
@@ -54,11 +54,11 @@ impl Exact {
             return found.is_nan();
         }
         let unit = f64::from(f32::EPSILON / 2.0);
-        let denormal = f64::from(f32::from_bits(1));
+        let normal = f64::from(f32::MIN_POSITIVE);
         let limit = if self.magnitude == 0.0 {
             0.0
         } else {
-            units * (unit * self.magnitude + denormal)
+            units * unit * self.magnitude + normal
         };
         (f64::from(found) - self.value).abs() <= limit
     }
