@@ -127,7 +127,7 @@ impl BeamSearch {
         let cur_len = self.beams[0].tokens.len();
         let failed = |problem| GenerateError::Numerical { sequence: 0, position: cur_len, problem };
         if accumulated.iter().any(|s| s.is_nan()) {
-            return Err(failed(NumericalProblem::Nan));
+            return Err(failed(cause_of_nan(logits)));
         }
         if accumulated.contains(&f32::INFINITY) {
             return Err(failed(NumericalProblem::PositiveInfinity));
@@ -265,6 +265,18 @@ impl BeamSearch {
         self.improvement_possible &= self.finished.iter().any(|hypothesis| {
             best > if hypothesis.finish_reason.is_some() { worst } else { NEVER }
         });
+    }
+}
+
+/// What of `logits` their softmax turned into NaN.
+fn cause_of_nan(logits: &[&[f32]]) -> NumericalProblem {
+    let any = |wanted: fn(&f32) -> bool| logits.iter().any(|row| row.iter().any(wanted));
+    if any(|x| x.is_nan()) || !any(|x| x.is_infinite()) {
+        NumericalProblem::Nan
+    } else if any(|x| *x == f32::INFINITY) {
+        NumericalProblem::PositiveInfinity
+    } else {
+        NumericalProblem::NoneLeft
     }
 }
 

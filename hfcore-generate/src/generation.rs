@@ -120,6 +120,12 @@ impl<'a> Generation<'a> {
         self.engine.cache.bytes()
     }
 
+    /// Sequences whose state is kept: those that go on, with beams one for each beam.
+    #[must_use]
+    pub fn cached_sequences(&self) -> usize {
+        self.engine.cache.sequences().count()
+    }
+
     /// The sequences so far, whether they have ended or not.
     #[must_use]
     pub fn into_output(self) -> Output {

@@ -1,6 +1,8 @@
 //! Softmax and its relatives over one row of scores, with torch's types: the values are `f32`, sums
 //! over them are taken in `f64`.
 
+use std::cmp::Ordering;
+
 /// The largest value; `-inf` of nothing. NaN is passed over.
 pub(crate) fn max(scores: &[f32]) -> f32 {
     scores.iter().copied().fold(f32::NEG_INFINITY, f32::max)
@@ -54,12 +56,17 @@ pub(crate) fn cumsum(values: impl IntoIterator<Item = f32>) -> Vec<f32> {
         .collect()
 }
 
+/// torch's order: the two zeros are equal, and NaN is the largest.
+pub(crate) fn order(a: f32, b: f32) -> Ordering {
+    a.partial_cmp(&b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
+}
+
 /// The `k`-th largest value, `k` from 1. NaN counts as the largest, as in torch.
 ///
 /// `k` is at most the number of values.
 pub(crate) fn kth_largest(values: &[f32], k: usize) -> f32 {
     let mut copy = values.to_vec();
-    *copy.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a)).1
+    *copy.select_nth_unstable_by(k - 1, |a, b| order(*b, *a)).1
 }
 
 /// The `k` largest values and their indices, largest first, the lower index first among equals.
@@ -68,7 +75,7 @@ pub(crate) fn top_k(values: &[f32], k: usize) -> Vec<(usize, f32)> {
     if k == 0 {
         return Vec::new();
     }
-    let order = |a: &usize, b: &usize| values[*b].total_cmp(&values[*a]).then(a.cmp(b));
+    let order = |a: &usize, b: &usize| order(values[*b], values[*a]).then(a.cmp(b));
     let mut indices: Vec<usize> = (0..values.len()).collect();
     if k < indices.len() {
         indices.select_nth_unstable_by(k - 1, order);
@@ -116,6 +123,8 @@ mod tests {
     fn top_k_takes_the_lower_index_among_equals() {
         assert_eq!(top_k(&[1.0, 3.0, 3.0, 2.0], 2), [(1, 3.0), (2, 3.0)]);
         assert_eq!(top_k(&[1.0], 5), [(0, 1.0)]);
+        assert_eq!(top_k(&[-0.0, 0.0, -1.0], 1), [(0, 0.0)], "the zeros are equal");
+        assert_eq!(top_k(&[1.0, -f32::NAN, 2.0], 2)[1], (2, 2.0), "NaN is the largest, whatever its sign");
         assert_eq!(kth_largest(&[1.0, 3.0, 3.0, 2.0], 3), 2.0);
     }
 }

@@ -31,7 +31,7 @@ impl LogitsProcessor for TopP {
         let probs = math::softmax(scores);
         // Removed tokens have probability 0 and stay removed: only the others are sorted.
         let mut order = math::finite(scores);
-        order.sort_by(|&a, &b| scores[a].total_cmp(&scores[b]));
+        order.sort_by(|&a, &b| math::order(scores[a], scores[b]));
         let threshold = math::narrow(1.0 - self.top_p);
         let cumulative = math::cumsum(order.iter().map(|&i| probs[i]));
         let last = order.len().saturating_sub(self.min_tokens_to_keep);

@@ -40,7 +40,7 @@ impl LogitsProcessor for TypicalP {
             return;
         }
         let mut order: Vec<usize> = (0..scores.len()).collect();
-        order.sort_by(|&a, &b| shifted[a].total_cmp(&shifted[b]));
+        order.sort_by(|&a, &b| math::order(shifted[a], shifted[b]));
         let probs = math::softmax(scores);
         let mass = math::narrow(self.mass);
         let below = math::cumsum(order.iter().map(|&i| probs[i])).iter().filter(|sum| **sum < mass).count();

@@ -1,0 +1,107 @@
+//! A model that is two tables: the logits behind a token are `bigram[token] + position[its position]`.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use hfcore_arch::{
+    Cache, CacheOptions, CausalLm, EncoderInput, EncoderOutput, ForwardError, Limits, Logits, ModelInfo, Pass,
+    Probe, Seq2Seq, SequenceId, Step,
+};
+use hfcore_kernels::{Device, Tensor};
+use serde_json::Value;
+
+/// The model; its cache has no layers, only lengths.
+#[derive(Debug)]
+pub struct TableLm {
+    info: ModelInfo,
+    bigram: Vec<Vec<f32>>,
+    position: Vec<Vec<f32>>,
+    /// Tokens that the model has run.
+    pub tokens_run: AtomicUsize,
+}
+
+impl TableLm {
+    pub fn new(bigram: Vec<Vec<f32>>, position: Vec<Vec<f32>>) -> Self {
+        let info = ModelInfo::new("table", bigram.len(), position.len(), &Device::cpu());
+        Self { info, bigram, position, tokens_run: AtomicUsize::new(0) }
+    }
+
+    /// A cycle: behind token `t` comes `t + 1`, behind the last the first.
+    pub fn cycle(vocab_size: usize, context: usize) -> Self {
+        let row = |t: usize| (0..vocab_size).map(|i| if i == (t + 1) % vocab_size { 5.0 } else { 0.0 }).collect();
+        Self::new((0..vocab_size).map(row).collect(), vec![vec![0.0; vocab_size]; context])
+    }
+
+    /// With another row of logits behind `token`.
+    pub fn with_row(mut self, token: usize, row: &[f32]) -> Self {
+        self.bigram[token] = row.to_vec();
+        self
+    }
+
+    pub fn run(&self) -> usize {
+        self.tokens_run.load(Ordering::Relaxed)
+    }
+}
+
+impl CausalLm for TableLm {
+    fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    fn new_cache(&self, options: &CacheOptions) -> Cache {
+        Cache::new(&[], options, &self.info.device)
+    }
+
+    fn forward_probed(&self, step: &Step, cache: &mut Cache, probe: &mut dyn Probe) -> Result<Logits, ForwardError> {
+        let vocab_size = self.info.vocab_size;
+        let limits = Limits { vocab_size, max_positions: self.info.max_position_embeddings, num_layers: 0 };
+        let pass = Pass::begin(step, cache, probe, &limits)?;
+        let logits = step.logits().iter().flat_map(|&row| {
+            let bigram = &self.bigram[step.tokens()[row] as usize];
+            let position = &self.position[pass.positions()[row]];
+            bigram.iter().zip(position).map(|(a, b)| a + b)
+        });
+        let logits = Logits::new(logits.collect(), vocab_size);
+        pass.finish();
+        self.tokens_run.fetch_add(step.tokens().len(), Ordering::Relaxed);
+        Ok(logits)
+    }
+}
+
+impl Seq2Seq for TableLm {
+    fn encode_probed(
+        &self,
+        input: &EncoderInput,
+        cache: &mut Cache,
+        sequences: &[SequenceId],
+        _: &mut dyn Probe,
+    ) -> Result<EncoderOutput, ForwardError> {
+        let EncoderInput::Tokens(batch) = input else { return Err(ForwardError::Empty) };
+        assert_eq!(batch.lengths.len(), sequences.len(), "one sequence for each row");
+        assert!(sequences.iter().all(|&sequence| cache.len(sequence) == Some(0)), "encoded before the decoder runs");
+        Ok(EncoderOutput::new(Tensor::zeros(&self.info.device, &[batch.tokens.len(), 1]), None))
+    }
+}
+
+/// A row of numbers.
+pub fn floats(value: &Value) -> Vec<f32> {
+    value.as_array().unwrap().iter().map(float).collect()
+}
+
+/// A number, or `"inf"`, `"-inf"`, `"nan"`.
+#[allow(clippy::cast_possible_truncation, reason = "the shortest digits of an f32")]
+pub fn float(value: &Value) -> f32 {
+    match value {
+        Value::String(text) => text.parse().unwrap(),
+        _ => value.to_string().parse().unwrap(),
+    }
+}
+
+/// A row of tokens.
+pub fn tokens(value: &Value) -> Vec<u32> {
+    value.as_array().unwrap().iter().map(|id| u32::try_from(id.as_u64().unwrap()).unwrap()).collect()
+}
+
+/// Rows of tokens.
+pub fn rows(value: &Value) -> Vec<Vec<u32>> {
+    value.as_array().unwrap().iter().map(tokens).collect()
+}
