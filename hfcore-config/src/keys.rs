@@ -73,6 +73,15 @@ pub struct Accounting {
     pub unread: Vec<(String, Value)>,
 }
 
+impl Accounting {
+    /// Whether `key` (its full name) is read, declared or refused by the family, or inert for every model.
+    #[must_use]
+    pub fn accounts_for(&self, key: &str) -> bool {
+        let last = key.rsplit('.').next().unwrap_or(key);
+        self.accounted.iter().any(|accounted| accounted == key) || is_common(last)
+    }
+}
+
 impl<'a> Keys<'a> {
     pub(crate) fn new(map: &'a Map<String, Value>, model_type: Option<&str>) -> Self {
         let record = Record {

@@ -1,1 +1,35 @@
-//! The facade: Auto classes, pipelines, verification.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod auto;
+mod error;
+mod model_dir;
+pub mod padded;
+mod pipeline;
+pub mod verify;
+
+pub use hfcore_arch::{
+    Cache, CacheDType, CacheOptions, CausalLm, EncoderInput, EncoderOutput, Family, ImageClassifier, ImageEncoder,
+    Logits, LogitsFor, MaskedLm, ModelError, ModelInfo, NoProbe, Probe, Registry, Seq2Seq, SequenceClassifier,
+    SequenceId, Step, TextEncoder, TokenBatch,
+};
+pub use hfcore_config::{GenerationConfig, PretrainedConfig};
+pub use hfcore_generate::{CancelToken, FinishReason, GenerateError, Generation, Generator, LogitsProcessor, Token, Usage};
+pub use hfcore_kernels::{CpuOptions, DType, Device, Isa, Tensor};
+pub use hfcore_tokenize::{ChatOptions, DecodeStream, Encoding, Message, TokenizeError, Tokenizer};
+
+/// What an architecture of one's own is written with.
+pub use hfcore_arch as arch;
+/// Tensors by name: opening, reading and saving checkpoints.
+pub use hfcore_weights as weights;
+
+pub use crate::auto::{
+    AutoConfig, AutoImageModel, AutoModel, AutoModelBuilder, AutoModelForCausalLm, AutoModelForImageClassification,
+    AutoModelForMaskedLm, AutoModelForSeq2SeqLm, AutoModelForSequenceClassification, AutoModelForSpeechSeq2Seq,
+    AutoTextModel, AutoTokenizer, Head,
+};
+pub use crate::error::Error;
+pub use crate::model_dir::ModelDir;
+pub use crate::pipeline::{
+    GeneratedText, Pipeline, PipelineOutput, Prompt, TextGenerationPipeline, TextStream, pipeline,
+};

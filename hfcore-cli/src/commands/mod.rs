@@ -1,0 +1,6 @@
+//! The commands, one file each.
+
+pub(crate) mod bench;
+pub(crate) mod generate;
+pub(crate) mod inspect;
+pub(crate) mod verify;

@@ -1,0 +1,69 @@
+//! The options that say where and in what type a model runs.
+
+use std::num::NonZeroUsize;
+
+use clap::{Args, ValueEnum};
+use hfcore::{AutoModel, AutoModelBuilder, CpuOptions, DType, Device, Head};
+
+/// Where a model runs, and in what type.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Runtime {
+    /// The device.
+    #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
+    device: DeviceName,
+    /// The type of the weights [default: as published]
+    #[arg(long, value_enum)]
+    pub(crate) dtype: Option<DTypeName>,
+    /// CPU threads [default: all]
+    #[arg(short, long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum DeviceName {
+    Cpu,
+}
+
+/// The types a model's matrices can be computed with.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+#[value(rename_all = "lower")]
+pub(crate) enum DTypeName {
+    #[value(alias = "float32")]
+    F32,
+    #[value(alias = "float16")]
+    F16,
+    #[value(alias = "bfloat16")]
+    Bf16,
+}
+
+impl From<DTypeName> for DType {
+    fn from(name: DTypeName) -> Self {
+        match name {
+            DTypeName::F32 => Self::F32,
+            DTypeName::F16 => Self::F16,
+            DTypeName::Bf16 => Self::Bf16,
+        }
+    }
+}
+
+impl Runtime {
+    /// The device that the options name.
+    pub(crate) fn device(&self) -> Device {
+        match self.device {
+            DeviceName::Cpu => {
+                let mut options = CpuOptions::default();
+                options.threads = self.threads;
+                Device::cpu_with(&options)
+            }
+        }
+    }
+
+    /// How to load a model onto `device`.
+    pub(crate) fn builder<T: Head + ?Sized>(&self, device: &Device) -> AutoModelBuilder<T> {
+        let builder = AutoModel::<T>::builder().device(device.clone());
+        match self.dtype {
+            Some(dtype) => builder.dtype(dtype.into()),
+            None => builder,
+        }
+    }
+}

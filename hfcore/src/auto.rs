@@ -1,0 +1,233 @@
+//! The auto classes: the right model, configuration or tokenizer for a folder, chosen by its files.
+
+use std::fmt;
+use std::ops::Deref;
+use std::path::Path;
+
+use hfcore_arch::{
+    CausalLm, ImageClassifier, ImageEncoder, LoadOptions, Loaded, MaskedLm, ModelError, Registry, Seq2Seq,
+    SequenceClassifier, Source, TextEncoder,
+};
+use hfcore_config::{Accounting, GenerationConfig, PretrainedConfig};
+use hfcore_kernels::{DType, Device};
+use hfcore_tokenize::Tokenizer;
+use hfcore_weights::{LoadReport, OpenOptions, WeightSource};
+
+use crate::error::Error;
+use crate::model_dir::ModelDir;
+
+/// Reads the configuration of a model folder.
+#[derive(Clone, Copy, Debug)]
+pub struct AutoConfig;
+
+impl AutoConfig {
+    /// `config.json` of the folder.
+    ///
+    /// # Errors
+    /// If it is missing or malformed.
+    pub fn load(path: impl AsRef<Path>) -> Result<PretrainedConfig, Error> {
+        ModelDir::new(path)?.config()
+    }
+}
+
+/// Reads the tokenizer of a model folder.
+#[derive(Clone, Copy, Debug)]
+pub struct AutoTokenizer;
+
+impl AutoTokenizer {
+    /// `tokenizer.json` of the folder, with its special tokens and chat template.
+    ///
+    /// # Errors
+    /// If it is missing or malformed.
+    pub fn load(path: impl AsRef<Path>) -> Result<Tokenizer, Error> {
+        ModelDir::new(path)?.tokenizer()
+    }
+}
+
+/// A model that predicts the next token.
+pub type AutoModelForCausalLm = AutoModel<dyn CausalLm>;
+/// A text encoder that predicts masked tokens.
+pub type AutoModelForMaskedLm = AutoModel<dyn MaskedLm>;
+/// A text encoder that classifies sequences.
+pub type AutoModelForSequenceClassification = AutoModel<dyn SequenceClassifier>;
+/// An encoder-decoder over text.
+pub type AutoModelForSeq2SeqLm = AutoModel<dyn Seq2Seq>;
+/// An encoder-decoder from speech to text.
+pub type AutoModelForSpeechSeq2Seq = AutoModel<dyn Seq2Seq>;
+/// A text encoder without a head.
+pub type AutoTextModel = AutoModel<dyn TextEncoder>;
+/// An image encoder without a head.
+pub type AutoImageModel = AutoModel<dyn ImageEncoder>;
+/// A model that classifies images.
+pub type AutoModelForImageClassification = AutoModel<dyn ImageClassifier>;
+
+/// A model loaded from a folder, seen as a `T`: [`AutoModelForCausalLm`] and its siblings.
+///
+/// It derefs to its head, so that everything a `T` can do is called on it.
+pub struct AutoModel<T: ?Sized> {
+    model: Box<T>,
+    config: PretrainedConfig,
+    generation_config: GenerationConfig,
+    report: LoadReport,
+    accounting: Accounting,
+}
+
+impl<T: Head + ?Sized> AutoModel<T> {
+    /// The model in the folder `path`, on the CPU, as published.
+    ///
+    /// # Errors
+    /// If a file is missing or damaged, the family is not registered or lacks this head, or config
+    /// and checkpoint do not fit each other.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::builder().load(path)
+    }
+
+    /// Ways to load it otherwise.
+    #[must_use]
+    pub fn builder() -> AutoModelBuilder<T> {
+        AutoModelBuilder {
+            registry: Registry::builtin(),
+            options: LoadOptions::default(),
+            weights: OpenOptions::default(),
+            head: std::marker::PhantomData,
+        }
+    }
+}
+
+impl<T: ?Sized> AutoModel<T> {
+    /// `config.json`.
+    #[must_use]
+    pub const fn config(&self) -> &PretrainedConfig {
+        &self.config
+    }
+
+    /// `generation_config.json`.
+    #[must_use]
+    pub const fn generation_config(&self) -> &GenerationConfig {
+        &self.generation_config
+    }
+
+    /// Tensors of the checkpoint that the model has no use for.
+    #[must_use]
+    pub const fn report(&self) -> &LoadReport {
+        &self.report
+    }
+
+    /// Keys of `config.json` that the family does not define, among others.
+    #[must_use]
+    pub const fn accounting(&self) -> &Accounting {
+        &self.accounting
+    }
+
+    /// The head itself.
+    #[must_use]
+    pub fn model(&self) -> &T {
+        &self.model
+    }
+}
+
+impl<T: ?Sized> Deref for AutoModel<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.model
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for AutoModel<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AutoModel").field("model_type", &self.config.model_type()).finish_non_exhaustive()
+    }
+}
+
+/// How an [`AutoModel`] is loaded.
+#[derive(Debug)]
+pub struct AutoModelBuilder<T: ?Sized> {
+    registry: Registry,
+    options: LoadOptions,
+    weights: OpenOptions,
+    head: std::marker::PhantomData<fn() -> Box<T>>,
+}
+
+impl<T: Head + ?Sized> AutoModelBuilder<T> {
+    /// Run on this device. Models that share a device share its threads.
+    #[must_use]
+    pub fn device(mut self, device: Device) -> Self {
+        self.options = self.options.with_device(device);
+        self
+    }
+
+    /// Convert matrices to this type. Unset: as published.
+    #[must_use]
+    pub fn dtype(mut self, dtype: DType) -> Self {
+        self.options = self.options.with_dtype(Some(dtype));
+        self
+    }
+
+    /// Choose among these families.
+    #[must_use]
+    pub fn registry(mut self, registry: Registry) -> Self {
+        self.registry = registry;
+        self
+    }
+
+    /// Refuse keys of `config.json` that the family does not define, instead of noting them.
+    #[must_use]
+    pub fn strict(mut self, strict: bool) -> Self {
+        self.options = self.options.with_strict(strict);
+        self
+    }
+
+    /// Map weight files, or read them: a map must not be written to while the model lives.
+    #[must_use]
+    pub fn weight_source(mut self, source: WeightSource) -> Self {
+        self.weights = self.weights.with_source(source);
+        self
+    }
+
+    /// The model in the folder `path`.
+    ///
+    /// # Errors
+    /// As [`AutoModel::load`].
+    pub fn load(self, path: impl AsRef<Path>) -> Result<AutoModel<T>, Error> {
+        let dir = ModelDir::new(path)?;
+        let config = dir.config()?;
+        let generation_config = dir.generation_config(&config)?;
+        // The family is looked up before weights are opened: it is the better error.
+        let failed = |source| Error::Model { folder: dir.path().to_path_buf(), source };
+        self.registry.find(&config).map_err(failed)?;
+        let weights = dir.weights(&self.weights)?;
+        let source = Source { config: &config, weights: &weights, options: &self.options };
+        let Loaded { model, report, accounting, .. } = T::load(&self.registry, &source).map_err(failed)?;
+        Ok(AutoModel { model, config, generation_config, report, accounting })
+    }
+}
+
+/// A head that an [`AutoModel`] can be loaded as.
+pub trait Head {
+    /// Load it through the registry.
+    ///
+    /// # Errors
+    /// If the family is unknown or has no such head, or config and checkpoint do not fit.
+    fn load(registry: &Registry, source: &Source<'_>) -> Result<Loaded<Self>, ModelError>;
+}
+
+macro_rules! heads {
+    ($($head:ident: $load:ident),* $(,)?) => {
+        $(impl Head for dyn $head {
+            fn load(registry: &Registry, source: &Source<'_>) -> Result<Loaded<Self>, ModelError> {
+                registry.$load(source)
+            }
+        })*
+    };
+}
+
+heads! {
+    CausalLm: causal_lm,
+    MaskedLm: masked_lm,
+    SequenceClassifier: sequence_classifier,
+    Seq2Seq: seq2seq,
+    TextEncoder: text_encoder,
+    ImageEncoder: image_encoder,
+    ImageClassifier: image_classifier,
+}

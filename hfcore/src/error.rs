@@ -1,0 +1,118 @@
+//! The sum of what can go wrong.
+
+use std::io;
+use std::path::PathBuf;
+
+use hfcore_arch::{CacheError, ForwardError, ModelError};
+use hfcore_config::ConfigError;
+use hfcore_generate::GenerateError;
+use hfcore_kernels::DeviceError;
+use hfcore_tokenize::{TemplateError, TokenizeError};
+use hfcore_weights::WeightsError;
+
+use crate::verify::VerifyError;
+
+/// Why something could not be done. The cause, where there is one, is its `source()`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A model folder is not there.
+    #[error("{} is not a folder; a model is a folder with config.json, safetensors and tokenizer.json", .0.display())]
+    NoFolder(PathBuf),
+    /// A file of the model folder is not there.
+    #[error("{} has no {file}: {remedy}", .folder.display())]
+    NoFile {
+        /// The folder.
+        folder: PathBuf,
+        /// The file.
+        file: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A file could not be read.
+    #[error("{} could not be read", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file is larger than any file of its kind should be.
+    #[error("{} has {size} bytes, and the limit for such a file is {limit}", .path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        size: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// A JSON file of the folder was refused.
+    #[error("{} was refused", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: ConfigError,
+    },
+    /// The weights could not be opened.
+    #[error("the weights in {} could not be opened", .folder.display())]
+    Weights {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        source: Box<WeightsError>,
+    },
+    /// The model in a folder could not be built.
+    #[error("the model in {} could not be loaded", .folder.display())]
+    Model {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        source: ModelError,
+    },
+    /// The tokenizer could not be loaded, or refused a text.
+    #[error("the tokenizer failed")]
+    Tokenize(#[from] TokenizeError),
+    /// The chat template could not be rendered.
+    #[error("the chat template failed")]
+    Template(#[from] TemplateError),
+    /// The model could not run on its input.
+    #[error("the model could not run")]
+    Forward(#[from] ForwardError),
+    /// The cache could not do what was asked.
+    #[error("the cache could not do what was asked")]
+    Cache(#[from] CacheError),
+    /// Generation could not begin or go on.
+    #[error("generation failed")]
+    Generate(#[from] GenerateError),
+    /// The device failed.
+    #[error("the device failed")]
+    Device(#[from] DeviceError),
+    /// Reference data could not be used.
+    #[error("the reference data could not be used")]
+    Verify(#[from] VerifyError),
+    /// There is no pipeline for a task.
+    #[error("there is no pipeline for the task \"{task}\" yet; there is one for {}", .available.join(", "))]
+    NoPipeline {
+        /// The task.
+        task: String,
+        /// The tasks that have one.
+        available: &'static [&'static str],
+    },
+}
+
+impl Error {
+    /// The error and its causes, outermost first, on one line.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        text
+    }
+}

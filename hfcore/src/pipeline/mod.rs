@@ -1,0 +1,69 @@
+//! Pipelines: from what a user has to what a user wants, by the name of a task.
+
+mod text_generation;
+
+use std::fmt;
+use std::path::Path;
+
+pub use self::text_generation::{GeneratedText, Prompt, TextGenerationPipeline, TextStream};
+use crate::error::Error;
+
+/// A pipeline for a task, chosen by its name.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Pipeline {
+    /// `text-generation`.
+    TextGeneration(TextGenerationPipeline),
+}
+
+/// What a [`Pipeline`] gives.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum PipelineOutput {
+    /// Of `text-generation`.
+    GeneratedText(GeneratedText),
+}
+
+impl fmt::Display for PipelineOutput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::GeneratedText(text) => text.fmt(f),
+        }
+    }
+}
+
+/// The tasks there is a pipeline for.
+const TASKS: &[&str] = &["text-generation"];
+
+/// The pipeline for `task`, over the model in the folder `path`.
+///
+/// # Errors
+/// If there is no pipeline for the task yet, or the model cannot be loaded.
+pub fn pipeline(task: &str, path: impl AsRef<Path>) -> Result<Pipeline, Error> {
+    match task {
+        "text-generation" => Ok(Pipeline::TextGeneration(TextGenerationPipeline::load(path)?)),
+        _ => Err(Error::NoPipeline { task: task.to_owned(), available: TASKS }),
+    }
+}
+
+impl Pipeline {
+    /// Run the task on a text, with the options that the model's files and the task have as defaults.
+    ///
+    /// # Errors
+    /// If the input cannot be used or the model fails.
+    pub fn run(&self, text: &str) -> Result<PipelineOutput, Error> {
+        match self {
+            Self::TextGeneration(pipeline) => {
+                Ok(PipelineOutput::GeneratedText(pipeline.generate(text, &hfcore_config::GenerationConfig::default())?))
+            }
+        }
+    }
+
+    /// The pipeline of `text-generation`, if it is one.
+    #[must_use]
+    pub const fn as_text_generation(&self) -> Option<&TextGenerationPipeline> {
+        match self {
+            Self::TextGeneration(pipeline) => Some(pipeline),
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! Is a model right? A model folder with reference data beside it, checked case by case.
+//!
+//! The data are what transformers gave: see `docs/porting-from-transformers.md` for how to write them.
+//! `hfcore verify DIR` is this module on the command line.
+
+mod compare;
+mod forward;
+mod generate;
+mod reference;
+
+use std::path::{Path, PathBuf};
+
+use hfcore_arch::{CacheError, ForwardError, Registry};
+use hfcore_generate::GenerateError;
+use hfcore_kernels::{DType, Device, DeviceError};
+use hfcore_weights::WeightsError;
+
+use self::compare::STRICT_CPU;
+pub use self::compare::Difference;
+use self::reference::{Case, Reference};
+use crate::auto::{
+    AutoImageModel, AutoModel, AutoModelForCausalLm, AutoModelForImageClassification, AutoModelForMaskedLm,
+    AutoModelForSeq2SeqLm, AutoModelForSequenceClassification, AutoTextModel, Head,
+};
+use crate::error::Error;
+use crate::model_dir::ModelDir;
+use crate::padded::PaddedError;
+
+/// How to verify.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct VerifyOptions {
+    /// Where to run.
+    pub device: Device,
+    /// Convert matrices to this type first. Errors are then reported and not judged, unless the
+    /// folder has this type already: rounding weights is an error by itself.
+    pub dtype: Option<DType>,
+    /// The families to choose from.
+    pub registry: Registry,
+}
+
+impl VerifyOptions {
+    /// Run on this device.
+    #[must_use]
+    pub fn with_device(mut self, device: Device) -> Self {
+        self.device = device;
+        self
+    }
+
+    /// Convert matrices to this type first.
+    #[must_use]
+    pub fn with_dtype(mut self, dtype: Option<DType>) -> Self {
+        self.dtype = dtype;
+        self
+    }
+
+    /// Choose among these families.
+    #[must_use]
+    pub fn with_registry(mut self, registry: Registry) -> Self {
+        self.registry = registry;
+        self
+    }
+}
+
+/// What became of every case.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Verification {
+    /// The class that gave the reference.
+    pub architecture: String,
+    /// The version of transformers it was written by.
+    pub transformers: String,
+    /// The cases, in order.
+    pub cases: Vec<CaseResult>,
+}
+
+impl Verification {
+    /// Whether every case holds.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.cases.iter().all(|case| case.holds)
+    }
+}
+
+/// What became of one case.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CaseResult {
+    /// The case.
+    pub name: String,
+    /// Whether it holds.
+    pub holds: bool,
+    /// The largest difference of its outputs, of `forward` cases.
+    pub difference: Option<Difference>,
+    /// The output with that difference.
+    pub worst_output: Option<String>,
+    /// Tokens that are equal, and all tokens, of `generate` cases.
+    pub tokens: Option<(usize, usize)>,
+    /// Why it does not hold, where a number does not say it.
+    pub problem: Option<String>,
+}
+
+/// Why reference data could not be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// A file could not be read.
+    #[error("{} could not be read", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// `reference.json` is malformed.
+    #[error("{} is malformed: {message}", .path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// `reference.safetensors` is damaged or lacks a tensor.
+    #[error("{} could not be used", .path.display())]
+    Tensors {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<WeightsError>,
+    },
+    /// A tensor has another type.
+    #[error("{tensor} of reference.safetensors: expected {expected}, found {found}")]
+    DType {
+        /// The tensor.
+        tensor: String,
+        /// What it should be.
+        expected: &'static str,
+        /// What it is.
+        found: String,
+    },
+    /// No head is known for the class that gave the reference.
+    #[error("reference.json names the class {architecture}, and no head is known for it")]
+    Architecture {
+        /// The class.
+        architecture: String,
+    },
+}
+
+/// Run every case of the folder.
+///
+/// A case that fails is a result; an `Err` means that the folder could not be loaded.
+///
+/// # Errors
+/// If the folder or its reference data cannot be loaded.
+pub fn verify(path: impl AsRef<Path>, options: &VerifyOptions) -> Result<Verification, Error> {
+    let dir = ModelDir::new(path)?;
+    let reference = Reference::open(dir.path())?;
+    let heads = Heads::load(&dir, &reference.json.architecture, options)?;
+    let config = dir.config()?;
+    let judged = options.dtype.is_none_or(|dtype| config.dtype() == Some(dtype.name()));
+    let cases = reference.json.cases.iter().map(|case| run_case(&heads, &reference, case, judged));
+    let cases = cases.collect();
+    let reference::ReferenceJson { architecture, transformers, .. } = reference.json;
+    Ok(Verification { architecture, transformers, cases })
+}
+
+fn run_case(heads: &Heads, reference: &Reference, case: &Case, judged: bool) -> CaseResult {
+    let result = match case.call.as_str() {
+        "forward" => forward_case(heads, reference, case, judged),
+        "generate" => generate::run(heads, reference, case).map(|(equal, all)| CaseResult {
+            holds: equal == all || !judged,
+            tokens: Some((equal, all)),
+            ..CaseResult::new(case)
+        }),
+        other => Err(Failure(format!("the call {other} is not known; forward and generate are"))),
+    };
+    result.unwrap_or_else(|failure| CaseResult { problem: Some(failure.0), ..CaseResult::new(case) })
+}
+
+fn forward_case(heads: &Heads, reference: &Reference, case: &Case, judged: bool) -> Result<CaseResult, Failure> {
+    let actual = forward::run(heads, reference, case)?;
+    let mut result = CaseResult::new(case);
+    for name in &case.outputs {
+        let expected = reference.output(case, name)?;
+        let mut given = actual.iter().filter(|actual| &actual.name == name).peekable();
+        if given.peek().is_none() {
+            return Err(Failure(format!("the model has no output {name}")));
+        }
+        for actual in given {
+            let difference = compare::compare(actual, &expected).map_err(Failure)?;
+            if result.difference.is_none_or(|worst| difference.relative() > worst.relative()) {
+                result.worst_output = Some(name.clone());
+                result.difference = Some(difference);
+            }
+        }
+    }
+    result.holds = !judged || result.difference.is_some_and(|worst| worst.relative() <= STRICT_CPU);
+    Ok(result)
+}
+
+impl CaseResult {
+    fn new(case: &Case) -> Self {
+        Self {
+            name: case.name.clone(),
+            holds: false,
+            difference: None,
+            worst_output: None,
+            tokens: None,
+            problem: None,
+        }
+    }
+}
+
+/// Why a case could not even be compared.
+struct Failure(String);
+
+macro_rules! failures {
+    ($($error:ty),*) => {
+        $(impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self(error.to_string())
+            }
+        })*
+    };
+}
+failures!(CacheError, DeviceError, ForwardError, GenerateError, PaddedError, VerifyError);
+
+/// The model under test, as the head that the reference's class is.
+enum Heads {
+    CausalLm(AutoModelForCausalLm),
+    Seq2Seq(AutoModelForSeq2SeqLm),
+    MaskedLm(AutoModelForMaskedLm),
+    SequenceClassifier(AutoModelForSequenceClassification),
+    TextEncoder(AutoTextModel),
+    ImageEncoder(AutoImageModel),
+    ImageClassifier(AutoModelForImageClassification),
+}
+
+impl Heads {
+    fn load(dir: &ModelDir, architecture: &str, options: &VerifyOptions) -> Result<Self, Error> {
+        let suffix = |suffix: &str| architecture.ends_with(suffix);
+        Ok(if suffix("ForCausalLM") || suffix("LMHeadModel") {
+            Self::CausalLm(load(dir, options)?)
+        } else if suffix("ForConditionalGeneration") || suffix("ForSeq2SeqLM") {
+            Self::Seq2Seq(load(dir, options)?)
+        } else if suffix("ForMaskedLM") {
+            Self::MaskedLm(load(dir, options)?)
+        } else if suffix("ForSequenceClassification") {
+            Self::SequenceClassifier(load(dir, options)?)
+        } else if suffix("ForImageClassification") {
+            Self::ImageClassifier(load(dir, options)?)
+        } else if suffix("Model") {
+            let config = dir.config()?;
+            let family = options.registry.find(&config);
+            let failed = |source| Error::Model { folder: dir.path().to_path_buf(), source };
+            if family.map_err(failed)?.heads().contains(&"ImageEncoder") {
+                Self::ImageEncoder(load(dir, options)?)
+            } else {
+                Self::TextEncoder(load(dir, options)?)
+            }
+        } else {
+            return Err(VerifyError::Architecture { architecture: architecture.to_owned() }.into());
+        })
+    }
+}
+
+fn load<T: Head + ?Sized>(dir: &ModelDir, options: &VerifyOptions) -> Result<AutoModel<T>, Error> {
+    let builder = AutoModel::<T>::builder().device(options.device.clone()).registry(options.registry.clone());
+    let builder = match options.dtype {
+        Some(dtype) => builder.dtype(dtype),
+        None => builder,
+    };
+    builder.load(dir.path())
+}

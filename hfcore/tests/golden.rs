@@ -1,0 +1,77 @@
+//! Every golden folder: all cases hold, and every key of the configuration class is accounted for.
+//!
+//! A new family is a new folder; nothing is listed here.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use hfcore::verify::{VerifyOptions, verify};
+use hfcore::{AutoConfig, CpuOptions, Device, Registry};
+
+/// The golden folders, sorted.
+fn folders() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../hfcore-arch/tests/golden");
+    let mut folders: Vec<_> = fs::read_dir(&root)
+        .unwrap_or_else(|error| panic!("{}: {error}", root.display()))
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.join("reference.json").is_file())
+        .collect();
+    folders.sort();
+    assert!(!folders.is_empty(), "{} has no golden folders", root.display());
+    folders
+}
+
+fn name(folder: &Path) -> String {
+    folder.file_name().unwrap().to_string_lossy().into_owned()
+}
+
+/// What does not hold in any folder, one line each.
+fn failures(options: &VerifyOptions) -> Vec<String> {
+    let mut failures = Vec::new();
+    for folder in folders() {
+        match verify(&folder, options) {
+            Ok(verification) => {
+                let failed = verification.cases.iter().filter(|case| !case.holds);
+                failures.extend(failed.map(|case| format!("{}: {case:?}", name(&folder))));
+            }
+            Err(error) => failures.push(format!("{}: {}", name(&folder), error.chain())),
+        }
+    }
+    failures
+}
+
+#[test]
+fn every_case_of_every_golden_holds() {
+    let failures = failures(&VerifyOptions::default());
+    assert!(failures.is_empty(), "{} fail:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn every_instruction_set_passes_too() {
+    for isa in hfcore::Isa::all() {
+        let device = Device::cpu_with(&CpuOptions::default().with_isa(isa));
+        let failures = failures(&VerifyOptions::default().with_device(device));
+        assert!(failures.is_empty(), "{} on {}:\n{}", failures.len(), isa.name(), failures.join("\n"));
+    }
+}
+
+#[test]
+fn every_key_of_every_configuration_class_is_accounted_for() {
+    let mut forgotten = BTreeSet::new();
+    for folder in folders() {
+        let config = AutoConfig::load(&folder).unwrap();
+        let registry = Registry::builtin();
+        let family = registry.find(&config).unwrap_or_else(|error| panic!("{}: {error}", name(&folder)));
+        let accounting = family.account(&config).unwrap_or_else(|error| panic!("{}: {error}", name(&folder)));
+        let reference = fs::read(folder.join("reference.json")).unwrap();
+        let reference: serde_json::Value = serde_json::from_slice(&reference).unwrap();
+        for key in reference["config_keys"].as_array().unwrap() {
+            let key = key.as_str().unwrap();
+            if !accounting.accounts_for(key) {
+                forgotten.insert(format!("{}: {key}", config.model_type().unwrap_or_default()));
+            }
+        }
+    }
+    assert!(forgotten.is_empty(), "keys that no family reads, refuses or declares inert:\n{forgotten:#?}");
+}
