@@ -77,20 +77,36 @@ impl BeamSearch {
     ) -> Result<Self, GenerateError> {
         let num_beams = plan.num_beams;
         // Enough that `num_beams` are left if all others are ends.
-        let candidates = (1 + plan.eos_token_ids.len()).max(2).saturating_mul(num_beams);
+        let candidates = (1 + plan.eos_token_ids.len())
+            .max(2)
+            .saturating_mul(num_beams);
         let enough = candidates <= num_beams.saturating_mul(vocab_size);
-        require(enough, "num_beams", &num_beams, "so few that the vocabulary has candidates for them")?;
+        require(
+            enough,
+            "num_beams",
+            &num_beams,
+            "so few that the vocabulary has candidates for them",
+        )?;
         let prompt_len = prompt.tokens.len();
         let widest = penalty(prompt.max_length - prompt_len, plan.length_penalty);
         let ok = widest.is_finite() && widest > 0.0;
-        require(ok, "length_penalty", &plan.length_penalty, "a power of the length that f32 can hold")?;
+        require(
+            ok,
+            "length_penalty",
+            &plan.length_penalty,
+            "a power of the length that f32 can hold",
+        )?;
         let beams = (0..num_beams).map(|i| Beam {
             tokens: prompt.tokens.clone(),
             score: if i == 0 { 0.0 } else { NEVER },
             state: (i == 0).then_some(prompt.sequence),
             cached: 0,
         });
-        let empty = Hypothesis { tokens: prompt.tokens.clone(), score: NEVER, finish_reason: None };
+        let empty = Hypothesis {
+            tokens: prompt.tokens.clone(),
+            score: NEVER,
+            finish_reason: None,
+        };
         Ok(Self {
             num_beams,
             candidates,
@@ -109,7 +125,11 @@ impl BeamSearch {
     /// What the model has to run next: the prompt once, then every beam.
     pub(crate) fn feeds(&self) -> impl Iterator<Item = Feed<'_>> {
         self.beams.iter().filter_map(|beam| {
-            Some(Feed { sequence: beam.state?, tokens: &beam.tokens, cached: beam.cached })
+            Some(Feed {
+                sequence: beam.state?,
+                tokens: &beam.tokens,
+                cached: beam.cached,
+            })
         })
     }
 
@@ -125,7 +145,11 @@ impl BeamSearch {
         let vocab_size = logits.first().map_or(0, |row| row.len());
         let accumulated = self.accumulate(logits, chain, user);
         let cur_len = self.beams[0].tokens.len();
-        let failed = |problem| GenerateError::Numerical { sequence: 0, position: cur_len, problem };
+        let failed = |problem| GenerateError::Numerical {
+            sequence: 0,
+            position: cur_len,
+            problem,
+        };
         if accumulated.iter().any(|s| s.is_nan()) {
             return Err(failed(cause_of_nan(logits)));
         }
@@ -134,11 +158,18 @@ impl BeamSearch {
         }
         let indices = match self.do_sample {
             true => self.sampler.sample_distinct(&accumulated, self.candidates),
-            false => math::top_k(&accumulated, self.candidates).into_iter().map(|(i, _)| i).collect(),
+            false => math::top_k(&accumulated, self.candidates)
+                .into_iter()
+                .map(|(i, _)| i)
+                .collect(),
         };
         if indices.iter().all(|&i| accumulated[i] == f32::NEG_INFINITY) {
             // No beam has a token left. What has ended is the result, if anything has.
-            return match self.finished.iter().any(|hypothesis| hypothesis.finish_reason.is_some()) {
+            return match self
+                .finished
+                .iter()
+                .any(|hypothesis| hypothesis.finish_reason.is_some())
+            {
                 true => Ok(Search::Ended),
                 false => Err(failed(NumericalProblem::NoneLeft)),
             };
@@ -152,33 +183,49 @@ impl BeamSearch {
             tokens.push(token);
             let finish_reason = stopping.check(tokens, self.max_length, scores);
             tokens.pop();
-            candidates.push(Candidate { beam, token, log_prob: accumulated[i], finish_reason });
+            candidates.push(Candidate {
+                beam,
+                token,
+                log_prob: accumulated[i],
+                finish_reason,
+            });
         }
         self.update_finished(&candidates, cur_len);
         self.update_running(&candidates, cache)?;
         self.check_improvement(cur_len + 1);
-        let all_finished = self.finished.iter().all(|hypothesis| hypothesis.finish_reason.is_some());
+        let all_finished = self
+            .finished
+            .iter()
+            .all(|hypothesis| hypothesis.finish_reason.is_some());
         let full = all_finished && self.early_stopping == EarlyStopping::Yes;
-        let dead_end = candidates.iter().all(|candidate| candidate.finish_reason.is_some());
+        let dead_end = candidates
+            .iter()
+            .all(|candidate| candidate.finish_reason.is_some());
         let ended = !self.improvement_possible || full || dead_end;
         Ok(if ended { Search::Ended } else { Search::GoesOn })
     }
 
     /// Give the states of the beams back.
     pub(crate) fn release(&mut self, cache: &mut Cache) -> Result<(), GenerateError> {
-        self.beams.drain(..).filter_map(|beam| beam.state).try_for_each(|state| cache.remove(state))?;
+        self.beams
+            .drain(..)
+            .filter_map(|beam| beam.state)
+            .try_for_each(|state| cache.remove(state))?;
         Ok(())
     }
 
     /// The best `count` ends, best first.
     pub(crate) fn into_best(self, count: usize) -> impl Iterator<Item = Sequence> {
         let prompt_len = self.prompt_len;
-        self.finished.into_iter().take(count).map(move |hypothesis| Sequence {
-            tokens: hypothesis.tokens,
-            prompt_len,
-            finish_reason: hypothesis.finish_reason,
-            score: Some(hypothesis.score),
-        })
+        self.finished
+            .into_iter()
+            .take(count)
+            .map(move |hypothesis| Sequence {
+                tokens: hypothesis.tokens,
+                prompt_len,
+                finish_reason: hypothesis.finish_reason,
+                score: Some(hypothesis.score),
+            })
     }
 
     /// The log-probability of every continuation of every beam, `[num_beams * V]`.
@@ -188,7 +235,8 @@ impl BeamSearch {
         chain: &mut Chain,
         user: &mut LogitsProcessorList<'_>,
     ) -> Vec<f32> {
-        let mut accumulated = Vec::with_capacity(self.num_beams * logits.first().map_or(0, |row| row.len()));
+        let mut accumulated =
+            Vec::with_capacity(self.num_beams * logits.first().map_or(0, |row| row.len()));
         for (i, beam) in self.beams.iter().enumerate() {
             let start = accumulated.len();
             // Before the first step all beams are the prompt, with one row of logits.
@@ -196,7 +244,9 @@ impl BeamSearch {
             let log_probs = &mut accumulated[start..];
             math::log_softmax(log_probs);
             chain.process(user, &beam.tokens, log_probs);
-            log_probs.iter_mut().for_each(|log_prob| *log_prob += beam.score);
+            log_probs
+                .iter_mut()
+                .for_each(|log_prob| *log_prob += beam.score);
         }
         accumulated
     }
@@ -204,9 +254,16 @@ impl BeamSearch {
     /// `_update_finished_beams`: ends among the `num_beams` best candidates take the places of worse ones.
     fn update_finished(&mut self, candidates: &[Candidate], cur_len: usize) {
         let penalty = penalty(cur_len + 1 - self.prompt_len, self.length_penalty);
-        let all_finished = self.finished.iter().all(|hypothesis| hypothesis.finish_reason.is_some());
+        let all_finished = self
+            .finished
+            .iter()
+            .all(|hypothesis| hypothesis.finish_reason.is_some());
         let full = all_finished && self.early_stopping == EarlyStopping::Yes;
-        let mut scores: Vec<f32> = self.finished.iter().map(|hypothesis| hypothesis.score).collect();
+        let mut scores: Vec<f32> = self
+            .finished
+            .iter()
+            .map(|hypothesis| hypothesis.score)
+            .collect();
         for (rank, candidate) in candidates.iter().enumerate() {
             let ended = candidate.finish_reason.is_some() && rank < self.num_beams;
             let mut score = candidate.log_prob / penalty;
@@ -216,25 +273,47 @@ impl BeamSearch {
             scores.push(score);
         }
         let best = math::top_k(&scores, self.num_beams);
-        let merged = best.into_iter().map(|(i, score)| match i.checked_sub(self.finished.len()) {
-            None => self.finished[i].clone(),
-            Some(rank) => {
-                let Candidate { beam, token, finish_reason, .. } = candidates[rank];
-                let mut tokens = self.beams[beam].tokens.clone();
-                tokens.push(token);
-                // What merely keeps a place is no end.
-                let finish_reason = finish_reason.filter(|_| rank < self.num_beams);
-                Hypothesis { tokens, score, finish_reason }
-            }
-        });
+        let merged = best
+            .into_iter()
+            .map(|(i, score)| match i.checked_sub(self.finished.len()) {
+                None => self.finished[i].clone(),
+                Some(rank) => {
+                    let Candidate {
+                        beam,
+                        token,
+                        finish_reason,
+                        ..
+                    } = candidates[rank];
+                    let mut tokens = self.beams[beam].tokens.clone();
+                    tokens.push(token);
+                    // What merely keeps a place is no end.
+                    let finish_reason = finish_reason.filter(|_| rank < self.num_beams);
+                    Hypothesis {
+                        tokens,
+                        score,
+                        finish_reason,
+                    }
+                }
+            });
         self.finished = merged.collect();
     }
 
     /// `_get_running_beams_for_next_iteration`: the best candidates that have not ended go on, with
     /// copies of their beams' states.
-    fn update_running(&mut self, candidates: &[Candidate], cache: &mut Cache) -> Result<(), GenerateError> {
+    fn update_running(
+        &mut self,
+        candidates: &[Candidate],
+        cache: &mut Cache,
+    ) -> Result<(), GenerateError> {
         let scores: Vec<f32> = (candidates.iter())
-            .map(|c| c.log_prob + if c.finish_reason.is_some() { NEVER } else { 0.0 })
+            .map(|c| {
+                c.log_prob
+                    + if c.finish_reason.is_some() {
+                        NEVER
+                    } else {
+                        0.0
+                    }
+            })
             .collect();
         let chosen = math::top_k(&scores, self.num_beams);
         let prompt_state = self.beams[0].state;
@@ -249,10 +328,17 @@ impl BeamSearch {
             let cached = parent.tokens.len();
             let mut tokens = parent.tokens.clone();
             tokens.push(token);
-            beams.push(Beam { tokens, score, state, cached });
+            beams.push(Beam {
+                tokens,
+                score,
+                state,
+                cached,
+            });
         }
         let old = std::mem::replace(&mut self.beams, beams);
-        old.into_iter().filter_map(|beam| beam.state).try_for_each(|state| cache.remove(state))?;
+        old.into_iter()
+            .filter_map(|beam| beam.state)
+            .try_for_each(|state| cache.remove(state))?;
         Ok(())
     }
 
@@ -261,9 +347,17 @@ impl BeamSearch {
         let longest = self.early_stopping == EarlyStopping::Never && self.length_penalty > 0.0;
         let len = if longest { self.max_length } else { cur_len } - self.prompt_len;
         let best = self.beams[0].score / penalty(len, self.length_penalty);
-        let worst = self.finished.iter().map(|hypothesis| hypothesis.score).fold(f32::INFINITY, f32::min);
+        let worst = self
+            .finished
+            .iter()
+            .map(|hypothesis| hypothesis.score)
+            .fold(f32::INFINITY, f32::min);
         self.improvement_possible &= self.finished.iter().any(|hypothesis| {
-            best > if hypothesis.finish_reason.is_some() { worst } else { NEVER }
+            best > if hypothesis.finish_reason.is_some() {
+                worst
+            } else {
+                NEVER
+            }
         });
     }
 }

@@ -50,7 +50,11 @@ impl NextLogits {
 impl Engine<'_> {
     /// Run what is new of each feed.
     pub(crate) fn forward(&mut self, feeds: &[Feed<'_>]) -> Result<NextLogits, GenerateError> {
-        let logits = if self.use_cache { self.cached(feeds) } else { self.recomputed(feeds) }?;
+        let logits = if self.use_cache {
+            self.cached(feeds)
+        } else {
+            self.recomputed(feeds)
+        }?;
         let now = Instant::now();
         let first = *self.first_logits.get_or_insert(now);
         self.usage.prefill = first - self.started;
@@ -69,22 +73,43 @@ impl Engine<'_> {
     /// One step, or several where a prompt is longer than a chunk.
     fn cached(&mut self, feeds: &[Feed<'_>]) -> Result<NextLogits, GenerateError> {
         let chunk = self.prefill_chunk_size.unwrap_or(usize::MAX);
-        let mut next = NextLogits { steps: Vec::new(), rows: vec![(0, 0); feeds.len()] };
-        let mut rest: Vec<&[u32]> = feeds.iter().map(|feed| &feed.tokens[feed.cached..]).collect();
+        let mut next = NextLogits {
+            steps: Vec::new(),
+            rows: vec![(0, 0); feeds.len()],
+        };
+        let mut rest: Vec<&[u32]> = feeds
+            .iter()
+            .map(|feed| &feed.tokens[feed.cached..])
+            .collect();
         while rest.iter().any(|tokens| !tokens.is_empty()) {
             let mut step = Step::new();
             let mut ending = Vec::new();
-            for (i, tokens) in rest.iter_mut().enumerate().filter(|(_, tokens)| !tokens.is_empty()) {
+            for (i, tokens) in rest
+                .iter_mut()
+                .enumerate()
+                .filter(|(_, tokens)| !tokens.is_empty())
+            {
                 let (now, later) = tokens.split_at(chunk.min(tokens.len()));
                 let last = later.is_empty();
-                step.push(feeds[i].sequence, now, if last { LogitsFor::Last } else { LogitsFor::None });
+                step.push(
+                    feeds[i].sequence,
+                    now,
+                    if last {
+                        LogitsFor::Last
+                    } else {
+                        LogitsFor::None
+                    },
+                );
                 if last {
                     ending.push(i);
                 }
                 *tokens = later;
             }
             let logits = self.step(&step)?;
-            ending.iter().enumerate().for_each(|(row, &i)| next.rows[i] = (next.steps.len(), row));
+            ending
+                .iter()
+                .enumerate()
+                .for_each(|(row, &i)| next.rows[i] = (next.steps.len(), row));
             next.steps.push(logits);
         }
         Ok(next)
@@ -100,8 +125,13 @@ impl Engine<'_> {
             step.push(fork, feed.tokens, LogitsFor::Last);
         }
         let logits = self.step(&step);
-        forks.into_iter().try_for_each(|fork| self.cache.remove(fork))?;
-        Ok(NextLogits { steps: vec![logits?], rows: (0..feeds.len()).map(|row| (0, row)).collect() })
+        forks
+            .into_iter()
+            .try_for_each(|fork| self.cache.remove(fork))?;
+        Ok(NextLogits {
+            steps: vec![logits?],
+            rows: (0..feeds.len()).map(|row| (0, row)).collect(),
+        })
     }
 
     fn step(&mut self, step: &Step) -> Result<Logits, GenerateError> {
@@ -111,7 +141,12 @@ impl Engine<'_> {
         let (expected_rows, expected_vocab_size) = (step.logits().len(), self.vocab_size);
         let (rows, vocab_size) = (logits.rows(), logits.vocab_size());
         if rows != expected_rows || (rows > 0 && vocab_size != expected_vocab_size) {
-            return Err(GenerateError::Logits { rows, vocab_size, expected_rows, expected_vocab_size });
+            return Err(GenerateError::Logits {
+                rows,
+                vocab_size,
+                expected_rows,
+                expected_vocab_size,
+            });
         }
         Ok(logits)
     }

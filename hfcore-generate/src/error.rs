@@ -48,7 +48,9 @@ pub enum GenerateError {
     #[error("there is no prompt: a batch needs at least one")]
     EmptyBatch,
     /// A prompt has no tokens, and the model has no `bos_token_id` to start from.
-    #[error("prompt {prompt} is empty and there is no bos_token_id to start from; give it at least one token")]
+    #[error(
+        "prompt {prompt} is empty and there is no bos_token_id to start from; give it at least one token"
+    )]
     EmptyPrompt {
         /// Index of the prompt.
         prompt: usize,
@@ -95,7 +97,9 @@ pub enum GenerateError {
         found: usize,
     },
     /// `stop_strings` need the text of tokens.
-    #[error("stop_strings are set but nothing turns tokens into text; give the tokenizer with Generator::with_text")]
+    #[error(
+        "stop_strings are set but nothing turns tokens into text; give the tokenizer with Generator::with_text"
+    )]
     NoText,
     /// The scores of a sequence are no distribution. The sequence has ended; its neighbours have not.
     #[error(
@@ -111,7 +115,9 @@ pub enum GenerateError {
         problem: NumericalProblem,
     },
     /// The model returned logits of another shape than was asked for.
-    #[error("the model returned {rows} rows of {vocab_size} logits, expected {expected_rows} of {expected_vocab_size}")]
+    #[error(
+        "the model returned {rows} rows of {vocab_size} logits, expected {expected_rows} of {expected_vocab_size}"
+    )]
     Logits {
         /// Rows returned.
         rows: usize,
@@ -162,5 +168,13 @@ pub(crate) fn require(
     value: &dyn std::fmt::Debug,
     expected: &'static str,
 ) -> Result<(), GenerateError> {
-    if ok { Ok(()) } else { Err(GenerateError::Setting { field, value: format!("{value:?}"), expected }) }
+    if ok {
+        Ok(())
+    } else {
+        Err(GenerateError::Setting {
+            field,
+            value: format!("{value:?}"),
+            expected,
+        })
+    }
 }

@@ -99,7 +99,16 @@ impl<'a> Generation<'a> {
             std::iter::repeat_n(sequence, count)
         });
         let sequences = sequences.collect();
-        Ok(Self { engine, plan, stopping, processors, prompts, sequences, mode, ready: VecDeque::new() })
+        Ok(Self {
+            engine,
+            plan,
+            stopping,
+            processors,
+            prompts,
+            sequences,
+            mode,
+            ready: VecDeque::new(),
+        })
     }
 
     /// The sequences so far: prompt and new tokens.
@@ -111,7 +120,10 @@ impl<'a> Generation<'a> {
     /// What the generation has cost so far.
     #[must_use]
     pub fn usage(&self) -> Usage {
-        Usage { new_tokens: self.sequences.iter().map(|s| s.new_tokens().len()).sum(), ..self.engine.usage }
+        Usage {
+            new_tokens: self.sequences.iter().map(|s| s.new_tokens().len()).sum(),
+            ..self.engine.usage
+        }
     }
 
     /// Bytes of keys and values in use.
@@ -130,7 +142,12 @@ impl<'a> Generation<'a> {
     #[must_use]
     pub fn into_output(self) -> Output {
         let (pad_token_id, fill_token_id) = self.plan.fill_tokens();
-        Output { usage: self.usage(), sequences: self.sequences, pad_token_id, fill_token_id }
+        Output {
+            usage: self.usage(),
+            sequences: self.sequences,
+            pad_token_id,
+            fill_token_id,
+        }
     }
 
     /// One step: tokens, or errors of single sequences, are ready afterwards.
@@ -153,7 +170,11 @@ impl<'a> Generation<'a> {
             if !begun {
                 let sequence = row.state.unwrap_or(self.prompts[row.prompt].sequence);
                 let tokens = self.sequences[row.index].tokens.as_slice();
-                feeds.push(Feed { sequence, tokens, cached: row.cached });
+                feeds.push(Feed {
+                    sequence,
+                    tokens,
+                    cached: row.cached,
+                });
             }
             feed_of.push(feeds.len() - 1);
         }
@@ -162,8 +183,14 @@ impl<'a> Generation<'a> {
             if rows[i].state.is_none() {
                 let base = self.prompts[rows[i].prompt].sequence;
                 // The last row of a prompt takes the prompt's state, the others copies of it.
-                let last = rows.get(i + 1).is_none_or(|next| next.prompt != rows[i].prompt);
-                rows[i].state = Some(if last { base } else { self.engine.cache.fork(base)? });
+                let last = rows
+                    .get(i + 1)
+                    .is_none_or(|next| next.prompt != rows[i].prompt);
+                rows[i].state = Some(if last {
+                    base
+                } else {
+                    self.engine.cache.fork(base)?
+                });
             }
         }
         let mut scores = Vec::new();
@@ -175,18 +202,30 @@ impl<'a> Generation<'a> {
             row.cached = sequence.tokens.len();
             scores.clear();
             scores.extend_from_slice(logits.row(feed));
-            prompt.chain.process(&mut self.processors, &sequence.tokens, &mut scores);
+            prompt
+                .chain
+                .process(&mut self.processors, &sequence.tokens, &mut scores);
             let item = match row.sampler.sample(&scores) {
                 Ok(token) => {
                     let id = u32::try_from(token).expect("a row of logits is shorter than 2^32");
                     sequence.tokens.push(id);
-                    sequence.finish_reason = self.stopping.check(&sequence.tokens, prompt.max_length, &scores);
-                    Ok(Token { id, sequence: row.index, finish_reason: sequence.finish_reason })
+                    sequence.finish_reason =
+                        self.stopping
+                            .check(&sequence.tokens, prompt.max_length, &scores);
+                    Ok(Token {
+                        id,
+                        sequence: row.index,
+                        finish_reason: sequence.finish_reason,
+                    })
                 }
                 Err(problem) => {
                     sequence.finish_reason = Some(FinishReason::Error);
                     let position = sequence.tokens.len();
-                    Err(GenerateError::Numerical { sequence: row.index, position, problem })
+                    Err(GenerateError::Numerical {
+                        sequence: row.index,
+                        position,
+                        problem,
+                    })
                 }
             };
             self.ready.push_back(item);
@@ -208,7 +247,10 @@ impl<'a> Generation<'a> {
         let mut found: Vec<Option<Result<BeamSearch, GenerateError>>> = Vec::new();
         found.resize_with(running.len(), || None);
         while !running.is_empty() {
-            let feeds: Vec<Feed<'_>> = running.iter().flat_map(|(_, search)| search.feeds()).collect();
+            let feeds: Vec<Feed<'_>> = running
+                .iter()
+                .flat_map(|(_, search)| search.feeds())
+                .collect();
             let logits = self.engine.forward(&feeds)?;
             let mut next_row = 0;
             let mut going_on = Vec::with_capacity(running.len());
@@ -218,18 +260,29 @@ impl<'a> Generation<'a> {
                 next_row = rows.end;
                 let rows: Vec<&[f32]> = rows.map(|row| logits.row(row)).collect();
                 let chain = &mut self.prompts[i].chain;
-                let advanced =
-                    search.advance(&rows, chain, &mut self.processors, &mut self.stopping, &mut self.engine.cache);
+                let advanced = search.advance(
+                    &rows,
+                    chain,
+                    &mut self.processors,
+                    &mut self.stopping,
+                    &mut self.engine.cache,
+                );
                 match advanced {
                     Ok(Search::GoesOn) => going_on.push((i, search)),
                     Ok(Search::Ended) => {
                         search.release(&mut self.engine.cache)?;
                         found[i] = Some(Ok(search));
                     }
-                    Err(GenerateError::Numerical { position, problem, .. }) => {
+                    Err(GenerateError::Numerical {
+                        position, problem, ..
+                    }) => {
                         search.release(&mut self.engine.cache)?;
                         let sequence = i * self.plan.num_return_sequences;
-                        found[i] = Some(Err(GenerateError::Numerical { sequence, position, problem }));
+                        found[i] = Some(Err(GenerateError::Numerical {
+                            sequence,
+                            position,
+                            problem,
+                        }));
                     }
                     Err(error) => return Err(error),
                 }
@@ -240,13 +293,17 @@ impl<'a> Generation<'a> {
             let first = i * self.plan.num_return_sequences;
             match search {
                 Some(Ok(search)) => {
-                    for (index, best) in (first..).zip(search.into_best(self.plan.num_return_sequences)) {
+                    for (index, best) in
+                        (first..).zip(search.into_best(self.plan.num_return_sequences))
+                    {
                         self.yield_all(index, best);
                     }
                 }
                 Some(Err(error)) => {
                     let failed = &mut self.sequences[first..first + self.plan.num_return_sequences];
-                    failed.iter_mut().for_each(|s| s.finish_reason = Some(FinishReason::Error));
+                    failed
+                        .iter_mut()
+                        .for_each(|s| s.finish_reason = Some(FinishReason::Error));
                     self.ready.push_back(Err(error));
                 }
                 None => {}
@@ -260,7 +317,11 @@ impl<'a> Generation<'a> {
         let mut new = sequence.new_tokens().iter().peekable();
         while let Some(&id) = new.next() {
             let finish_reason = sequence.finish_reason.filter(|_| new.peek().is_none());
-            self.ready.push_back(Ok(Token { id, sequence: index, finish_reason }));
+            self.ready.push_back(Ok(Token {
+                id,
+                sequence: index,
+                finish_reason,
+            }));
         }
         self.sequences[index] = sequence;
     }
@@ -286,7 +347,11 @@ impl Iterator for Generation<'_> {
         while self.ready.is_empty() && !matches!(self.mode, Mode::Done) {
             if let Err(error) = self.advance() {
                 let cancelled = matches!(error, GenerateError::Cancelled);
-                self.end(if cancelled { FinishReason::Cancelled } else { FinishReason::Error });
+                self.end(if cancelled {
+                    FinishReason::Cancelled
+                } else {
+                    FinishReason::Error
+                });
                 self.ready.push_back(Err(error));
             }
         }
@@ -298,6 +363,8 @@ impl std::iter::FusedIterator for Generation<'_> {}
 
 impl std::fmt::Debug for Generation<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Generation").field("sequences", &self.sequences).finish_non_exhaustive()
+        f.debug_struct("Generation")
+            .field("sequences", &self.sequences)
+            .finish_non_exhaustive()
     }
 }

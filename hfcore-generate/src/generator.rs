@@ -13,7 +13,7 @@ use crate::logits_process::{Chain, ChainInput, LogitsProcessor, LogitsProcessorL
 use crate::output::{Output, Usage};
 use crate::plan::Plan;
 use crate::stop_strings::{StopStrings, TokenText};
-use crate::stopping_criteria::{StoppingCriteria, Stopping};
+use crate::stopping_criteria::{Stopping, StoppingCriteria};
 
 /// A model and how it is to generate; a builder.
 ///
@@ -53,8 +53,15 @@ impl<'a> Generator<'a> {
     /// Answer `input` with an encoder-decoder. The prompts are then what transformers calls
     /// `decoder_input_ids`; without any, every row starts with `decoder_start_token_id`.
     #[must_use]
-    pub fn encoder_decoder(model: &'a dyn Seq2Seq, input: EncoderInput, config: &GenerationConfig) -> Self {
-        Self { encoder: Some((model, input)), ..Self::new(model, config) }
+    pub fn encoder_decoder(
+        model: &'a dyn Seq2Seq,
+        input: EncoderInput,
+        config: &GenerationConfig,
+    ) -> Self {
+        Self {
+            encoder: Some((model, input)),
+            ..Self::new(model, config)
+        }
     }
 
     /// The seed of sampling, 0 by default: prompt `i` of a batch has seed `seed + i`.
@@ -130,7 +137,10 @@ impl<'a> Generator<'a> {
     /// without a `bos_token_id`, has tokens outside the vocabulary or leaves no room in the model's
     /// context; if an encoder fails.
     pub fn stream<P: AsRef<[u32]>>(self, prompts: &[P]) -> Result<Generation<'a>, GenerateError> {
-        let prompts: Vec<Vec<u32>> = prompts.iter().map(|prompt| prompt.as_ref().to_vec()).collect();
+        let prompts: Vec<Vec<u32>> = prompts
+            .iter()
+            .map(|prompt| prompt.as_ref().to_vec())
+            .collect();
         self.start(prompts)
     }
 
@@ -145,13 +155,25 @@ impl<'a> Generator<'a> {
         if prompts.is_empty() {
             return Err(GenerateError::EmptyBatch);
         }
-        if let Some(found) = self.seeds.as_ref().map(Vec::len).filter(|len| *len != prompts.len()) {
-            return Err(GenerateError::Count { what: "seeds", expected: prompts.len(), found });
+        if let Some(found) = self
+            .seeds
+            .as_ref()
+            .map(Vec::len)
+            .filter(|len| *len != prompts.len())
+        {
+            return Err(GenerateError::Count {
+                what: "seeds",
+                expected: prompts.len(),
+                found,
+            });
         }
         let mut stop_strings = None;
         if !plan.stop_strings.is_empty() {
             let text = self.text.ok_or(GenerateError::NoText)?;
-            stop_strings = Some(StopStrings::new(&plan.stop_strings, move |ids: &[u32]| text.text(ids))?);
+            stop_strings = Some(StopStrings::new(
+                &plan.stop_strings,
+                move |ids: &[u32]| text.text(ids),
+            )?);
         }
         let mut cache = self.model.new_cache(&self.cache);
         let mut ready = Vec::with_capacity(prompts.len());
@@ -163,12 +185,26 @@ impl<'a> Generator<'a> {
                 Some((_, input)) => encoder_tokens(input, i),
             };
             let (prompt_len, vocab_size) = (tokens.len(), info.vocab_size);
-            let chain = Chain::new(&plan.config, &ChainInput { prompt_len, max_length, encoder_tokens, vocab_size })?;
+            let chain = Chain::new(
+                &plan.config,
+                &ChainInput {
+                    prompt_len,
+                    max_length,
+                    encoder_tokens,
+                    vocab_size,
+                },
+            )?;
             let seed = match &self.seeds {
                 Some(seeds) => seeds[i],
                 None => self.seed.wrapping_add(i as u64),
             };
-            ready.push(Prompt { tokens, max_length, chain, seed, sequence: cache.add() });
+            ready.push(Prompt {
+                tokens,
+                max_length,
+                chain,
+                seed,
+                sequence: cache.add(),
+            });
         }
         if self.cancel.as_ref().is_some_and(CancelToken::is_cancelled) {
             return Err(GenerateError::Cancelled);
@@ -184,7 +220,10 @@ impl<'a> Generator<'a> {
             use_cache: plan.use_cache,
             prefill_chunk_size: plan.prefill_chunk_size,
             cancel: self.cancel,
-            usage: Usage { prompt_tokens: ready.iter().map(|p| p.tokens.len()).sum(), ..Usage::default() },
+            usage: Usage {
+                prompt_tokens: ready.iter().map(|p| p.tokens.len()).sum(),
+                ..Usage::default()
+            },
             started,
             first_logits: None,
         };
@@ -199,9 +238,21 @@ impl<'a> Generator<'a> {
     }
 
     /// The prompts of a decoder, empty ones begun.
-    fn decoder_prompts(&self, plan: &Plan, mut prompts: Vec<Vec<u32>>) -> Result<Vec<Vec<u32>>, GenerateError> {
-        for (i, prompt) in prompts.iter_mut().enumerate().filter(|(_, prompt)| prompt.is_empty()) {
-            prompt.push(plan.config.bos_token_id.ok_or(GenerateError::EmptyPrompt { prompt: i })?);
+    fn decoder_prompts(
+        &self,
+        plan: &Plan,
+        mut prompts: Vec<Vec<u32>>,
+    ) -> Result<Vec<Vec<u32>>, GenerateError> {
+        for (i, prompt) in prompts
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, prompt)| prompt.is_empty())
+        {
+            prompt.push(
+                plan.config
+                    .bos_token_id
+                    .ok_or(GenerateError::EmptyPrompt { prompt: i })?,
+            );
         }
         Ok(prompts)
     }
@@ -224,31 +275,49 @@ impl<'a> Generator<'a> {
             _ if starts.len() == rows => starts,
             _ => {
                 let what = "decoder_start_token_id";
-                return Err(GenerateError::Count { what, expected: rows, found: starts.len() });
+                return Err(GenerateError::Count {
+                    what,
+                    expected: rows,
+                    found: starts.len(),
+                });
             }
         };
         if prompts.is_empty() {
             return Ok(starts.into_iter().map(|start| vec![start]).collect());
         }
         if prompts.len() != rows {
-            return Err(GenerateError::Count { what: "prompts", expected: rows, found: prompts.len() });
+            return Err(GenerateError::Count {
+                what: "prompts",
+                expected: rows,
+                found: prompts.len(),
+            });
         }
         // Whisper's prompts are complete as they are. Elsewhere, unless a row already has it, the start
         // token comes first.
-        let begun = prompts.iter().zip(&starts).any(|(prompt, start)| prompt.first() == Some(start));
+        let begun = prompts
+            .iter()
+            .zip(&starts)
+            .any(|(prompt, start)| prompt.first() == Some(start));
         if begun || self.model.info().model_type == "whisper" {
             return match prompts.iter().position(Vec::is_empty) {
                 Some(prompt) => Err(GenerateError::EmptyPrompt { prompt }),
                 None => Ok(prompts),
             };
         }
-        Ok(starts.into_iter().zip(prompts).map(|(start, prompt)| [vec![start], prompt].concat()).collect())
+        Ok(starts
+            .into_iter()
+            .zip(prompts)
+            .map(|(start, prompt)| [vec![start], prompt].concat())
+            .collect())
     }
 }
 
 impl std::fmt::Debug for Generator<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Generator").field("model", self.model.info()).field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Generator")
+            .field("model", self.model.info())
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 

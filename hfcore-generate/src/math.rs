@@ -14,7 +14,11 @@ pub(crate) fn softmax(scores: &[f32]) -> Vec<f32> {
     let mut sum = 0.0;
     let mut probs: Vec<f32> = (scores.iter())
         .map(|&x| {
-            let e = if x == f32::NEG_INFINITY && max > x { 0.0 } else { (x - max).exp() };
+            let e = if x == f32::NEG_INFINITY && max > x {
+                0.0
+            } else {
+                (x - max).exp()
+            };
             sum += f64::from(e);
             e
         })
@@ -58,7 +62,8 @@ pub(crate) fn cumsum(values: impl IntoIterator<Item = f32>) -> Vec<f32> {
 
 /// torch's order: the two zeros are equal, and NaN is the largest.
 pub(crate) fn order(a: f32, b: f32) -> Ordering {
-    a.partial_cmp(&b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
+    a.partial_cmp(&b)
+        .unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
 }
 
 /// The `k`-th largest value, `k` from 1. NaN counts as the largest, as in torch.
@@ -87,7 +92,9 @@ pub(crate) fn top_k(values: &[f32], k: usize) -> Vec<(usize, f32)> {
 
 /// The token ids of scores above `-inf`.
 pub(crate) fn finite(scores: &[f32]) -> Vec<usize> {
-    (0..scores.len()).filter(|&i| scores[i] != f32::NEG_INFINITY).collect()
+    (0..scores.len())
+        .filter(|&i| scores[i] != f32::NEG_INFINITY)
+        .collect()
 }
 
 /// Set every score to `-inf` but those that `keep` names.
@@ -100,7 +107,10 @@ pub(crate) fn remove_unless(scores: &mut [f32], mut keep: impl FnMut(usize, f32)
 }
 
 /// Rounded to the nearest `f32`, as a Python float is where it meets a tensor.
-#[allow(clippy::cast_possible_truncation, reason = "rounding is what is wanted")]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "rounding is what is wanted"
+)]
 pub(crate) const fn narrow(x: f64) -> f32 {
     x as f32
 }
@@ -123,8 +133,16 @@ mod tests {
     fn top_k_takes_the_lower_index_among_equals() {
         assert_eq!(top_k(&[1.0, 3.0, 3.0, 2.0], 2), [(1, 3.0), (2, 3.0)]);
         assert_eq!(top_k(&[1.0], 5), [(0, 1.0)]);
-        assert_eq!(top_k(&[-0.0, 0.0, -1.0], 1), [(0, 0.0)], "the zeros are equal");
-        assert_eq!(top_k(&[1.0, -f32::NAN, 2.0], 2)[1], (2, 2.0), "NaN is the largest, whatever its sign");
+        assert_eq!(
+            top_k(&[-0.0, 0.0, -1.0], 1),
+            [(0, 0.0)],
+            "the zeros are equal"
+        );
+        assert_eq!(
+            top_k(&[1.0, -f32::NAN, 2.0], 2)[1],
+            (2, 2.0),
+            "NaN is the largest, whatever its sign"
+        );
         assert_eq!(kth_largest(&[1.0, 3.0, 3.0, 2.0], 3), 2.0);
     }
 }

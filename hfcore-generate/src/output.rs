@@ -75,7 +75,8 @@ impl Output {
     /// results on the right. `None` if rows differ in length and there is no token to fill them with.
     #[must_use]
     pub fn padded(&self) -> Option<Vec<Vec<u32>>> {
-        let widest = |len: fn(&Sequence) -> usize| self.sequences.iter().map(len).max().unwrap_or(0);
+        let widest =
+            |len: fn(&Sequence) -> usize| self.sequences.iter().map(len).max().unwrap_or(0);
         let prompt = widest(|s| s.prompt_len);
         let new = widest(|s| s.new_tokens().len());
         let rows = self.sequences.iter().map(|s| {

@@ -32,12 +32,22 @@ impl Plan {
         refuse(&config)?;
         let use_cache = config.use_cache != Some(false);
         if let Some(chunk) = config.prefill_chunk_size {
-            require(chunk > 0 && use_cache, "prefill_chunk_size", &chunk, "at least 1, with use_cache")?;
+            require(
+                chunk > 0 && use_cache,
+                "prefill_chunk_size",
+                &chunk,
+                "at least 1, with use_cache",
+            )?;
         }
         let num_beams = config.num_beams.unwrap_or(1);
         let num_return_sequences = config.num_return_sequences.unwrap_or(1);
         require(num_beams > 0, "num_beams", &num_beams, "at least 1")?;
-        require(num_return_sequences > 0, "num_return_sequences", &num_return_sequences, "at least 1")?;
+        require(
+            num_return_sequences > 0,
+            "num_return_sequences",
+            &num_return_sequences,
+            "at least 1",
+        )?;
         Ok(Self {
             eos_token_ids: ids(config.eos_token_id.as_ref()).to_vec(),
             do_sample: config.do_sample == Some(true),
@@ -48,8 +58,13 @@ impl Plan {
             use_cache,
             prefill_chunk_size: config.prefill_chunk_size,
             // More seconds than a `Duration` holds are no limit.
-            max_time: config.max_time.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
-            stop_strings: config.stop_strings.as_ref().map_or_else(Vec::new, |s| s.as_slice().to_vec()),
+            max_time: config
+                .max_time
+                .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+            stop_strings: config
+                .stop_strings
+                .as_ref()
+                .map_or_else(Vec::new, |s| s.as_slice().to_vec()),
             config,
         })
     }
@@ -59,18 +74,34 @@ impl Plan {
     ///
     /// `_prepare_generated_length` and `_validate_generated_length` of transformers; but what would run
     /// over the model's positions, where transformers warns, is an error.
-    pub(crate) fn max_length(&self, prompt: usize, len: usize, context: usize) -> Result<usize, GenerateError> {
+    pub(crate) fn max_length(
+        &self,
+        prompt: usize,
+        len: usize,
+        context: usize,
+    ) -> Result<usize, GenerateError> {
         let context = if context == 0 { usize::MAX } else { context };
         let max_length = match (self.config.max_new_tokens, self.config.max_length) {
             (Some(new), _) => len.saturating_add(new),
             (None, Some(max_length)) => max_length,
-            (None, None) => len.saturating_add(GenerationConfig::DEFAULT_MAX_NEW_TOKENS).min(context),
+            (None, None) => len
+                .saturating_add(GenerationConfig::DEFAULT_MAX_NEW_TOKENS)
+                .min(context),
         };
         if len >= max_length {
-            return Err(GenerateError::PromptTooLong { prompt, len, max_length });
+            return Err(GenerateError::PromptTooLong {
+                prompt,
+                len,
+                max_length,
+            });
         }
         if max_length > context || max_length == usize::MAX {
-            return Err(GenerateError::ContextExceeded { prompt, len, new: max_length - len, context });
+            return Err(GenerateError::ContextExceeded {
+                prompt,
+                len,
+                new: max_length - len,
+                context,
+            });
         }
         Ok(max_length)
     }
@@ -80,7 +111,11 @@ impl Plan {
         let eos = self.eos_token_ids.first().copied();
         let pad = self.config.pad_token_id.or(eos);
         // `pad_token_id or eos_token_id[0] if eos_token_id is not None else -1`, where 0 is no truth.
-        let fill = if self.num_beams > 1 { eos.and(pad.filter(|pad| *pad != 0)).or(eos) } else { pad };
+        let fill = if self.num_beams > 1 {
+            eos.and(pad.filter(|pad| *pad != 0)).or(eos)
+        } else {
+            pad
+        };
         (pad, fill)
     }
 }
@@ -107,16 +142,56 @@ fn refuse(config: &GenerationConfig) -> Result<(), GenerateError> {
     let assisted = "assisted generation is not implemented; unset it";
     check("constraints", c.constraints.as_ref(), |_| true, hub)?;
     check("force_words_ids", c.force_words_ids.as_ref(), |_| true, hub)?;
-    check("penalty_alpha", c.penalty_alpha.as_ref(), |alpha| *alpha > 0.0, hub)?;
+    check(
+        "penalty_alpha",
+        c.penalty_alpha.as_ref(),
+        |alpha| *alpha > 0.0,
+        hub,
+    )?;
     check("dola_layers", c.dola_layers.as_ref(), |_| true, hub)?;
-    check("num_beam_groups", c.num_beam_groups.as_ref(), |groups| *groups > 1, hub)?;
-    check("diversity_penalty", c.diversity_penalty.as_ref(), |penalty| *penalty != 0.0, hub)?;
-    check("low_memory", c.low_memory.as_ref(), |low| *low, "beams already share their pages; unset it")?;
+    check(
+        "num_beam_groups",
+        c.num_beam_groups.as_ref(),
+        |groups| *groups > 1,
+        hub,
+    )?;
+    check(
+        "diversity_penalty",
+        c.diversity_penalty.as_ref(),
+        |penalty| *penalty != 0.0,
+        hub,
+    )?;
+    check(
+        "low_memory",
+        c.low_memory.as_ref(),
+        |low| *low,
+        "beams already share their pages; unset it",
+    )?;
     check("use_mtp", c.use_mtp.as_ref(), |mtp| *mtp, assisted)?;
-    check("prompt_lookup_num_tokens", c.prompt_lookup_num_tokens.as_ref(), |_| true, assisted)?;
-    check("assistant_early_exit", c.assistant_early_exit.as_ref(), |_| true, assisted)?;
-    check("assistant_ensemble_weight", c.assistant_ensemble_weight.as_ref(), |_| true, assisted)?;
-    check("speculation_type", c.speculation_type.as_ref(), |_| true, assisted)?;
+    check(
+        "prompt_lookup_num_tokens",
+        c.prompt_lookup_num_tokens.as_ref(),
+        |_| true,
+        assisted,
+    )?;
+    check(
+        "assistant_early_exit",
+        c.assistant_early_exit.as_ref(),
+        |_| true,
+        assisted,
+    )?;
+    check(
+        "assistant_ensemble_weight",
+        c.assistant_ensemble_weight.as_ref(),
+        |_| true,
+        assisted,
+    )?;
+    check(
+        "speculation_type",
+        c.speculation_type.as_ref(),
+        |_| true,
+        assisted,
+    )?;
     check("is_assistant", c.is_assistant.as_ref(), |is| *is, assisted)?;
     check(
         "guidance_scale",
@@ -142,14 +217,39 @@ fn refuse(config: &GenerationConfig) -> Result<(), GenerateError> {
         |name| !SAME_CACHES.contains(&name.as_str()) && name.as_str() != "offloaded_hybrid_chunked",
         "the cache's pages are kept in memory; choose their type with CacheOptions",
     )?;
-    check("cache_config", c.cache_config.as_ref(), |_| true, "choose the cache's type with CacheOptions")?;
+    check(
+        "cache_config",
+        c.cache_config.as_ref(),
+        |_| true,
+        "choose the cache's type with CacheOptions",
+    )?;
     if c.return_dict_in_generate == Some(true) {
         let scores = "a LogitsProcessor sees every score; unset it";
         let values = "a Probe sees every value of the model; unset it";
-        check("output_scores", c.output_scores.as_ref(), |output| *output, scores)?;
-        check("output_logits", c.output_logits.as_ref(), |output| *output, scores)?;
-        check("output_attentions", c.output_attentions.as_ref(), |output| *output, values)?;
-        check("output_hidden_states", c.output_hidden_states.as_ref(), |output| *output, values)?;
+        check(
+            "output_scores",
+            c.output_scores.as_ref(),
+            |output| *output,
+            scores,
+        )?;
+        check(
+            "output_logits",
+            c.output_logits.as_ref(),
+            |output| *output,
+            scores,
+        )?;
+        check(
+            "output_attentions",
+            c.output_attentions.as_ref(),
+            |output| *output,
+            values,
+        )?;
+        check(
+            "output_hidden_states",
+            c.output_hidden_states.as_ref(),
+            |output| *output,
+            values,
+        )?;
     }
     Ok(())
 }
@@ -161,7 +261,11 @@ fn check<T: Debug>(
     hint: &'static str,
 ) -> Result<(), GenerateError> {
     match value.filter(|value| refused(value)) {
-        Some(value) => Err(GenerateError::Unsupported { field, value: format!("{value:?}"), hint }),
+        Some(value) => Err(GenerateError::Unsupported {
+            field,
+            value: format!("{value:?}"),
+            hint,
+        }),
         None => Ok(()),
     }
 }
@@ -204,9 +308,22 @@ mod tests {
                 "{field}: {error}"
             );
         }
-        for field in ["output_scores", "output_logits", "output_attentions", "output_hidden_states"] {
-            let error = plan(&format!("{{\"return_dict_in_generate\": true, \"{field}\": true}}")).unwrap_err();
-            assert!(error.to_string().starts_with(&format!("{field} = true is not supported")), "{error}");
+        for field in [
+            "output_scores",
+            "output_logits",
+            "output_attentions",
+            "output_hidden_states",
+        ] {
+            let error = plan(&format!(
+                "{{\"return_dict_in_generate\": true, \"{field}\": true}}"
+            ))
+            .unwrap_err();
+            assert!(
+                error
+                    .to_string()
+                    .starts_with(&format!("{field} = true is not supported")),
+                "{error}"
+            );
         }
     }
 
@@ -226,7 +343,10 @@ mod tests {
 
     #[test]
     fn chunks_need_a_cache_and_a_size() {
-        for text in [r#"{"prefill_chunk_size": 0}"#, r#"{"prefill_chunk_size": 4, "use_cache": false}"#] {
+        for text in [
+            r#"{"prefill_chunk_size": 0}"#,
+            r#"{"prefill_chunk_size": 4, "use_cache": false}"#,
+        ] {
             assert!(plan(text).is_err(), "{text}");
         }
     }
@@ -236,20 +356,47 @@ mod tests {
         let table = [
             ("{}", 5, 100, Ok(25)),
             ("{}", 90, 100, Ok(100)),
-            ("{}", 100, 100, Err("prompt 0 has 100 tokens, but max_length is 100")),
+            (
+                "{}",
+                100,
+                100,
+                Err("prompt 0 has 100 tokens, but max_length is 100"),
+            ),
             (r#"{"max_length": 20}"#, 5, 100, Ok(20)),
-            (r#"{"max_length": 20}"#, 20, 100, Err("prompt 0 has 20 tokens, but max_length is 20")),
-            (r#"{"max_length": 20, "max_new_tokens": 3}"#, 30, 100, Ok(33)),
-            (r#"{"max_new_tokens": 71}"#, 30, 100, Err("prompt 0 has 30 tokens and up to 71 new ones")),
+            (
+                r#"{"max_length": 20}"#,
+                20,
+                100,
+                Err("prompt 0 has 20 tokens, but max_length is 20"),
+            ),
+            (
+                r#"{"max_length": 20, "max_new_tokens": 3}"#,
+                30,
+                100,
+                Ok(33),
+            ),
+            (
+                r#"{"max_new_tokens": 71}"#,
+                30,
+                100,
+                Err("prompt 0 has 30 tokens and up to 71 new ones"),
+            ),
             (r#"{"max_new_tokens": 70}"#, 30, 100, Ok(100)),
-            (r#"{"max_new_tokens": 9007199254740992}"#, 30, 100, Err("more than the 100 that the model allows")),
+            (
+                r#"{"max_new_tokens": 9007199254740992}"#,
+                30,
+                100,
+                Err("more than the 100 that the model allows"),
+            ),
             (r#"{"max_new_tokens": 70}"#, 30, 0, Ok(100)),
             (r#"{"max_length": 400}"#, 30, 100, Err("up to 370 new ones")),
         ];
         for (text, len, context, expected) in table {
             match (plan(text).unwrap().max_length(0, len, context), expected) {
                 (Ok(got), Ok(expected)) => assert_eq!(got, expected, "{text} {len}"),
-                (Err(error), Err(message)) => assert!(error.to_string().contains(message), "{text}: {error}"),
+                (Err(error), Err(message)) => {
+                    assert!(error.to_string().contains(message), "{text}: {error}");
+                }
                 (got, expected) => panic!("{text} {len}: {got:?}, expected {expected:?}"),
             }
         }

@@ -17,7 +17,11 @@ pub(crate) struct Philox {
 impl Philox {
     /// The beginning of `stream` of `seed`.
     pub(crate) const fn new(seed: u64, stream: u64) -> Self {
-        Self { key: halves(seed), stream: halves(stream), count: 0 }
+        Self {
+            key: halves(seed),
+            stream: halves(stream),
+            count: 0,
+        }
     }
 
     /// The next number, uniform in `(0, 1)`: 52 random bits and a half, never 0 and never 1.
@@ -43,7 +47,10 @@ fn philox(mut c: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
         let [lo0, hi0] = halves(0xD251_1F53 * u64::from(c[0]));
         let [lo1, hi1] = halves(0xCD9E_8D57 * u64::from(c[2]));
         c = [hi1 ^ c[1] ^ key[0], lo1, hi0 ^ c[3] ^ key[1], lo0];
-        key = [key[0].wrapping_add(0x9E37_79B9), key[1].wrapping_add(0xBB67_AE85)];
+        key = [
+            key[0].wrapping_add(0x9E37_79B9),
+            key[1].wrapping_add(0xBB67_AE85),
+        ];
     }
     c
 }
@@ -54,13 +61,19 @@ mod tests {
 
     #[test]
     fn known_answers() {
-        assert_eq!(philox([0; 4], [0; 2]), [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
+        assert_eq!(
+            philox([0; 4], [0; 2]),
+            [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]
+        );
         assert_eq!(
             philox([u32::MAX; 4], [u32::MAX; 2]),
             [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]
         );
         assert_eq!(
-            philox([0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344], [0xa409_3822, 0x299f_31d0]),
+            philox(
+                [0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344],
+                [0xa409_3822, 0x299f_31d0]
+            ),
             [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]
         );
     }

@@ -25,7 +25,9 @@ impl Sampler {
     /// `stream` tells sequences with one seed apart, such as those of `num_return_sequences`.
     #[must_use]
     pub const fn multinomial(seed: u64, stream: u64) -> Self {
-        Self { random: Some(Philox::new(seed, stream)) }
+        Self {
+            random: Some(Philox::new(seed, stream)),
+        }
     }
 
     /// The next token, an index into `scores`.
@@ -34,7 +36,9 @@ impl Sampler {
     /// If a score is NaN or `+inf`, or none is above `-inf`: there is no distribution to choose from.
     pub fn sample(&mut self, scores: &[f32]) -> Result<usize, NumericalProblem> {
         let best = argmax(scores)?;
-        let Some(random) = &mut self.random else { return Ok(best) };
+        let Some(random) = &mut self.random else {
+            return Ok(best);
+        };
         let probs = math::softmax(scores);
         let total: f64 = probs.iter().map(|&p| f64::from(p)).sum();
         let target = random.uniform() * total;
@@ -59,9 +63,18 @@ impl Sampler {
         let mut greedy = Philox::new(0, 0);
         let random = self.random.as_mut().unwrap_or(&mut greedy);
         let keys: Vec<f32> = (math::softmax(scores).into_iter())
-            .map(|p| if p > 0.0 { math::narrow(f64::from(p) / -random.uniform().ln()) } else { 0.0 })
+            .map(|p| {
+                if p > 0.0 {
+                    math::narrow(f64::from(p) / -random.uniform().ln())
+                } else {
+                    0.0
+                }
+            })
             .collect();
-        math::top_k(&keys, count).into_iter().map(|(i, _)| i).collect()
+        math::top_k(&keys, count)
+            .into_iter()
+            .map(|(i, _)| i)
+            .collect()
     }
 }
 
@@ -101,9 +114,17 @@ mod tests {
         ];
         for (scores, expected) in table {
             assert_eq!(Sampler::greedy().sample(scores), expected, "{scores:?}");
-            assert_eq!(Sampler::multinomial(1, 0).sample(scores), expected, "{scores:?}");
+            assert_eq!(
+                Sampler::multinomial(1, 0).sample(scores),
+                expected,
+                "{scores:?}"
+            );
         }
-        assert_eq!(Sampler::greedy().sample(&[2.0, 5.0, 5.0]), Ok(1), "the first of equals");
+        assert_eq!(
+            Sampler::greedy().sample(&[2.0, 5.0, 5.0]),
+            Ok(1),
+            "the first of equals"
+        );
     }
 
     #[test]
@@ -137,7 +158,10 @@ mod tests {
             counts[drawn[0]] += 1;
         }
         for (count, p) in counts.iter().zip(&probs) {
-            assert!((f64::from(*count) / 20_000.0 - f64::from(*p)).abs() < 0.015, "{counts:?}");
+            assert!(
+                (f64::from(*count) / 20_000.0 - f64::from(*p)).abs() < 0.015,
+                "{counts:?}"
+            );
         }
     }
 }

@@ -42,9 +42,18 @@ impl<'a> StopStrings<'a> {
     /// # Errors
     /// If one is empty: it would stop everything.
     pub fn new(strings: &[String], text: impl TokenText + 'a) -> Result<Self, GenerateError> {
-        require(strings.iter().all(|s| !s.is_empty()), "stop_strings", &strings, "strings that are not empty")?;
+        require(
+            strings.iter().all(|s| !s.is_empty()),
+            "stop_strings",
+            &strings,
+            "strings that are not empty",
+        )?;
         let longest = strings.iter().map(String::len).max().unwrap_or(0);
-        Ok(Self { strings: strings.to_vec(), longest, text: Box::new(text) })
+        Ok(Self {
+            strings: strings.to_vec(),
+            longest,
+            text: Box::new(text),
+        })
     }
 
     /// The index of the first string that ends within the last of `tokens`.
@@ -65,18 +74,26 @@ impl<'a> StopStrings<'a> {
             }
             break (old, self.text.text(&tokens[start..]));
         };
-        let shared = old.bytes().zip(new.bytes()).take_while(|(a, b)| a == b).count();
+        let shared = old
+            .bytes()
+            .zip(new.bytes())
+            .take_while(|(a, b)| a == b)
+            .count();
         self.strings.iter().position(|string| {
             // An end behind `shared` is a start behind `shared - len`.
             let first = (shared + 1).saturating_sub(string.len());
-            new.as_bytes()[first.min(new.len())..].windows(string.len()).any(|w| w == string.as_bytes())
+            new.as_bytes()[first.min(new.len())..]
+                .windows(string.len())
+                .any(|w| w == string.as_bytes())
         })
     }
 }
 
 impl std::fmt::Debug for StopStrings<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StopStrings").field("strings", &self.strings).finish_non_exhaustive()
+        f.debug_struct("StopStrings")
+            .field("strings", &self.strings)
+            .finish_non_exhaustive()
     }
 }
 
@@ -102,7 +119,11 @@ mod tests {
     }
 
     fn stops(strings: &[&str]) -> StopStrings<'static> {
-        StopStrings::new(&strings.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>(), decode).unwrap()
+        StopStrings::new(
+            &strings.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>(),
+            decode,
+        )
+        .unwrap()
     }
 
     #[test]
@@ -112,7 +133,7 @@ mod tests {
             (&[256], Some(0)),
             (&[65, 69, 257], Some(0)),
             (&[65, 69], None),
-            (&[256, 65], None), // it ended in the token before
+            (&[256, 65], None),    // it ended in the token before
             (&[65, 261], Some(0)), // the token goes on behind it
             (&[69, 78, 68], Some(0)),
             (&[78, 68], None),
@@ -135,7 +156,10 @@ mod tests {
     #[test]
     fn an_empty_string_is_refused() {
         let error = StopStrings::new(&["a".into(), String::new()], decode).unwrap_err();
-        assert_eq!(error.to_string(), "stop_strings must be strings that are not empty, but is [\"a\", \"\"]");
+        assert_eq!(
+            error.to_string(),
+            "stop_strings must be strings that are not empty, but is [\"a\", \"\"]"
+        );
     }
 
     #[test]
@@ -143,19 +167,33 @@ mod tests {
         let strings = ["END", "ab", "é", "aba", "\n\n"];
         let stop = stops(&strings);
         let mut random = Philox::new(11, 0);
-        let alphabet = [97, 98, 69, 78, 68, 10, 0xC3, 0xA9, 256, 257, 258, 259, 260, 261];
+        let alphabet = [
+            97, 98, 69, 78, 68, 10, 0xC3, 0xA9, 256, 257, 258, 259, 260, 261,
+        ];
         for round in 0..2000 {
             let mut tokens = Vec::new();
             for _ in 0..12 {
-                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 14")]
+                #[allow(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "below 14"
+                )]
                 tokens.push(alphabet[(random.uniform() * 14.0) as usize]);
                 let whole = bytes(&tokens);
                 let border = bytes(&tokens[..tokens.len() - 1]).len();
                 let expected = strings.iter().position(|string| {
                     let s = string.as_bytes();
-                    whole.windows(s.len()).enumerate().any(|(at, w)| w == s && at + s.len() > border)
+                    whole
+                        .windows(s.len())
+                        .enumerate()
+                        .any(|(at, w)| w == s && at + s.len() > border)
                 });
-                assert_eq!(stop.ends(&tokens), expected, "round {round}: {:?}", decode(&tokens));
+                assert_eq!(
+                    stop.ends(&tokens),
+                    expected,
+                    "round {round}: {:?}",
+                    decode(&tokens)
+                );
             }
         }
     }

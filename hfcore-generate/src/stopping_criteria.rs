@@ -63,17 +63,34 @@ pub(crate) struct Stopping<'a> {
 
 impl Stopping<'_> {
     /// Whether `tokens` ends here. Every user criterion is asked every time, as it may count.
-    pub(crate) fn check(&mut self, tokens: &[u32], max_length: usize, scores: &[f32]) -> Option<FinishReason> {
-        let user = self.user.iter_mut().fold(false, |stop, criterion| criterion.should_stop(tokens, scores) | stop);
-        if tokens.last().is_some_and(|last| self.eos_token_ids.contains(last)) {
+    pub(crate) fn check(
+        &mut self,
+        tokens: &[u32],
+        max_length: usize,
+        scores: &[f32],
+    ) -> Option<FinishReason> {
+        let user = self.user.iter_mut().fold(false, |stop, criterion| {
+            criterion.should_stop(tokens, scores) | stop
+        });
+        if tokens
+            .last()
+            .is_some_and(|last| self.eos_token_ids.contains(last))
+        {
             return Some(FinishReason::Eos);
         }
-        if let Some(index) = self.stop_strings.as_ref().and_then(|strings| strings.ends(tokens)) {
+        if let Some(index) = self
+            .stop_strings
+            .as_ref()
+            .and_then(|strings| strings.ends(tokens))
+        {
             return Some(FinishReason::StopString { index });
         }
         if tokens.len() >= max_length {
             Some(FinishReason::MaxLength)
-        } else if self.max_time.is_some_and(|max| self.started.elapsed() > max) {
+        } else if self
+            .max_time
+            .is_some_and(|max| self.started.elapsed() > max)
+        {
             Some(FinishReason::MaxTime)
         } else {
             user.then_some(FinishReason::StoppingCriteria)

@@ -1,7 +1,8 @@
 //! The processors against transformers' own, alone and in chains: `processors.json`, written by
 //! `make_processors.py`.
 
-#[allow(dead_code, reason = "each test takes what it needs")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{floats, tokens};
@@ -15,12 +16,15 @@ fn difference(got: &[f32], expected: &[f32]) -> Option<String> {
     if got.len() != expected.len() {
         return Some(format!("{} scores, expected {}", got.len(), expected.len()));
     }
-    got.iter().zip(expected).enumerate().find_map(|(i, (&got, &expected))| {
-        let same = got == expected
-            || got.is_nan() && expected.is_nan()
-            || expected.is_finite() && (got - expected).abs() <= 1e-6 * expected.abs().max(1.0);
-        (!same).then(|| format!("token {i}: {got}, expected {expected}"))
-    })
+    got.iter()
+        .zip(expected)
+        .enumerate()
+        .find_map(|(i, (&got, &expected))| {
+            let same = got == expected
+                || got.is_nan() && expected.is_nan()
+                || expected.is_finite() && (got - expected).abs() <= 1e-6 * expected.abs().max(1.0);
+            (!same).then(|| format!("token {i}: {got}, expected {expected}"))
+        })
 }
 
 /// Which of equal scores is kept is up to torch's sort, which is not stable and differs between CPUs: the
@@ -32,7 +36,9 @@ fn sort_ties(given: &[f32], scores: &[f32]) -> Vec<f32> {
         if ties.first() == Some(&i) && ties.len() > 1 {
             let mut values: Vec<f32> = ties.iter().map(|&j| scores[j]).collect();
             values.sort_by(f32::total_cmp);
-            ties.iter().zip(values).for_each(|(&j, value)| sorted[j] = value);
+            ties.iter()
+                .zip(values)
+                .for_each(|(&j, value)| sorted[j] = value);
         }
     }
     sorted
@@ -57,13 +63,29 @@ fn processors_agree_with_transformers() {
             vocab_size: scores.len(),
         };
         let mut chain = Chain::new(&config, &input).unwrap();
-        chain.process(&mut LogitsProcessorList::new(), &tokens(&case["tokens"]), &mut scores);
-        let (got, expected) = (sort_ties(&given, &scores), sort_ties(&given, &floats(&case["expected"])));
+        chain.process(
+            &mut LogitsProcessorList::new(),
+            &tokens(&case["tokens"]),
+            &mut scores,
+        );
+        let (got, expected) = (
+            sort_ties(&given, &scores),
+            sort_ties(&given, &floats(&case["expected"])),
+        );
         if let Some(difference) = difference(&got, &expected) {
-            failures.push(format!("case {i}, {} of {}: {difference}", case["config"], case["scores"]));
+            failures.push(format!(
+                "case {i}, {} of {}: {difference}",
+                case["config"], case["scores"]
+            ));
         }
     }
-    assert!(failures.is_empty(), "{} of {}:\n{}", failures.len(), cases.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} of {}:\n{}",
+        failures.len(),
+        cases.len(),
+        failures.join("\n")
+    );
 }
 
 #[test]
@@ -78,7 +100,10 @@ fn the_comparison_rejects_what_is_wrong() {
         ([inf, 1.0], [-inf, 1.0]),
         ([1e-5, 1.0], [0.0, 1.0]),
     ] {
-        assert!(difference(&got, &expected).is_some(), "{got:?} {expected:?}");
+        assert!(
+            difference(&got, &expected).is_some(),
+            "{got:?} {expected:?}"
+        );
     }
     assert!(difference(&[-inf, f32::NAN, 2.0], &[-inf, f32::NAN, 2.0]).is_none());
 }
@@ -90,7 +115,12 @@ fn a_users_processor_runs_between_the_processors_and_the_warpers() {
         .with_do_sample(true)
         .with_temperature(0.5)
         .with_top_k(2_usize);
-    let input = ChainInput { prompt_len: 1, max_length: 9, encoder_tokens: None, vocab_size: 4 };
+    let input = ChainInput {
+        prompt_len: 1,
+        max_length: 9,
+        encoder_tokens: None,
+        vocab_size: 4,
+    };
     let mut chain = Chain::new(&config, &input).unwrap();
     let mut seen = Vec::new();
     let mut user = LogitsProcessorList::new().with(|tokens: &[u32], scores: &mut [f32]| {
@@ -101,19 +131,34 @@ fn a_users_processor_runs_between_the_processors_and_the_warpers() {
     let mut scores = [4.0, 1.0, 2.0, 3.0];
     chain.process(&mut user, &[7], &mut scores);
     drop(user);
-    assert_eq!(seen, [f32::NEG_INFINITY, 1.0, 2.0, 3.0], "suppressed already, not yet divided");
+    assert_eq!(
+        seen,
+        [f32::NEG_INFINITY, 1.0, 2.0, 3.0],
+        "suppressed already, not yet divided"
+    );
     assert_eq!(scores, [f32::NEG_INFINITY, f32::NEG_INFINITY, 24.0, 6.0]);
 }
 
 #[test]
 fn tokens_outside_the_vocabulary_are_refused_by_field() {
-    let input = ChainInput { prompt_len: 1, max_length: 9, encoder_tokens: None, vocab_size: 4 };
+    let input = ChainInput {
+        prompt_len: 1,
+        max_length: 9,
+        encoder_tokens: None,
+        vocab_size: 4,
+    };
     for (text, field) in [
         (r#"{"bad_words_ids": [[1, 4]]}"#, "bad_words_ids"),
         (r#"{"sequence_bias": [[[9], 1.0]]}"#, "sequence_bias"),
         (r#"{"forced_bos_token_id": 4}"#, "forced_bos_token_id"),
-        (r#"{"forced_eos_token_id": [0, 4294967295]}"#, "forced_eos_token_id"),
-        (r#"{"exponential_decay_length_penalty": [1, 1.1], "eos_token_id": 5}"#, "eos_token_id"),
+        (
+            r#"{"forced_eos_token_id": [0, 4294967295]}"#,
+            "forced_eos_token_id",
+        ),
+        (
+            r#"{"exponential_decay_length_penalty": [1, 1.1], "eos_token_id": 5}"#,
+            "eos_token_id",
+        ),
     ] {
         let config = GenerationConfig::from_slice(text.as_bytes()).unwrap();
         let error = Chain::new(&config, &input).unwrap_err();
@@ -124,16 +169,28 @@ fn tokens_outside_the_vocabulary_are_refused_by_field() {
     let harmless = r#"{"suppress_tokens": [99], "begin_suppress_tokens": [99], "eos_token_id": 99, "min_length": 3}"#;
     let config = GenerationConfig::from_slice(harmless.as_bytes()).unwrap();
     let mut scores = [1.0; 4];
-    Chain::new(&config, &input).unwrap().process(&mut LogitsProcessorList::new(), &[1], &mut scores);
+    Chain::new(&config, &input).unwrap().process(
+        &mut LogitsProcessorList::new(),
+        &[1],
+        &mut scores,
+    );
     assert_eq!(scores, [1.0; 4]);
 }
 
 #[test]
 fn processors_of_an_encoder_need_text() {
-    let input = ChainInput { prompt_len: 1, max_length: 9, encoder_tokens: None, vocab_size: 4 };
+    let input = ChainInput {
+        prompt_len: 1,
+        max_length: 9,
+        encoder_tokens: None,
+        vocab_size: 4,
+    };
     let config = GenerationConfig::default().with_encoder_repetition_penalty(1.2);
     let error = Chain::new(&config, &input).unwrap_err().to_string();
-    assert_eq!(error, "encoder_repetition_penalty = 1.2 is not supported: the encoder's input is no text; unset it");
+    assert_eq!(
+        error,
+        "encoder_repetition_penalty = 1.2 is not supported: the encoder's input is no text; unset it"
+    );
 }
 
 #[test]

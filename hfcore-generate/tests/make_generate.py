@@ -1,7 +1,7 @@
-"""Writes generate.json: what transformers' own `generate` makes of a model that is two tables.
+"""Writes generate.json: what transformers' own `generate` makes of a model that is three tables.
 
-The logits behind a token are `bigram[token] + position[its position]`, so that a wrong token, a wrong
-position and a wrong order of steps all show. Run with transformers 5.23: `python make_generate.py`.
+The logits behind a token are `bigram[token] + position[its position] + mean(history[all tokens so far])`,
+so that a wrong token, a wrong position, and keys and values of another beam all show. Run with transformers 5.23: `python make_generate.py`.
 """
 
 import itertools
@@ -23,6 +23,7 @@ POSITION = torch.randn(CONTEXT, V, generator=random) * 0.7
 BIGRAM[:, PAD] -= 30  # left padding is no text: no rule may come to see more of it
 BIGRAM = BIGRAM.round(decimals=3)
 POSITION = POSITION.round(decimals=3)
+HISTORY = (torch.randn(V, V, generator=random) * 3).round(decimals=3)
 
 
 class TableConfig(PreTrainedConfig):
@@ -35,8 +36,11 @@ class TableConfig(PreTrainedConfig):
         super().__init__(**kwargs)
 
 
-def logits(ids, positions):
-    return BIGRAM[ids] + POSITION[positions]
+def logits(ids, positions, mask):
+    mask = torch.ones_like(ids) if mask is None else mask
+    mask = mask.float()[..., None]
+    mean = (HISTORY[ids] * mask).cumsum(1) / mask.cumsum(1).clamp(min=1)
+    return BIGRAM[ids] + POSITION[positions] + mean
 
 
 class TableModel(PreTrainedModel, GenerationMixin):
@@ -50,7 +54,7 @@ class TableModel(PreTrainedModel, GenerationMixin):
     def forward(self, input_ids, attention_mask=None, position_ids=None, use_cache=None, return_dict=None):
         if position_ids is None:
             position_ids = torch.arange(input_ids.shape[1])[None]
-        return CausalLMOutput(logits=logits(input_ids, position_ids))
+        return CausalLMOutput(logits=logits(input_ids, position_ids, attention_mask))
 
 
 class Encoder(nn.Module):
@@ -70,7 +74,7 @@ class TableSeq2Seq(TableModel):
 
     def forward(self, input_ids=None, attention_mask=None, decoder_input_ids=None, encoder_outputs=None, use_cache=None, return_dict=None):
         positions = torch.arange(decoder_input_ids.shape[1])[None].expand_as(decoder_input_ids)
-        return Seq2SeqLMOutput(logits=logits(decoder_input_ids, positions))
+        return Seq2SeqLMOutput(logits=logits(decoder_input_ids, positions, None))
 
 
 def build(cls, **config):
@@ -168,7 +172,7 @@ def table(values):
 
 head = {
     "transformers": transformers.__version__, "torch": torch.__version__, "vocab_size": V, "context": CONTEXT,
-    "bigram": table(BIGRAM), "position": table(POSITION),
+    "bigram": table(BIGRAM), "position": table(POSITION), "history": table(HISTORY),
 }
 lines = ",\n".join(json.dumps(entry, separators=(",", ":")) for entry in out)
 text = json.dumps(head, separators=(",", ":"))[:-1] + ',"cases":[\n' + lines + "\n]}\n"

@@ -18,13 +18,21 @@ impl NoBadWords {
     /// # Errors
     /// If there is no word, or an empty one.
     pub fn new(bad_words_ids: &[Vec<u32>], eos_token_ids: &[u32]) -> Result<Self, GenerateError> {
-        require(!bad_words_ids.is_empty(), "bad_words_ids", &bad_words_ids, "a list of at least one sequence")?;
+        require(
+            !bad_words_ids.is_empty(),
+            "bad_words_ids",
+            &bad_words_ids,
+            "a list of at least one sequence",
+        )?;
         let words: Vec<_> = (bad_words_ids.iter())
             .filter(|word| !matches!(word[..], [id] if eos_token_ids.contains(&id)))
             .map(|word| (word.clone(), f64::NEG_INFINITY))
             .collect();
-        let biases =
-            if words.is_empty() { None } else { Some(SequenceBias::named("bad_words_ids", &words)?) };
+        let biases = if words.is_empty() {
+            None
+        } else {
+            Some(SequenceBias::named("bad_words_ids", &words)?)
+        };
         Ok(Self { biases })
     }
 }

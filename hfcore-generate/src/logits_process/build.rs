@@ -5,10 +5,11 @@
 use hfcore_config::{GenerationConfig, OneOrMany};
 
 use super::{
-    EncoderNoRepeatNGram, EncoderRepetitionPenalty, EpsilonCutoff, EtaCutoff, ExponentialDecayLengthPenalty,
-    ForcedBosToken, ForcedEosToken, LogitNormalization, LogitsProcessor, LogitsProcessorList, MinLength,
-    MinNewTokens, MinP, NoBadWords, NoRepeatNGram, RemoveInvalidValues, RepetitionPenalty, SequenceBias,
-    SuppressTokens, SuppressTokensAtBegin, Temperature, TopH, TopK, TopP, TypicalP,
+    EncoderNoRepeatNGram, EncoderRepetitionPenalty, EpsilonCutoff, EtaCutoff,
+    ExponentialDecayLengthPenalty, ForcedBosToken, ForcedEosToken, LogitNormalization,
+    LogitsProcessor, LogitsProcessorList, MinLength, MinNewTokens, MinP, NoBadWords, NoRepeatNGram,
+    RemoveInvalidValues, RepetitionPenalty, SequenceBias, SuppressTokens, SuppressTokensAtBegin,
+    Temperature, TopH, TopK, TopP, TypicalP,
 };
 use crate::error::GenerateError;
 
@@ -39,11 +40,19 @@ impl Chain {
     /// If a field is out of its range or names tokens outside the vocabulary.
     pub fn new(config: &GenerationConfig, input: &ChainInput<'_>) -> Result<Self, GenerateError> {
         let config = config.clone().effective();
-        Ok(Self { processors: processors(&config, input)?, warpers: warpers(&config)? })
+        Ok(Self {
+            processors: processors(&config, input)?,
+            warpers: warpers(&config)?,
+        })
     }
 
     /// Run the processors, then the user's, then those of sampling.
-    pub fn process(&mut self, user: &mut LogitsProcessorList<'_>, tokens: &[u32], scores: &mut [f32]) {
+    pub fn process(
+        &mut self,
+        user: &mut LogitsProcessorList<'_>,
+        tokens: &[u32],
+        scores: &mut [f32],
+    ) {
         self.processors.process(tokens, scores);
         user.process(tokens, scores);
         self.warpers.process(tokens, scores);
@@ -58,11 +67,18 @@ fn processors(
     let known = |place: &str, tokens: &[u32]| known(place, tokens, input.vocab_size);
     let mut list = LogitsProcessorList::new();
     if let Some(bias) = &config.sequence_bias {
-        bias.iter().try_for_each(|(ids, _)| known("sequence_bias", ids))?;
+        bias.iter()
+            .try_for_each(|(ids, _)| known("sequence_bias", ids))?;
         list.push(SequenceBias::new(bias)?);
     }
-    if let Some(penalty) = config.encoder_repetition_penalty.filter(|penalty| *penalty != 1.0) {
-        list.push(EncoderRepetitionPenalty::new(penalty, encoder("encoder_repetition_penalty", &penalty, input)?)?);
+    if let Some(penalty) = config
+        .encoder_repetition_penalty
+        .filter(|penalty| *penalty != 1.0)
+    {
+        list.push(EncoderRepetitionPenalty::new(
+            penalty,
+            encoder("encoder_repetition_penalty", &penalty, input)?,
+        )?);
     }
     if let Some(penalty) = config.repetition_penalty.filter(|penalty| *penalty != 1.0) {
         list.push(RepetitionPenalty::new(penalty)?);
@@ -71,16 +87,24 @@ fn processors(
         list.push(NoRepeatNGram::new(size)?);
     }
     if let Some(size) = config.encoder_no_repeat_ngram_size.filter(|size| *size > 0) {
-        list.push(EncoderNoRepeatNGram::new(size, encoder("encoder_no_repeat_ngram_size", &size, input)?)?);
+        list.push(EncoderNoRepeatNGram::new(
+            size,
+            encoder("encoder_no_repeat_ngram_size", &size, input)?,
+        )?);
     }
     if let Some(words) = &config.bad_words_ids {
-        words.iter().try_for_each(|word| known("bad_words_ids", word))?;
+        words
+            .iter()
+            .try_for_each(|word| known("bad_words_ids", word))?;
         list.push(NoBadWords::new(words, eos)?);
     }
     if let Some(min_length) = config.min_length.filter(|len| *len > 0 && !eos.is_empty()) {
         list.push(MinLength::new(min_length, eos));
     }
-    if let Some(min) = config.min_new_tokens.filter(|min| *min > 0 && !eos.is_empty()) {
+    if let Some(min) = config
+        .min_new_tokens
+        .filter(|min| *min > 0 && !eos.is_empty())
+    {
         list.push(MinNewTokens::new(input.prompt_len, min, eos));
     }
     if let Some(token) = config.forced_bos_token_id {
@@ -103,7 +127,11 @@ fn processors(
             "a start and a finite factor, with an eos_token_id to apply them to",
         )?;
         known("eos_token_id", eos)?;
-        list.push(ExponentialDecayLengthPenalty::new(penalty, eos, input.prompt_len));
+        list.push(ExponentialDecayLengthPenalty::new(
+            penalty,
+            eos,
+            input.prompt_len,
+        ));
     }
     if let Some(tokens) = &config.suppress_tokens {
         list.push(SuppressTokens::new(tokens));
@@ -111,7 +139,10 @@ fn processors(
     if let Some(tokens) = &config.begin_suppress_tokens {
         // A forced first token comes first; the tokens are then suppressed at the one behind it.
         let forced = input.prompt_len <= 1 && config.forced_bos_token_id.is_some();
-        list.push(SuppressTokensAtBegin::new(tokens, input.prompt_len + usize::from(forced)));
+        list.push(SuppressTokensAtBegin::new(
+            tokens,
+            input.prompt_len + usize::from(forced),
+        ));
     }
     Ok(list)
 }
@@ -122,7 +153,10 @@ fn warpers(config: &GenerationConfig) -> Result<LogitsProcessorList<'static>, Ge
     if config.do_sample == Some(true) {
         // With beams at least one token that is no end must be left, to go on with.
         let keep = match config.num_beams {
-            Some(2..) => config.eos_token_id.as_ref().map_or(2, |eos| eos.as_slice().len() + 1),
+            Some(2..) => config
+                .eos_token_id
+                .as_ref()
+                .map_or(2, |eos| eos.as_slice().len() + 1),
             _ => 1,
         };
         if let Some(temperature) = config.temperature.filter(|t| *t != 1.0) {
@@ -164,10 +198,15 @@ pub(crate) fn ids(field: Option<&OneOrMany<u32>>) -> &[u32] {
 
 /// `Err` if one of `tokens` is outside the vocabulary.
 pub(crate) fn known(place: &str, tokens: &[u32], vocab_size: usize) -> Result<(), GenerateError> {
-    match tokens.iter().find(|&&token| usize::try_from(token).is_ok_and(|token| token >= vocab_size)) {
-        Some(&token) => {
-            Err(GenerateError::TokenOutOfRange { place: place.to_owned(), token: token.into(), vocab_size })
-        }
+    match tokens
+        .iter()
+        .find(|&&token| usize::try_from(token).is_ok_and(|token| token >= vocab_size))
+    {
+        Some(&token) => Err(GenerateError::TokenOutOfRange {
+            place: place.to_owned(),
+            token: token.into(),
+            vocab_size,
+        }),
         None => Ok(()),
     }
 }
@@ -177,9 +216,11 @@ fn encoder<'a>(
     value: &dyn std::fmt::Debug,
     input: &ChainInput<'a>,
 ) -> Result<&'a [u32], GenerateError> {
-    input.encoder_tokens.ok_or_else(|| GenerateError::Unsupported {
-        field,
-        value: format!("{value:?}"),
-        hint: "the encoder's input is no text; unset it",
-    })
+    input
+        .encoder_tokens
+        .ok_or_else(|| GenerateError::Unsupported {
+            field,
+            value: format!("{value:?}"),
+            hint: "the encoder's input is no text; unset it",
+        })
 }

@@ -21,9 +21,17 @@ impl EpsilonCutoff {
     /// If it is not, or `min_tokens_to_keep` is 0.
     pub fn new(epsilon_cutoff: f64, min_tokens_to_keep: usize) -> Result<Self, GenerateError> {
         let ok = epsilon_cutoff > 0.0 && epsilon_cutoff < 1.0;
-        require(ok, "epsilon_cutoff", &epsilon_cutoff, "a number between 0 and 1")?;
+        require(
+            ok,
+            "epsilon_cutoff",
+            &epsilon_cutoff,
+            "a number between 0 and 1",
+        )?;
         require_min_tokens(min_tokens_to_keep)?;
-        Ok(Self { epsilon: math::narrow(epsilon_cutoff), min_tokens_to_keep })
+        Ok(Self {
+            epsilon: math::narrow(epsilon_cutoff),
+            min_tokens_to_keep,
+        })
     }
 }
 
@@ -49,13 +57,18 @@ impl EtaCutoff {
         let ok = eta_cutoff > 0.0 && eta_cutoff < 1.0;
         require(ok, "eta_cutoff", &eta_cutoff, "a number between 0 and 1")?;
         require_min_tokens(min_tokens_to_keep)?;
-        Ok(Self { epsilon: math::narrow(eta_cutoff), min_tokens_to_keep })
+        Ok(Self {
+            epsilon: math::narrow(eta_cutoff),
+            min_tokens_to_keep,
+        })
     }
 }
 
 impl LogitsProcessor for EtaCutoff {
     fn process(&mut self, _: &[u32], scores: &mut [f32]) {
-        let eta = self.epsilon.min(self.epsilon.sqrt() * (-math::entropy(scores)).exp());
+        let eta = self
+            .epsilon
+            .min(self.epsilon.sqrt() * (-math::entropy(scores)).exp());
         cut(scores, eta, self.min_tokens_to_keep);
     }
 }

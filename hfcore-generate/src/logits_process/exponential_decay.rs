@@ -20,13 +20,23 @@ impl ExponentialDecayLengthPenalty {
         let mut eos_token_ids = eos_token_ids.to_vec();
         eos_token_ids.sort_unstable();
         eos_token_ids.dedup();
-        Self { start: start.saturating_add(prompt_len), factor, eos_token_ids }
+        Self {
+            start: start.saturating_add(prompt_len),
+            factor,
+            eos_token_ids,
+        }
     }
 }
 
 impl LogitsProcessor for ExponentialDecayLengthPenalty {
     fn process(&mut self, tokens: &[u32], scores: &mut [f32]) {
-        let Some(past) = tokens.len().checked_sub(self.start).filter(|past| *past > 0) else { return };
+        let Some(past) = tokens
+            .len()
+            .checked_sub(self.start)
+            .filter(|past| *past > 0)
+        else {
+            return;
+        };
         let growth = narrow(self.factor.powi(i32::try_from(past).unwrap_or(i32::MAX)) - 1.0);
         for &token in &self.eos_token_ids {
             if let Some(score) = score_mut(scores, token).filter(|score| score.is_finite()) {

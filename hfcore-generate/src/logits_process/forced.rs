@@ -14,7 +14,9 @@ impl ForcedBosToken {
     /// This one.
     #[must_use]
     pub const fn new(forced_bos_token_id: u32) -> Self {
-        Self { token: forced_bos_token_id }
+        Self {
+            token: forced_bos_token_id,
+        }
     }
 }
 
@@ -37,7 +39,10 @@ impl ForcedEosToken {
     /// One of these as the token with which a sequence has `max_length` tokens.
     #[must_use]
     pub fn new(max_length: usize, forced_eos_token_ids: &[u32]) -> Self {
-        Self { max_length, tokens: forced_eos_token_ids.to_vec() }
+        Self {
+            max_length,
+            tokens: forced_eos_token_ids.to_vec(),
+        }
     }
 }
 

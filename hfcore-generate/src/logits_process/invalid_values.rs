@@ -20,7 +20,11 @@ impl RemoveInvalidValues {
 impl LogitsProcessor for RemoveInvalidValues {
     fn process(&mut self, _: &[u32], scores: &mut [f32]) {
         for score in scores {
-            *score = if score.is_nan() { 0.0 } else { score.clamp(f32::MIN, f32::MAX) };
+            *score = if score.is_nan() {
+                0.0
+            } else {
+                score.clamp(f32::MIN, f32::MAX)
+            };
         }
     }
 }

@@ -58,12 +58,18 @@ impl<'a> LogitsProcessorList<'a> {
 
 impl LogitsProcessor for LogitsProcessorList<'_> {
     fn process(&mut self, tokens: &[u32], scores: &mut [f32]) {
-        self.processors.iter_mut().for_each(|processor| processor.process(tokens, scores));
+        self.processors
+            .iter_mut()
+            .for_each(|processor| processor.process(tokens, scores));
     }
 }
 
 impl std::fmt::Debug for LogitsProcessorList<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "LogitsProcessorList({} processors)", self.processors.len())
+        write!(
+            f,
+            "LogitsProcessorList({} processors)",
+            self.processors.len()
+        )
     }
 }

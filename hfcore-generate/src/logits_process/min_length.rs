@@ -15,7 +15,10 @@ impl MinLength {
     /// At least `min_length` tokens, prompt included.
     #[must_use]
     pub fn new(min_length: usize, eos_token_ids: &[u32]) -> Self {
-        Self { min_length, eos_token_ids: eos_token_ids.to_vec() }
+        Self {
+            min_length,
+            eos_token_ids: eos_token_ids.to_vec(),
+        }
     }
 }
 
@@ -39,7 +42,10 @@ impl MinNewTokens {
     /// At least `min_new_tokens` after the `prompt_len` of the prompt.
     #[must_use]
     pub fn new(prompt_len: usize, min_new_tokens: usize, eos_token_ids: &[u32]) -> Self {
-        Self(MinLength::new(prompt_len.saturating_add(min_new_tokens), eos_token_ids))
+        Self(MinLength::new(
+            prompt_len.saturating_add(min_new_tokens),
+            eos_token_ids,
+        ))
     }
 }
 

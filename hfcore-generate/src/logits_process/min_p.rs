@@ -20,9 +20,17 @@ impl MinP {
     /// # Errors
     /// If it is not, or `min_tokens_to_keep` is 0.
     pub fn new(min_p: f64, min_tokens_to_keep: usize) -> Result<Self, GenerateError> {
-        require((0.0..=1.0).contains(&min_p), "min_p", &min_p, "a number from 0 to 1")?;
+        require(
+            (0.0..=1.0).contains(&min_p),
+            "min_p",
+            &min_p,
+            "a number from 0 to 1",
+        )?;
         require_min_tokens(min_tokens_to_keep)?;
-        Ok(Self { min_p, min_tokens_to_keep })
+        Ok(Self {
+            min_p,
+            min_tokens_to_keep,
+        })
     }
 }
 
@@ -30,9 +38,12 @@ impl LogitsProcessor for MinP {
     fn process(&mut self, _: &[u32], scores: &mut [f32]) {
         let probs = math::softmax(scores);
         let threshold = math::narrow(self.min_p) * math::max(&probs);
-        let keep: Vec<usize> =
-            math::top_k(&probs, self.min_tokens_to_keep).into_iter().map(|(i, _)| i).collect();
-        // `!(p < threshold)`, so that NaN is not hidden.
-        math::remove_unless(scores, |i, _| !(probs[i] < threshold) || keep.contains(&i));
+        let keep: Vec<usize> = math::top_k(&probs, self.min_tokens_to_keep)
+            .into_iter()
+            .map(|(i, _)| i)
+            .collect();
+        // A NaN is not below the threshold: it stays, and is found.
+        let removed = |i: usize| probs[i] < threshold && !keep.contains(&i);
+        math::remove_unless(scores, |i, _| !removed(i));
     }
 }

@@ -80,5 +80,10 @@ fn score_mut(scores: &mut [f32], token: u32) -> Option<&mut f32> {
 
 /// `Err` unless `min_tokens_to_keep` is at least one.
 fn require_min_tokens(min_tokens_to_keep: usize) -> Result<(), GenerateError> {
-    crate::error::require(min_tokens_to_keep > 0, "min_tokens_to_keep", &min_tokens_to_keep, "at least 1")
+    crate::error::require(
+        min_tokens_to_keep > 0,
+        "min_tokens_to_keep",
+        &min_tokens_to_keep,
+        "at least 1",
+    )
 }

@@ -42,8 +42,16 @@ impl EncoderNoRepeatNGram {
     /// # Errors
     /// If `size` is 0.
     pub fn new(size: usize, encoder_tokens: &[u32]) -> Result<Self, GenerateError> {
-        require(size > 0, "encoder_no_repeat_ngram_size", &size, "at least 1")?;
-        Ok(Self { size, tokens: encoder_tokens.to_vec() })
+        require(
+            size > 0,
+            "encoder_no_repeat_ngram_size",
+            &size,
+            "at least 1",
+        )?;
+        Ok(Self {
+            size,
+            tokens: encoder_tokens.to_vec(),
+        })
     }
 }
 
@@ -55,7 +63,9 @@ impl LogitsProcessor for EncoderNoRepeatNGram {
 
 /// Remove what follows the last `size - 1` of `tokens` anywhere in `text`.
 fn ban(size: usize, text: &[u32], tokens: &[u32], scores: &mut [f32]) {
-    let Some(start) = (tokens.len() + 1).checked_sub(size) else { return };
+    let Some(start) = (tokens.len() + 1).checked_sub(size) else {
+        return;
+    };
     let prefix = &tokens[start..];
     for window in text.windows(size) {
         if let Some((&last, head)) = window.split_last()

@@ -22,8 +22,16 @@ impl RepetitionPenalty {
     /// # Errors
     /// If it is not.
     pub fn new(penalty: f64) -> Result<Self, GenerateError> {
-        require(penalty > 0.0 && penalty.is_finite(), "repetition_penalty", &penalty, "a number above 0")?;
-        Ok(Self { penalty: narrow(penalty), seen: HashSet::new() })
+        require(
+            penalty > 0.0 && penalty.is_finite(),
+            "repetition_penalty",
+            &penalty,
+            "a number above 0",
+        )?;
+        Ok(Self {
+            penalty: narrow(penalty),
+            seen: HashSet::new(),
+        })
     }
 }
 
@@ -52,22 +60,36 @@ impl EncoderRepetitionPenalty {
     /// # Errors
     /// If it is not.
     pub fn new(penalty: f64, encoder_tokens: &[u32]) -> Result<Self, GenerateError> {
-        require(penalty > 0.0 && penalty.is_finite(), "encoder_repetition_penalty", &penalty, "a number above 0")?;
+        require(
+            penalty > 0.0 && penalty.is_finite(),
+            "encoder_repetition_penalty",
+            &penalty,
+            "a number above 0",
+        )?;
         let mut tokens = encoder_tokens.to_vec();
         tokens.sort_unstable();
         tokens.dedup();
-        Ok(Self { penalty: narrow(1.0 / penalty), tokens })
+        Ok(Self {
+            penalty: narrow(1.0 / penalty),
+            tokens,
+        })
     }
 }
 
 impl LogitsProcessor for EncoderRepetitionPenalty {
     fn process(&mut self, _: &[u32], scores: &mut [f32]) {
-        self.tokens.iter().for_each(|&token| penalize(token, scores, self.penalty));
+        self.tokens
+            .iter()
+            .for_each(|&token| penalize(token, scores, self.penalty));
     }
 }
 
 fn penalize(token: u32, scores: &mut [f32], penalty: f32) {
     if let Some(score) = score_mut(scores, token) {
-        *score = if *score < 0.0 { *score * penalty } else { *score / penalty };
+        *score = if *score < 0.0 {
+            *score * penalty
+        } else {
+            *score / penalty
+        };
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Reference: `SequenceBiasLogitsProcessor`.
 
+use std::collections::HashMap;
+
 use super::{LogitsProcessor, score_mut};
 use crate::error::{GenerateError, require};
 use crate::math::narrow;
@@ -10,8 +12,10 @@ use crate::math::narrow;
 /// sequence of one token always.
 #[derive(Clone, Debug)]
 pub struct SequenceBias {
-    biases: Vec<(Vec<u32>, f32)>,
-    sums: Vec<(u32, f32)>,
+    /// Of sequences of one token, and of longer ones by their last token but one.
+    always: Vec<(u32, f32)>,
+    behind: HashMap<u32, Vec<(Vec<u32>, f32)>>,
+    sums: HashMap<u32, f32>,
 }
 
 impl SequenceBias {
@@ -23,18 +27,43 @@ impl SequenceBias {
         Self::named("sequence_bias", sequence_bias)
     }
 
-    pub(super) fn named(field: &'static str, sequence_bias: &[(Vec<u32>, f64)]) -> Result<Self, GenerateError> {
+    pub(super) fn named(
+        field: &'static str,
+        sequence_bias: &[(Vec<u32>, f64)],
+    ) -> Result<Self, GenerateError> {
         let ok = !sequence_bias.is_empty() && sequence_bias.iter().all(|(ids, _)| !ids.is_empty());
-        require(ok, field, &sequence_bias, "a list of sequences of at least one token")?;
-        // As in a Python dict, the last of two equal sequences counts, in the place of the first.
-        let mut biases: Vec<(Vec<u32>, f32)> = Vec::with_capacity(sequence_bias.len());
-        for (ids, bias) in sequence_bias {
-            match biases.iter_mut().find(|(known, _)| known == ids) {
-                Some((_, known)) => *known = narrow(*bias),
-                None => biases.push((ids.clone(), narrow(*bias))),
+        require(
+            ok,
+            field,
+            &sequence_bias,
+            "a list of sequences of at least one token",
+        )?;
+        // As in a Python dict, the last of equal sequences counts.
+        let last: HashMap<&[u32], f64> = sequence_bias
+            .iter()
+            .map(|(ids, bias)| (&ids[..], *bias))
+            .collect();
+        let mut always = Vec::new();
+        let mut behind: HashMap<u32, Vec<(Vec<u32>, f32)>> = HashMap::new();
+        for (ids, bias) in last {
+            match *ids {
+                [] => {}
+                [id] => always.push((id, narrow(bias))),
+                [.., before, _] => behind
+                    .entry(before)
+                    .or_default()
+                    .push((ids.to_vec(), narrow(bias))),
             }
         }
-        Ok(Self { biases, sums: Vec::new() })
+        // In one order, whatever the maps have: sums of floats depend on it.
+        behind
+            .values_mut()
+            .for_each(|sequences| sequences.sort_by(|a, b| a.0.cmp(&b.0)));
+        Ok(Self {
+            always,
+            behind,
+            sums: HashMap::new(),
+        })
     }
 }
 
@@ -42,16 +71,16 @@ impl LogitsProcessor for SequenceBias {
     fn process(&mut self, tokens: &[u32], scores: &mut [f32]) {
         // Biases of one token are added up before they meet the score, as torch does it.
         self.sums.clear();
-        for (ids, bias) in &self.biases {
-            let Some((&last, prefix)) = ids.split_last() else { continue };
-            if tokens.ends_with(prefix) {
-                match self.sums.iter_mut().find(|(token, _)| *token == last) {
-                    Some((_, sum)) => *sum += bias,
-                    None => self.sums.push((last, *bias)),
-                }
+        self.sums.extend(self.always.iter().copied());
+        let candidates = tokens.last().and_then(|last| self.behind.get(last));
+        for (ids, bias) in candidates.into_iter().flatten() {
+            if let Some((&last, prefix)) = ids.split_last()
+                && tokens.ends_with(prefix)
+            {
+                *self.sums.entry(last).or_default() += bias;
             }
         }
-        for &(token, bias) in &self.sums {
+        for (&token, &bias) in &self.sums {
             if let Some(score) = score_mut(scores, token) {
                 *score += bias;
             }

@@ -14,7 +14,9 @@ impl SuppressTokens {
     /// Never these.
     #[must_use]
     pub fn new(suppress_tokens: &[u32]) -> Self {
-        Self { tokens: suppress_tokens.to_vec() }
+        Self {
+            tokens: suppress_tokens.to_vec(),
+        }
     }
 }
 
@@ -39,7 +41,10 @@ impl SuppressTokensAtBegin {
     /// Not these while the sequence has `begin_index` tokens.
     #[must_use]
     pub fn new(begin_suppress_tokens: &[u32], begin_index: usize) -> Self {
-        Self { tokens: SuppressTokens::new(begin_suppress_tokens), begin_index }
+        Self {
+            tokens: SuppressTokens::new(begin_suppress_tokens),
+            begin_index,
+        }
     }
 }
 

@@ -20,13 +20,22 @@ impl Temperature {
     pub fn new(temperature: f64) -> Result<Self, GenerateError> {
         let narrowed = narrow(temperature);
         let ok = narrowed > 0.0 && narrowed.is_finite();
-        require(ok, "temperature", &temperature, "a number above 0 (for greedy decoding set do_sample = false)")?;
-        Ok(Self { temperature: narrowed })
+        require(
+            ok,
+            "temperature",
+            &temperature,
+            "a number above 0 (for greedy decoding set do_sample = false)",
+        )?;
+        Ok(Self {
+            temperature: narrowed,
+        })
     }
 }
 
 impl LogitsProcessor for Temperature {
     fn process(&mut self, _: &[u32], scores: &mut [f32]) {
-        scores.iter_mut().for_each(|score| *score /= self.temperature);
+        scores
+            .iter_mut()
+            .for_each(|score| *score /= self.temperature);
     }
 }

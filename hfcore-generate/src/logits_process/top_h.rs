@@ -22,8 +22,15 @@ impl TopH {
     /// # Errors
     /// If it is not.
     pub fn new(top_h: f64) -> Result<Self, GenerateError> {
-        require(top_h > 0.0 && top_h <= 1.0, "top_h", &top_h, "a number above 0, at most 1")?;
-        Ok(Self { top_h: math::narrow(top_h) })
+        require(
+            top_h > 0.0 && top_h <= 1.0,
+            "top_h",
+            &top_h,
+            "a number above 0, at most 1",
+        )?;
+        Ok(Self {
+            top_h: math::narrow(top_h),
+        })
     }
 }
 
@@ -33,7 +40,11 @@ impl LogitsProcessor for TopH {
         let mut log_probs: Vec<f32> = top.iter().map(|&(_, score)| score).collect();
         math::log_softmax(&mut log_probs);
         // `torch.log` of the probabilities, where 0 ln 0 is NaN: such a token, and all behind it, go.
-        let terms: Vec<f32> = log_probs.iter().map(|l| l.exp()).map(|p| -p * p.ln()).collect();
+        let terms: Vec<f32> = log_probs
+            .iter()
+            .map(|l| l.exp())
+            .map(|p| -p * p.ln())
+            .collect();
         let entropy = (log_probs.iter().zip(&terms)).filter(|(l, _)| **l > f32::NEG_INFINITY);
         let entropy: f64 = entropy.map(|(l, _)| f64::from(-l * l.exp())).sum();
         let tau = math::narrow(entropy) * self.top_h;

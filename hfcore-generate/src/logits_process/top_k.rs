@@ -20,7 +20,9 @@ impl TopK {
     pub fn new(top_k: usize, min_tokens_to_keep: usize) -> Result<Self, GenerateError> {
         require(top_k > 0, "top_k", &top_k, "at least 1")?;
         require_min_tokens(min_tokens_to_keep)?;
-        Ok(Self { top_k: top_k.max(min_tokens_to_keep) })
+        Ok(Self {
+            top_k: top_k.max(min_tokens_to_keep),
+        })
     }
 }
 

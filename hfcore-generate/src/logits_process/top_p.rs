@@ -20,9 +20,17 @@ impl TopP {
     /// # Errors
     /// If it is not, or `min_tokens_to_keep` is 0.
     pub fn new(top_p: f64, min_tokens_to_keep: usize) -> Result<Self, GenerateError> {
-        require((0.0..=1.0).contains(&top_p), "top_p", &top_p, "a number from 0 to 1")?;
+        require(
+            (0.0..=1.0).contains(&top_p),
+            "top_p",
+            &top_p,
+            "a number from 0 to 1",
+        )?;
         require_min_tokens(min_tokens_to_keep)?;
-        Ok(Self { top_p, min_tokens_to_keep })
+        Ok(Self {
+            top_p,
+            min_tokens_to_keep,
+        })
     }
 }
 
@@ -35,7 +43,11 @@ impl LogitsProcessor for TopP {
         let threshold = math::narrow(1.0 - self.top_p);
         let cumulative = math::cumsum(order.iter().map(|&i| probs[i]));
         let last = order.len().saturating_sub(self.min_tokens_to_keep);
-        for (&i, _) in order[..last].iter().zip(&cumulative).filter(|(_, sum)| **sum <= threshold) {
+        for (&i, _) in order[..last]
+            .iter()
+            .zip(&cumulative)
+            .filter(|(_, sum)| **sum <= threshold)
+        {
             scores[i] = f32::NEG_INFINITY;
         }
     }

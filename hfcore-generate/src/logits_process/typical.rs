@@ -20,9 +20,17 @@ impl TypicalP {
     /// # Errors
     /// If it is not, or `min_tokens_to_keep` is 0.
     pub fn new(typical_p: f64, min_tokens_to_keep: usize) -> Result<Self, GenerateError> {
-        require(typical_p > 0.0 && typical_p < 1.0, "typical_p", &typical_p, "a number between 0 and 1")?;
+        require(
+            typical_p > 0.0 && typical_p < 1.0,
+            "typical_p",
+            &typical_p,
+            "a number between 0 and 1",
+        )?;
         require_min_tokens(min_tokens_to_keep)?;
-        Ok(Self { mass: typical_p, min_tokens_to_keep })
+        Ok(Self {
+            mass: typical_p,
+            min_tokens_to_keep,
+        })
     }
 }
 
@@ -43,8 +51,13 @@ impl LogitsProcessor for TypicalP {
         order.sort_by(|&a, &b| math::order(shifted[a], shifted[b]));
         let probs = math::softmax(scores);
         let mass = math::narrow(self.mass);
-        let below = math::cumsum(order.iter().map(|&i| probs[i])).iter().filter(|sum| **sum < mass).count();
-        let Some(&last) = order.get(below.min(order.len().saturating_sub(1))) else { return };
+        let below = math::cumsum(order.iter().map(|&i| probs[i]))
+            .iter()
+            .filter(|sum| **sum < mass)
+            .count();
+        let Some(&last) = order.get(below.min(order.len().saturating_sub(1))) else {
+            return;
+        };
         for &i in order.iter().skip(self.min_tokens_to_keep) {
             if shifted[i] > shifted[last] {
                 scores[i] = f32::NEG_INFINITY;
