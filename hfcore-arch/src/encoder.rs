@@ -30,7 +30,7 @@ impl<L: EncoderLayer> EncoderStack<L> {
         Self { layers, norm }
     }
 
-    /// `[T, E]` to `[T, E]`. The probe sees `embeddings` (the input), `layers.0` and so on, and `norm`.
+    /// `[T, E]` to `[T, E]`. The probe sees `embed_tokens` (the input), `layers.0` and so on, and `norm`.
     #[must_use]
     pub fn forward(&self, x: Tensor, spans: &[Range<usize>], probe: &mut dyn Probe) -> Tensor {
         let record = |probe: &mut dyn Probe, path: &dyn Fn() -> String, x: &Tensor| {
@@ -38,7 +38,7 @@ impl<L: EncoderLayer> EncoderStack<L> {
                 probe.record(&path(), x);
             }
         };
-        record(probe, &|| "embeddings".to_owned(), &x);
+        record(probe, &|| "embed_tokens".to_owned(), &x);
         let mut x = x;
         for (i, layer) in self.layers.iter().enumerate() {
             x = layer.forward(x, spans);

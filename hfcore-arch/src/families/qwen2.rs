@@ -32,8 +32,8 @@ impl Config for Qwen2Config {
 
 /// The window of each layer of Qwen 2 and 3: with `use_sliding_window`, from layer `max_window_layers` on.
 pub(super) fn windows(keys: &Keys<'_>, num_layers: usize) -> Vec<Option<usize>> {
-    let window = keys.nullable_dim("sliding_window", 4096);
-    let window = window.filter(|_| keys.flag_or("use_sliding_window", false));
+    let used = keys.flag_or("use_sliding_window", false);
+    let window = keys.nullable_dim("sliding_window", 4096).filter(|_| used);
     let from = keys.count_or("max_window_layers", 28);
     read::windows(keys, num_layers, window, |i| match window {
         Some(_) if i >= from => LayerType::SlidingAttention,

@@ -41,14 +41,14 @@ impl Config for Qwen3MoeConfig {
             attention_bias: keys.flag_or("attention_bias", false),
             ..LlamaConfig::read_base(keys, &LlamaDefaults::LLAMA)
         };
-        let window = keys.nullable_dim("sliding_window", 4096);
+        let used = keys.flag_or("use_sliding_window", false);
         let num_experts = keys.dim_or(keys.spelling(&["num_experts", "num_local_experts"]), 128);
         let every = keys.dim_or("decoder_sparse_step", 1);
         let dense = keys.dims("mlp_only_layers").unwrap_or_default();
         // Written by the dense family's class, whose files share the tooling.
         keys.inert(&["max_window_layers"]);
         Self {
-            sliding_window: window.filter(|_| keys.flag_or("use_sliding_window", false)),
+            sliding_window: keys.nullable_dim("sliding_window", 4096).filter(|_| used),
             num_experts,
             num_experts_per_tok: read::experts_per_token(keys, num_experts, 8),
             moe_intermediate_size: keys.dim_or("moe_intermediate_size", 768),

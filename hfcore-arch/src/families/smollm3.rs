@@ -39,7 +39,8 @@ impl Config for SmolLm3Config {
         };
         let layers = llama.num_hidden_layers;
         let rotates = rotates(keys, layers);
-        let window = keys.opt_dim("sliding_window").filter(|_| keys.flag_or("use_sliding_window", false));
+        let used = keys.flag_or("use_sliding_window", false);
+        let window = keys.opt_dim("sliding_window").filter(|_| used);
         let windows = read::windows(keys, layers, window, |i| match (window, rotates[i]) {
             (Some(_), false) => LayerType::SlidingAttention,
             _ => LayerType::FullAttention,

@@ -263,7 +263,7 @@ fn whole_outputs(
     case: &Case,
     run: impl FnOnce(&mut Layers) -> Result<Vec<(&'static str, Vec<f32>)>, Failure>,
 ) -> Result<Vec<Actual>, Failure> {
-    let mut layers = Layers::wanted(case);
+    let mut layers = Layers { before_norm: true, ..Layers::wanted(case) };
     let outputs = run(&mut layers)?.into_iter().filter(|(name, _)| wants(case, name));
     let actual = outputs.map(|(name, values)| Actual { name: name.to_owned(), values, places: Places::Whole });
     let actual: Vec<_> = actual.collect();
@@ -279,10 +279,12 @@ fn columns(batch: &PaddedBatch) -> Places {
 }
 
 /// A probe that keeps what transformers calls `hidden_states`: what enters layer 0, and what leaves
-/// each layer; for the last of them, what leaves the norm behind it, where there is one.
+/// each layer. For the last layer of text and audio models it is what leaves the norm behind it; vision
+/// models leave that norm out.
 #[derive(Default)]
 struct Layers {
     active: bool,
+    before_norm: bool,
     states: Vec<Vec<f32>>,
 }
 
@@ -292,7 +294,7 @@ impl Layers {
     }
 
     fn wanted(case: &Case) -> Self {
-        Self { active: case.outputs.iter().any(|name| name.contains("hidden_states.")), states: Vec::new() }
+        Self { active: case.outputs.iter().any(|name| name.contains("hidden_states.")), ..Self::default() }
     }
 
     fn into_actual(self, name: &str, places: &Places) -> Vec<Actual> {
@@ -309,8 +311,10 @@ impl Probe for Layers {
     fn record(&mut self, path: &str, value: &Tensor) {
         let Ok(values) = value.to_vec() else { return };
         if path == "norm" {
-            self.states.pop();
-            self.states.push(values);
+            if !self.before_norm {
+                self.states.pop();
+                self.states.push(values);
+            }
         } else if path == "embed_tokens" || path.strip_prefix("layers.").is_some_and(|i| i.parse::<usize>().is_ok()) {
             self.states.push(values);
         }
