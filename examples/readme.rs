@@ -1,10 +1,11 @@
-//! The README's table of families says what is registered and what the golden folders prove.
+//! What documents say of the repository: the README's table of families is that of the registry and the golden
+//! folders, and links lead somewhere.
 //!
-//! `UPDATE_README=1 cargo test -p hfcore-examples --test readme` writes it anew.
+//! `UPDATE_README=1 cargo test -p hfcore-examples --test readme` writes the table anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hfcore::{AutoConfig, PretrainedConfig, Registry};
 
@@ -93,4 +94,44 @@ fn version(folder: &Path) -> String {
     let reference = fs::read(folder.join("reference.json")).unwrap();
     let reference: serde_json::Value = serde_json::from_slice(&reference).unwrap();
     reference["transformers"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn links_to_files_lead_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut documents = markdown(&root);
+    documents.extend(markdown(&root.join("docs")));
+    for folder in fs::read_dir(&root).unwrap() {
+        documents.push(folder.unwrap().path().join("README.md"));
+    }
+    let (mut links, mut broken) = (0, Vec::new());
+    for document in documents.iter().filter(|document| document.is_file()) {
+        let text = fs::read_to_string(document).unwrap();
+        for link in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+        {
+            let target = link.split('#').next().unwrap();
+            if target.is_empty() || target.contains("://") {
+                continue;
+            }
+            links += 1;
+            if !document.parent().unwrap().join(target).exists() {
+                broken.push(format!("{}: {link}", document.display()));
+            }
+        }
+    }
+    assert!(links > 10, "only {links} links were found");
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+/// The documents in a folder.
+fn markdown(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    entries
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .collect()
 }
