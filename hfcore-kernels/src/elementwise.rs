@@ -18,7 +18,7 @@ pub fn add(mut a: Tensor, b: &Tensor) -> Tensor {
     let device = a.device().clone();
     let Backend::Cpu(cpu) = device.backend();
     rows::for_each_mut(cpu, a.data_mut(), 1, |first, a| {
-        add_to(cpu.isa, a, &b.data()[first..])
+        add_to(cpu.isa, a, &b.data()[first..]);
     });
     a
 }
@@ -34,7 +34,7 @@ pub fn mul(mut a: Tensor, b: &Tensor) -> Tensor {
     let device = a.device().clone();
     let Backend::Cpu(cpu) = device.backend();
     rows::for_each_mut(cpu, a.data_mut(), 1, |first, a| {
-        mul_to(cpu.isa, a, &b.data()[first..])
+        mul_to(cpu.isa, a, &b.data()[first..]);
     });
     a
 }

@@ -7,49 +7,6 @@
 /// Parts of a sum: four vectors of 512 bits, eight of 256, sixteen of 128.
 const LANES: usize = 64;
 
-/// Compile one safe body, generic over how it multiplies and adds, for every instruction set.
-///
-/// As `multiversion!`, but the body is a function of `const VECTOR: usize`, the numbers in a vector:
-/// 4 on the scalar path, 8 with AVX2 and 16 with AVX-512. Give it to [`mul_add`].
-macro_rules! multiversion_fused {
-    ($(#[$m:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $body:ident) => {
-        $(#[$m])*
-        $vis fn $name(isa: $crate::isa::Isa, $($arg: $ty),*) $(-> $ret)? {
-            #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx2,fma,f16c")]
-            fn avx2($($arg: $ty),*) $(-> $ret)? { $body::<8>($($arg),*) }
-            #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
-            fn avx512($($arg: $ty),*) $(-> $ret)? { $body::<16>($($arg),*) }
-            match isa {
-                $crate::isa::Isa::Scalar => $body::<4>($($arg),*),
-                #[cfg(target_arch = "x86_64")]
-                $crate::isa::Isa::Avx2(_) => {
-                    // SAFETY: an `Avx2` exists only where the CPU has these features.
-                    unsafe { avx2($($arg),*) }
-                }
-                #[cfg(target_arch = "x86_64")]
-                $crate::isa::Isa::Avx512(_) => {
-                    // SAFETY: an `Avx512` exists only where the CPU has these features.
-                    unsafe { avx512($($arg),*) }
-                }
-            }
-        }
-    };
-}
-pub(crate) use multiversion_fused;
-
-/// `a * b + c`, rounded once where vectors have `VECTOR` >= 8 numbers, and twice where a fused
-/// instruction is not certain and the call to emulate it would cost far more than its rounding gains.
-#[inline(always)]
-pub(crate) fn mul_add<const VECTOR: usize>(a: f32, b: f32, c: f32) -> f32 {
-    if VECTOR >= 8 {
-        a.mul_add(b, c)
-    } else {
-        a * b + c
-    }
-}
-
 /// The sum of `f(v)` over `x`.
 #[inline(always)]
 pub(crate) fn sum_of(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {

@@ -333,6 +333,9 @@ pub fn patches(pixels: &[f32], [channels, height, width]: [usize; 3], patch: usi
 }
 
 /// [`route`](crate::route) of one token: experts and weights.
+///
+/// # Panics
+/// If there are fewer than `k` experts.
 #[must_use]
 pub fn route(logits: &[f32], k: usize, router: Router) -> Vec<(usize, Exact)> {
     let all = softmax(logits);

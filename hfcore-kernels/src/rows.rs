@@ -208,7 +208,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "mean_rows: rows 2..2 of [4, 2]")]
     fn nothing_has_no_mean() {
-        let _ = mean_rows(&counting(&[4, 2]), &[2..2]);
+        let _ = mean_rows(&counting(&[4, 2]), std::slice::from_ref(&(2..2)));
     }
 
     #[test]

@@ -11,6 +11,7 @@
 
 mod block;
 mod pages;
+mod product;
 
 use std::ops::Range;
 use std::sync::Mutex;
@@ -86,7 +87,7 @@ pub struct AttentionParams<'a> {
 }
 
 /// A bias that depends on the distance between key and query: `table[h][k - q + zero]` for their positions
-/// `k` and `q`, where an index beyond the table is that of its end (T5, ALiBi).
+/// `k` and `q`, where an index beyond the table is that of its end (T5, `ALiBi`).
 #[derive(Clone, Copy, Debug)]
 pub struct RelativeBias<'a> {
     /// `[H, W]`.
@@ -543,7 +544,7 @@ impl<'a> Work<'a> {
             process(
                 cpu.isa,
                 &mut Block {
-                    q: &*scratch.q,
+                    q: scratch.q,
                     depth: key_dim,
                     width: padded(value_dim),
                     pages: &block_pages,

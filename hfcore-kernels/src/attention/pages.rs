@@ -90,13 +90,13 @@ impl<'a> Pages<'a> {
                     HeadPage::Bf16 { keys: k, values: v } => {
                         widen_bf16(isa, k, keys);
                         rows(v, values, value_dim, width, |to, from| {
-                            widen_bf16(isa, from, to)
+                            widen_bf16(isa, from, to);
                         });
                     }
                     HeadPage::F16 { keys: k, values: v } => {
                         widen_f16(isa, k, keys);
                         rows(v, values, value_dim, width, |to, from| {
-                            widen_f16(isa, from, to)
+                            widen_f16(isa, from, to);
                         });
                     }
                 }
