@@ -8,6 +8,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let weights = Weights::open(folder, &OpenOptions::default())?;
     for name in weights.names() {
         let info = weights.info(name)?;
+        // Names come from the file: nothing in them may move the cursor.
+        let name = name.escape_debug().to_string();
         println!("{name:60} {:8} {:?}", info.dtype.name(), info.shape);
     }
     for file in weights.files() {

@@ -195,7 +195,9 @@ impl Table {
                 .collect();
             let name = |index: u32| self.name(&self.entries[usize_of(index)]);
             order.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| name(a.1).cmp(name(b.1))));
-            let sorted = order.iter().map(|&(_, index)| self.entries[usize_of(index)]);
+            let sorted = order
+                .iter()
+                .map(|&(_, index)| self.entries[usize_of(index)]);
             self.entries = sorted.collect();
         }
         match self

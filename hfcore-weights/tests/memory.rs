@@ -59,18 +59,18 @@ fn sparse(folder: &TempFolder, name: &str, header: &str, data_len: u64) {
 /// One test, since the allocator counts for the whole process.
 #[test]
 fn opening_costs_what_it_should() {
-    millions_of_tensors_in_a_header();
+    a_header_of_nothing_but_tensors();
     escapes_and_metadata();
     two_and_a_half_gigabytes();
     a_sparse_terabyte();
 }
 
-/// ST-02: 86 MB of header. The reference implementation needs 16 times that.
-fn millions_of_tensors_in_a_header() {
+/// ST-02: a header of 25 MB, the densest there can be. The reference implementation needs 16 times that.
+fn a_header_of_nothing_but_tensors() {
     let mut header = String::from("{");
-    for i in 0..1_500_000u64 {
+    for i in 0..400_000u64 {
         // Not in order, as an attacker would have it.
-        let name = (i * 7_919) % 1_500_000;
+        let name = (i * 7_919) % 400_000;
         header.push_str(&format!(
             r#""t{name}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}},"#
         ));
@@ -82,33 +82,33 @@ fn millions_of_tensors_in_a_header() {
     let len = header.len();
     drop(header);
     let (weights, bytes) = peak(|| Weights::open(folder.path(), &OpenOptions::default()).unwrap());
-    assert_eq!(weights.len(), 1_500_000);
+    assert_eq!(weights.len(), 400_000);
     assert!(
-        len > 80_000_000 && bytes < 6 * len,
+        len > 20_000_000 && bytes < 6 * len,
         "{bytes} bytes for a header of {len}"
     );
     let mut limits = Limits::default();
-    limits.max_tensors = 1_000_000;
+    limits.max_tensors = 300_000;
     let options = OpenOptions::default().with_limits(limits);
     let error = Weights::open(folder.path(), &options).unwrap_err();
     assert!(
         error
             .to_string()
-            .ends_with("tensors: more than `max_tensors` = 1000000"),
+            .ends_with("tensors: more than `max_tensors` = 300000"),
         "{error}"
     );
 }
 
 fn escapes_and_metadata() {
     let folder = TempFolder::new();
-    let escapes = "\\u0061".repeat(4_000_000);
-    let pairs = r#""":"","#.repeat(4_000_000);
+    let escapes = "\\u0061".repeat(1_000_000);
+    let pairs = r#""":"","#.repeat(1_000_000);
     for header in [
         format!(r#"{{"{escapes}":{{}}}}"#),
         format!(r#"{{"a":{{"{escapes}":1}}}}"#),
-        format!(r#"{{"a":{{"x":{}1"#, "[".repeat(20_000_000)),
+        format!(r#"{{"a":{{"x":{}1"#, "[".repeat(5_000_000)),
         format!(r#"{{"__metadata__":{{{}"":""}}}}"#, pairs),
-        format!(r#"{{"a":{{"shape":[{}1]}}}}"#, "1,".repeat(10_000_000)),
+        format!(r#"{{"a":{{"shape":[{}1]}}}}"#, "1,".repeat(3_000_000)),
     ] {
         sparse(&folder, "model.safetensors", &header, 0);
         let (result, bytes) =
