@@ -5,7 +5,7 @@
 //! y = LayerNorm(h + Mlp(h))            down(gelu(up(h)))
 //! ```
 //!
-//! Sentence encoders (MiniLM, BGE, E5, GTE) are BERTs; their pooling is outside of the model.
+//! Most sentence encoders (BGE, E5, GTE) are BERTs; their pooling is outside of the model.
 //!
 //! Paper: Devlin et al. 2018, <https://arxiv.org/abs/1810.04805>.
 //! Reference: transformers 5.23 `models/bert/modeling_bert.py`; golden: `tests/golden/bert*`.

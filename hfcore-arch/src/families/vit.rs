@@ -1,4 +1,4 @@
-//! ViT: an image as a sequence of patches.
+//! The vision transformer: an image as a sequence of patches.
 //!
 //! ```text
 //! h = x + Attention(LayerNorm(x))      every patch sees the whole image
