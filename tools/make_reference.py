@@ -35,7 +35,7 @@ T5, Whisper and the encoder of ViT alike; a stack without a final norm (BERT) ha
 Weights are drawn so that every parameter moves the output: matrices N(0, 1/fan_in), embeddings N(0, 0.25),
 norm gains U(0.5, 1.5), biases N(0, 0.01). Where the output head is tied to the embeddings these are
 N(0, 0.01) and what writes to the residual stream is three times larger: otherwise the head would
-recognise the input token and greedy search would repeat it for ever.
+recognise the input token and greedy search would repeat it for ever (`TIED_EMBEDDING_STD` has the exceptions).
 
 A golden must not depend on rounding. The seed is raised until each greedy step wins by more than
 `MARGIN` and every beam search survives noise of that size; and until the generated text is varied.
@@ -105,6 +105,8 @@ class Unsteady(Exception):
 # ---- weights ---------------------------------------------------------------------------------------------
 
 
+# For families that multiply embeddings (Gemma) or logits (T5) by a factor of their width.
+TIED_EMBEDDING_STD = {"gemma": 0.03, "gemma2": 0.03, "gemma3_text": 0.03, "t5": 0.3}
 RESIDUAL_WRITERS = (
     "o_proj.weight",
     "out_proj.weight",
@@ -140,6 +142,7 @@ def draw_weights(model: PreTrainedModel, generator: torch.Generator) -> None:
         parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
 
     tied = bool(getattr(model.config, "tie_word_embeddings", False)) and model.can_generate()
+    embedding_std = TIED_EMBEDDING_STD.get(model.config.model_type, 0.1) if tied else 0.5
     conv1d = {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, Conv1D)}
     input_major_experts = model.config.model_type == "gpt_oss"
     with torch.no_grad():
@@ -147,7 +150,7 @@ def draw_weights(model: PreTrainedModel, generator: torch.Generator) -> None:
             if name.endswith("bias"):
                 normal(parameter, 0.1)
             elif is_embedding(name):
-                normal(parameter, 0.1 if tied else 0.5)
+                normal(parameter, embedding_std)
             elif name.endswith("sinks"):
                 normal(parameter, 1.0)
             elif parameter.ndim >= 2:
