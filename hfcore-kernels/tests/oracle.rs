@@ -46,7 +46,7 @@ impl Random {
 
 /// The devices to test on: each instruction set with one, two and three threads.
 fn devices() -> Vec<(Isa, usize, Device)> {
-    let threads = |n| NonZeroUsize::new(n).unwrap();
+    let threads = |n| NonZeroUsize::new(n).expect("not 0");
     let all = Isa::all().flat_map(|isa| [1, 2, 3].map(|n| (isa, n)));
     all.map(|(isa, n)| {
         (
@@ -87,7 +87,7 @@ fn check(
 ) {
     let mut before: Option<(Isa, Vec<f32>)> = None;
     for (isa, threads, device) in devices {
-        let found = f(device).into_vec().unwrap();
+        let found = f(device).into_vec().expect("a CPU gives its numbers");
         let name = isa.name();
         if let Some(message) = disagreement(&found, want, units) {
             panic!("{what} on {name} with {threads} threads: {message}");
@@ -782,7 +782,7 @@ impl Case {
             }
             for (span, [k, v]) in self.spans.iter().zip(&kv) {
                 let own: Vec<PageId> = (0..span[1].div_ceil(PAGE))
-                    .map(|_| free.pop().unwrap())
+                    .map(|_| free.pop().expect("as many as are needed"))
                     .collect();
                 // In two parts, as a prompt and what follows it.
                 let first = span[1] / 3;
