@@ -42,13 +42,14 @@ proof!(/** Proof of `avx512f`, `avx512bw`, `avx512dq`, `avx512vl` and what [`Avx
 impl Isa {
     /// Every instruction set this CPU has, slowest first. Tests run each kernel on each.
     pub fn all() -> impl Iterator<Item = Self> {
-        let mut all = vec![Self::Scalar];
-        #[cfg(target_arch = "x86_64")]
-        {
-            all.extend(Avx2::new().map(Self::Avx2));
-            all.extend(Avx512::new().map(Self::Avx512));
-        }
-        all.into_iter()
+        let all = [
+            Some(Self::Scalar),
+            #[cfg(target_arch = "x86_64")]
+            Avx2::new().map(Self::Avx2),
+            #[cfg(target_arch = "x86_64")]
+            Avx512::new().map(Self::Avx512),
+        ];
+        all.into_iter().flatten()
     }
 
     /// The one to use unless told otherwise: the fastest, or the one that `HFCORE_ISA` names.

@@ -117,6 +117,8 @@ fn pack(cpu: &Cpu, tile: &Tile, x: &[f32], inputs: usize, memory: &mut [f32]) {
             // SAFETY: pieces of panels do not overlap, and each is dealt once.
             let to = unsafe { memory.part(start..start + piece.len() * width) };
             if rows.len() < width {
+                // What comes of the missing rows is not used, but what lies there could be slow to
+                // multiply, as denormal numbers are.
                 to.fill(0.0);
             }
             let from = &x[rows.start * inputs + piece.start..];
