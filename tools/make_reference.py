@@ -33,7 +33,7 @@ from 1. The last index is what leaves the last layer **after the final norm** of
 T5, Whisper and the encoder of ViT alike; a stack without a final norm (BERT) has plain layer output there.
 
 Weights are drawn so that every parameter moves the output: matrices N(0, 1/fan_in), embeddings N(0, 0.25),
-norm gains U(0.5, 1.5), biases N(0, 0.01). Where the output head is tied to the embeddings these are
+norm gains U(0.5, 1.5), biases N(0, 0.01). Where the output head is tied to the token embeddings these are
 N(0, 0.01) and what writes to the residual stream is three times larger: otherwise the head would
 recognise the input token and greedy search would repeat it for ever (`TIED_EMBEDDING_STD` has the exceptions).
 
@@ -150,7 +150,8 @@ def draw_weights(model: PreTrainedModel, generator: torch.Generator) -> None:
             if name.endswith("bias"):
                 normal(parameter, 0.1)
             elif is_embedding(name):
-                normal(parameter, embedding_std)
+                position = "position" in name or "wpe" in name
+                normal(parameter, 0.5 if position else embedding_std)
             elif name.endswith("sinks"):
                 normal(parameter, 1.0)
             elif parameter.ndim >= 2:
@@ -254,25 +255,26 @@ class Noise(LogitsProcessor):
 
 def search(model: PreTrainedModel, prompts: Tensors, options: dict[str, Any]) -> Tensor:
     """Generated sequences, if they are beyond doubt and worth checking; else raises `Unsteady`."""
-    result = model.generate(**prompts, **options, return_dict_in_generate=True, output_scores=True)
-    sequences = result.sequences
+    details = model.generate(**prompts, **options, return_dict_in_generate=True, output_scores=True)
+    steps = len(details.scores)
+    for row, generated in enumerate(details.sequences[:, -steps:]):
+        stop = (generated == EOS).nonzero()
+        length = int(stop[0]) + 1 if len(stop) else steps
+        distinct = len(set(generated[:length].tolist()))
+        if distinct < MIN_DISTINCT_TOKENS:
+            raise Unsteady(f"only {distinct} distinct tokens generated")
+        if "num_beams" not in options:
+            for scores in details.scores[:length]:
+                first, second = scores[row].topk(2).values
+                if first - second < MARGIN:
+                    raise Unsteady("a greedy step is decided by rounding")
+    # Whisper returns other sequences (without the prompt and the end) when details are not asked for.
+    sequences = model.generate(**prompts, **options)
     if "num_beams" in options:
         for seed in range(4):
             noisy = model.generate(**prompts, **options, logits_processor=[Noise(seed)])
             if not torch.equal(noisy, sequences):
                 raise Unsteady("beam search is decided by rounding")
-    steps = len(result.scores)
-    for row, generated in enumerate(sequences[:, -steps:]):
-        stop = (generated == EOS).nonzero()
-        length = int(stop[0]) + 1 if len(stop) else steps
-        distinct = len(set(generated[:length].tolist()))
-        if distinct < min(MIN_DISTINCT_TOKENS, options["max_new_tokens"]):
-            raise Unsteady(f"only {distinct} distinct tokens generated")
-        if "num_beams" not in options:
-            for scores in result.scores[:length]:
-                first, second = scores[row].topk(2).values
-                if first - second < MARGIN:
-                    raise Unsteady("a greedy step is decided by rounding")
     return sequences
 
 
