@@ -111,7 +111,8 @@ impl<E: SourceEncoder, L: CrossLayer> Seq2Seq for EncoderDecoder<E, L> {
                 Some(len) => {
                     return Err(ForwardError::Input {
                         input: "sequences",
-                        expected: "sequences without tokens (Cache::truncate forgets them)".to_owned(),
+                        expected: "sequences without tokens (Cache::truncate forgets them)"
+                            .to_owned(),
                         found: format!("{sequence:?} with {len}"),
                     });
                 }
@@ -120,7 +121,10 @@ impl<E: SourceEncoder, L: CrossLayer> Seq2Seq for EncoderDecoder<E, L> {
                 return Err(ForwardError::RepeatedSequence(sequence));
             }
         }
-        let Encoded { hidden_states, spans } = self.encoder.encode(input, probe)?;
+        let Encoded {
+            hidden_states,
+            spans,
+        } = self.encoder.encode(input, probe)?;
         if sequences.len() != spans.len() {
             return Err(ForwardError::Input {
                 input: "sequences",
@@ -147,7 +151,10 @@ impl<L: EncoderLayer> SourceEncoder for TextModel<L> {
         match input {
             EncoderInput::Tokens(batch) => {
                 let (hidden_states, spans) = self.hidden_states(batch, probe)?;
-                Ok(Encoded { hidden_states, spans })
+                Ok(Encoded {
+                    hidden_states,
+                    spans,
+                })
             }
             EncoderInput::Features(features) => Err(ForwardError::Input {
                 input: "input_ids",

@@ -16,13 +16,17 @@ use std::ops::Range;
 
 use hfcore_kernels::{Tensor, gather_rows};
 
-use crate::blocks::{Embedding, Norm, NormSpec, Pooler, PredictionHead, PredictionHeadSpec, load_embedding_and_head};
+use crate::blocks::{
+    Embedding, Norm, NormSpec, Pooler, PredictionHead, PredictionHeadSpec, load_embedding_and_head,
+};
 use crate::decoder::Config;
 use crate::encoder::{EncoderLayer, EncoderStack};
 use crate::error::{ForwardError, ModelError};
 use crate::family::{Loaded, Source};
 use crate::loader::Loader;
-use crate::model::{EncoderOutput, MaskedLm, ModelInfo, SequenceClassifier, TextEncoder, TokenBatch};
+use crate::model::{
+    EncoderOutput, MaskedLm, ModelInfo, SequenceClassifier, TextEncoder, TokenBatch,
+};
 use crate::pass::check_tokens;
 use crate::probe::Probe;
 
@@ -124,9 +128,15 @@ impl<L: EncoderLayer> TextModel<L> {
     ) -> Self {
         let (names, width) = (&s.names, s.hidden_size);
         let table = |name, rows| Embedding::load(&body.at(name), rows, width);
-        let norm = |name, spec: Option<NormSpec>| spec.map(|spec| Norm::load(&body.at(name), width, spec));
+        let norm =
+            |name, spec: Option<NormSpec>| spec.map(|spec| Norm::load(&body.at(name), width, spec));
         Self {
-            info: ModelInfo::new(model_type, s.vocab_size, s.max_position_embeddings, body.device()),
+            info: ModelInfo::new(
+                model_type,
+                s.vocab_size,
+                s.max_position_embeddings,
+                body.device(),
+            ),
             word_embeddings,
             position_embeddings: (s.learned_positions)
                 .then(|| table(names.position_embeddings, s.max_position_embeddings)),
@@ -159,11 +169,21 @@ impl<L: EncoderLayer> TextModel<L> {
         let mut x = self.word_embeddings.forward(&batch.tokens);
         if let Some(table) = &self.token_type_embeddings {
             let types = &batch.token_types;
-            let first = vec![0; if types.is_empty() { batch.tokens.len() } else { 0 }];
+            let first = vec![
+                0;
+                if types.is_empty() {
+                    batch.tokens.len()
+                } else {
+                    0
+                }
+            ];
             x = x + &table.forward(if types.is_empty() { &first } else { types });
         }
         if let Some(table) = &self.position_embeddings {
-            let positions: Vec<u32> = spans.iter().flat_map(|rows| (0..).take(rows.len())).collect();
+            let positions: Vec<u32> = spans
+                .iter()
+                .flat_map(|rows| (0..).take(rows.len()))
+                .collect();
             x = x + &table.forward(&positions);
         }
         if let Some(norm) = &self.embed_norm {
@@ -174,11 +194,17 @@ impl<L: EncoderLayer> TextModel<L> {
 
     /// `Ok` with the rows of each sequence, if the batch can be run.
     fn check(&self, batch: &TokenBatch) -> Result<Vec<Range<usize>>, ForwardError> {
-        let TokenBatch { tokens, token_types, lengths } = batch;
+        let TokenBatch {
+            tokens,
+            token_types,
+            lengths,
+        } = batch;
         if tokens.is_empty() || lengths.contains(&0) {
             return Err(ForwardError::Empty);
         }
-        let total = lengths.iter().try_fold(0usize, |sum, len| sum.checked_add(*len));
+        let total = lengths
+            .iter()
+            .try_fold(0usize, |sum, len| sum.checked_add(*len));
         if total != Some(tokens.len()) {
             let found = format!("{lengths:?}");
             return Err(ForwardError::Input {
@@ -198,11 +224,18 @@ impl<L: EncoderLayer> TextModel<L> {
         // A model without segments takes the type that everybody means by none.
         let type_vocab_size = self.type_vocab_size.max(1);
         if let Some(&token_type) = token_types.iter().find(|&&t| t as usize >= type_vocab_size) {
-            return Err(ForwardError::TokenTypeOutOfRange { token_type, type_vocab_size });
+            return Err(ForwardError::TokenTypeOutOfRange {
+                token_type,
+                type_vocab_size,
+            });
         }
         let max = self.info.max_position_embeddings;
         if let Some(&new) = lengths.iter().find(|&&len| len > max) {
-            return Err(ForwardError::ContextFull { position: 0, new, max });
+            return Err(ForwardError::ContextFull {
+                position: 0,
+                new,
+                max,
+            });
         }
         Ok(batch.spans().collect())
     }
@@ -213,9 +246,16 @@ impl<L: EncoderLayer> TextEncoder for TextModel<L> {
         &self.info
     }
 
-    fn encode(&self, batch: &TokenBatch, probe: &mut dyn Probe) -> Result<EncoderOutput, ForwardError> {
+    fn encode(
+        &self,
+        batch: &TokenBatch,
+        probe: &mut dyn Probe,
+    ) -> Result<EncoderOutput, ForwardError> {
         let (x, spans) = self.hidden_states(batch, probe)?;
-        let pooled = self.pooler.as_ref().map(|pooler| pooler.forward(&first_rows(&x, &spans)));
+        let pooled = self
+            .pooler
+            .as_ref()
+            .map(|pooler| pooler.forward(&first_rows(&x, &spans)));
         Ok(EncoderOutput::new(x, pooled))
     }
 }
@@ -276,7 +316,9 @@ pub(crate) fn first_rows(x: &Tensor, spans: &[Range<usize>]) -> Tensor {
 ///
 /// # Errors
 /// If the configuration is refused or the checkpoint does not fit.
-pub fn load_text_encoder<C: TextEncoderConfig>(source: &Source<'_>) -> Result<Loaded<dyn TextEncoder>, ModelError> {
+pub fn load_text_encoder<C: TextEncoderConfig>(
+    source: &Source<'_>,
+) -> Result<Loaded<dyn TextEncoder>, ModelError> {
     let loaded = source.load(|w, config: &C, model_type| {
         let body = body(w, &config.spec().names);
         load_body(&body, model_type, config).with_pooler(config.pooler(&body))
@@ -288,7 +330,9 @@ pub fn load_text_encoder<C: TextEncoderConfig>(source: &Source<'_>) -> Result<Lo
 ///
 /// # Errors
 /// If the configuration is refused or the checkpoint does not fit.
-pub fn load_masked_lm<C: MaskedLmConfig>(source: &Source<'_>) -> Result<Loaded<dyn MaskedLm>, ModelError> {
+pub fn load_masked_lm<C: MaskedLmConfig>(
+    source: &Source<'_>,
+) -> Result<Loaded<dyn MaskedLm>, ModelError> {
     let loaded = source.load(|w, config: &C, model_type| {
         let (s, head) = (config.spec(), config.prediction_head());
         let body = body(w, &s.names);
@@ -330,8 +374,16 @@ fn body<'a>(w: &Loader<'a>, names: &TextEncoderNames) -> Loader<'a> {
     w.body(names.prefix, names.word_embeddings)
 }
 
-fn load_body<C: TextEncoderConfig>(body: &Loader<'_>, model_type: &str, config: &C) -> TextModel<C::Layer> {
+fn load_body<C: TextEncoderConfig>(
+    body: &Loader<'_>,
+    model_type: &str,
+    config: &C,
+) -> TextModel<C::Layer> {
     let s = config.spec();
-    let words = Embedding::load(&body.at(s.names.word_embeddings), s.vocab_size, s.hidden_size);
+    let words = Embedding::load(
+        &body.at(s.names.word_embeddings),
+        s.vocab_size,
+        s.hidden_size,
+    );
     TextModel::load(body, model_type, &s, words, config.layers(body))
 }

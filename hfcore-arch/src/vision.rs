@@ -119,7 +119,10 @@ impl<L: EncoderLayer> ImageModel<L> {
             projection_bias: projection.tensor("bias", &[width]),
             cls_token: body.tensor(s.names.cls_token, &[1, 1, width]),
             position_embeddings: body.tensor(s.names.position_embeddings, &[1, positions, width]),
-            stack: EncoderStack::new(layers, Some(Norm::load(&body.at(s.names.norm), width, s.norm))),
+            stack: EncoderStack::new(
+                layers,
+                Some(Norm::load(&body.at(s.names.norm), width, s.norm)),
+            ),
             pooler: None,
         }
     }
@@ -134,17 +137,24 @@ impl<L: EncoderLayer> ImageModel<L> {
     ///
     /// # Errors
     /// If the pixels have another shape than the model takes.
-    pub fn hidden_states(&self, pixel_values: &Tensor, probe: &mut dyn Probe) -> Result<Tensor, ForwardError> {
+    pub fn hidden_states(
+        &self,
+        pixel_values: &Tensor,
+        probe: &mut dyn Probe,
+    ) -> Result<Tensor, ForwardError> {
         let batch = self.check(pixel_values)?;
         let num_patches = self.spec.num_patches();
         let patches = patches(pixel_values, self.spec.patch_size);
         let patches = linear(&patches, &self.projection, Some(&self.projection_bias));
         // Row 0 of `all` is the token, patch `j` of image `i` row `1 + i * N + j`.
         let all = concat_rows(&[&self.cls_token, &patches]);
-        let rows = (0..batch).flat_map(|i| std::iter::once(0).chain(1 + i * num_patches..=(i + 1) * num_patches));
+        let rows = (0..batch)
+            .flat_map(|i| std::iter::once(0).chain(1 + i * num_patches..=(i + 1) * num_patches));
         let x = gather_rows(&all, &rows.collect::<Vec<_>>());
         let x = add_tiled(x, &self.position_embeddings);
-        Ok(self.stack.forward(x, &equal_spans(batch, num_patches + 1), probe))
+        Ok(self
+            .stack
+            .forward(x, &equal_spans(batch, num_patches + 1), probe))
     }
 
     /// `[B, E]` of `[B * (N + 1), E]`: the tokens for the whole images.
@@ -179,9 +189,16 @@ impl<L: EncoderLayer> ImageEncoder for ImageModel<L> {
         &self.info
     }
 
-    fn encode(&self, pixel_values: &Tensor, probe: &mut dyn Probe) -> Result<EncoderOutput, ForwardError> {
+    fn encode(
+        &self,
+        pixel_values: &Tensor,
+        probe: &mut dyn Probe,
+    ) -> Result<EncoderOutput, ForwardError> {
         let x = self.hidden_states(pixel_values, probe)?;
-        let pooled = self.pooler.as_ref().map(|pooler| pooler.forward(&self.cls_rows(&x)));
+        let pooled = self
+            .pooler
+            .as_ref()
+            .map(|pooler| pooler.forward(&self.cls_rows(&x)));
         let len = self.spec.num_patches() + 1;
         let shape = [x.rows() / len, len, self.spec.hidden_size];
         Ok(EncoderOutput::new(x.reshape(&shape), pooled))
@@ -210,10 +227,13 @@ impl<L: EncoderLayer> ImageClassifier for ImageClassifierModel<L> {
 ///
 /// # Errors
 /// If the configuration is refused or the checkpoint does not fit.
-pub fn load_image_encoder<C: ImageEncoderConfig>(source: &Source<'_>) -> Result<Loaded<dyn ImageEncoder>, ModelError> {
+pub fn load_image_encoder<C: ImageEncoderConfig>(
+    source: &Source<'_>,
+) -> Result<Loaded<dyn ImageEncoder>, ModelError> {
     let loaded = source.load(|w, config: &C, model_type| {
         let body = body(w, &config.spec().names);
-        ImageModel::load(&body, model_type, &config.spec(), config.layers(&body)).with_pooler(config.pooler(&body))
+        ImageModel::load(&body, model_type, &config.spec(), config.layers(&body))
+            .with_pooler(config.pooler(&body))
     })?;
     Ok(loaded.map(|model| model as Box<dyn ImageEncoder>))
 }

@@ -198,6 +198,9 @@ impl Attention {
     }
 
     /// `[T, E]` to `[T, E]`: every token sees the encoder's output of its sequence.
+    ///
+    /// # Panics
+    /// If keys and values have no projections of their own, which cross-attention always has.
     #[must_use]
     pub fn forward_cross(&self, x: &Tensor, pass: &Pass<'_>) -> Tensor {
         let Qkv::Separate([q_proj, ..]) = &self.qkv else {
@@ -208,6 +211,9 @@ impl Attention {
     }
 
     /// Keys and values `[S, K, D]` of an encoder's output `[S, E]`, for [`forward_cross`](Self::forward_cross).
+    ///
+    /// # Panics
+    /// If keys and values have no projections of their own, which cross-attention always has.
     #[must_use]
     pub fn cross_key_values(&self, encoded: &Tensor) -> (Tensor, Tensor) {
         let Qkv::Separate([_, k_proj, v_proj]) = &self.qkv else {

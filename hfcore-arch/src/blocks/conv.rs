@@ -41,6 +41,12 @@ impl Conv1d {
     /// `[B, T, input]` to `[B, T', output]`.
     #[must_use]
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        conv1d(x, &self.weight, Some(&self.bias), self.spec.stride, self.spec.padding)
+        conv1d(
+            x,
+            &self.weight,
+            Some(&self.bias),
+            self.spec.stride,
+            self.spec.padding,
+        )
     }
 }

@@ -17,12 +17,20 @@ impl Pooler {
     /// The layer under `w`, from width `input` to `output`.
     #[must_use]
     pub fn load(w: &Loader<'_>, input: usize, output: usize, act: Activation) -> Self {
-        Self { dense: Linear::load(w, input, output, true), act }
+        Self {
+            dense: Linear::load(w, input, output, true),
+            act,
+        }
     }
 
     /// [`load`](Self::load), if the checkpoint has such a layer.
     #[must_use]
-    pub fn load_if_present(w: &Loader<'_>, input: usize, output: usize, act: Activation) -> Option<Self> {
+    pub fn load_if_present(
+        w: &Loader<'_>,
+        input: usize,
+        output: usize,
+        act: Activation,
+    ) -> Option<Self> {
         (w.has("weight") || w.has("bias")).then(|| Self::load(w, input, output, act))
     }
 
@@ -72,7 +80,11 @@ impl PredictionHead {
     #[must_use]
     pub fn load(w: &Loader<'_>, s: &PredictionHeadSpec, decoder: Linear) -> Self {
         let (outer, inner) = (w.at(s.bias), w.at(s.decoder));
-        let (bias, other) = if inner.has("bias") { (&inner, &outer) } else { (&outer, &inner) };
+        let (bias, other) = if inner.has("bias") {
+            (&inner, &outer)
+        } else {
+            (&outer, &inner)
+        };
         other.ignore("bias");
         Self {
             dense: Linear::load(&w.at(s.dense), s.hidden_size, s.hidden_size, true),
@@ -86,7 +98,9 @@ impl PredictionHead {
     /// `[T, E]` to `[T, V]`.
     #[must_use]
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        let x = self.norm.forward(&activate(self.dense.forward(x), self.act));
+        let x = self
+            .norm
+            .forward(&activate(self.dense.forward(x), self.act));
         add_row(self.decoder.forward(&x), &self.bias)
     }
 }

@@ -30,7 +30,11 @@ pub struct RelativePositionSpec {
 impl RelativePositionSpec {
     /// Distances with a bucket each.
     const fn max_exact(&self) -> usize {
-        if self.bidirectional { self.num_buckets / 4 } else { self.num_buckets / 2 }
+        if self.bidirectional {
+            self.num_buckets / 4
+        } else {
+            self.num_buckets / 2
+        }
     }
 
     /// Why the formula makes no sense with these numbers, if it does not.
@@ -38,11 +42,17 @@ impl RelativePositionSpec {
     pub fn problem(&self) -> Option<String> {
         let least = if self.bidirectional { 4 } else { 2 };
         if self.num_buckets < least {
-            return Some(format!("at least {least} buckets are needed, found {}", self.num_buckets));
+            return Some(format!(
+                "at least {least} buckets are needed, found {}",
+                self.num_buckets
+            ));
         }
         let (max, exact) = (self.max_distance, self.max_exact());
-        (max <= exact || max > MAX_RELATIVE_DISTANCE)
-            .then(|| format!("expected a distance above {exact} and at most {MAX_RELATIVE_DISTANCE}, found {max}"))
+        (max <= exact || max > MAX_RELATIVE_DISTANCE).then(|| {
+            format!(
+                "expected a distance above {exact} and at most {MAX_RELATIVE_DISTANCE}, found {max}"
+            )
+        })
     }
 
     /// The bucket of a key `distance` positions after the query (negative: before it).
@@ -59,7 +69,11 @@ impl RelativePositionSpec {
         } else {
             (0, self.num_buckets)
         };
-        let n = if self.bidirectional { distance.unsigned_abs() } else { distance.min(0).unsigned_abs() };
+        let n = if self.bidirectional {
+            distance.unsigned_abs()
+        } else {
+            distance.min(0).unsigned_abs()
+        };
         let exact = self.max_exact();
         if n < exact {
             return first + n;
@@ -86,7 +100,11 @@ impl RelativePositions {
         // Of a missing tensor nothing is made: the loader refuses the model.
         let missing = by_bucket.shape() != [s.num_buckets, s.num_heads];
         let ahead = if s.bidirectional { s.max_distance } else { 0 };
-        let (heads, width) = if missing { (0, 0) } else { (s.num_heads, s.max_distance + 1 + ahead) };
+        let (heads, width) = if missing {
+            (0, 0)
+        } else {
+            (s.num_heads, s.max_distance + 1 + ahead)
+        };
         let scores = by_bucket.into_vec().unwrap_or_default();
         let table = (0..heads).flat_map(|head| {
             let scores = &scores;
@@ -95,13 +113,19 @@ impl RelativePositions {
                 scores[s.bucket(distance) * s.num_heads + head]
             })
         });
-        Self { table: Tensor::from_vec(w.device(), &[heads, width], table.collect()), zero: s.max_distance }
+        Self {
+            table: Tensor::from_vec(w.device(), &[heads, width], table.collect()),
+            zero: s.max_distance,
+        }
     }
 
     /// What attention adds to its scores.
     #[must_use]
     pub const fn bias(&self) -> RelativeBias<'_> {
-        RelativeBias { table: &self.table, zero: self.zero }
+        RelativeBias {
+            table: &self.table,
+            zero: self.zero,
+        }
     }
 }
 
@@ -110,24 +134,39 @@ mod tests {
     use super::*;
 
     fn spec(bidirectional: bool, num_buckets: usize, max_distance: usize) -> RelativePositionSpec {
-        RelativePositionSpec { num_heads: 1, num_buckets, max_distance, bidirectional }
+        RelativePositionSpec {
+            num_heads: 1,
+            num_buckets,
+            max_distance,
+            bidirectional,
+        }
     }
 
     /// Where each bucket begins, as `T5Attention._relative_position_bucket` of transformers 5.23 gives it.
     #[test]
     fn buckets_begin_where_they_do_in_transformers() {
         let cases: &[(bool, usize, usize, &[isize])] = &[
-            (true, 32, 128, &[1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 23, 32, 46, 64, 91]),
+            (
+                true,
+                32,
+                128,
+                &[1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 23, 32, 46, 64, 91],
+            ),
             (
                 false,
                 32,
                 128,
                 &[
-                    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 19, 21, 24, 27, 31, 35, 40, 46, 52, 59, 67,
-                    77, 87, 99, 113,
+                    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 19, 21, 24, 27, 31, 35,
+                    40, 46, 52, 59, 67, 77, 87, 99, 113,
                 ],
             ),
-            (true, 32, 20, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 15, 16, 18]),
+            (
+                true,
+                32,
+                20,
+                &[1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 15, 16, 18],
+            ),
             (false, 12, 64, &[1, 2, 3, 4, 5, 6, 9, 14, 20, 30, 44]),
             (true, 20, 256, &[1, 2, 3, 4, 5, 11, 25, 54, 117]),
         ];
@@ -143,7 +182,11 @@ mod tests {
                 assert_eq!(starts(1), expected, "{s:?}");
                 assert_eq!((s.bucket(-3), s.bucket(3)), (3, num_buckets / 2 + 3));
             } else {
-                assert_eq!((s.bucket(3), s.bucket(0)), (0, 0), "what causal attention never sees");
+                assert_eq!(
+                    (s.bucket(3), s.bucket(0)),
+                    (0, 0),
+                    "what causal attention never sees"
+                );
             }
         }
     }
@@ -151,9 +194,15 @@ mod tests {
     #[test]
     fn numbers_without_a_meaning_are_named() {
         assert_eq!(spec(true, 32, 128).problem(), None);
-        assert_eq!(spec(true, 3, 128).problem().unwrap(), "at least 4 buckets are needed, found 3");
+        assert_eq!(
+            spec(true, 3, 128).problem().unwrap(),
+            "at least 4 buckets are needed, found 3"
+        );
         let problem = spec(true, 32, 8).problem().unwrap();
-        assert_eq!(problem, "expected a distance above 8 and at most 65536, found 8");
+        assert_eq!(
+            problem,
+            "expected a distance above 8 and at most 65536, found 8"
+        );
         assert!(spec(false, 32, 16).problem().is_some());
         assert!(spec(false, 32, 1 << 17).problem().is_some());
     }

@@ -17,15 +17,16 @@ use hfcore_kernels::{Activation, Tensor};
 
 use super::read;
 use crate::blocks::{
-    Attention, AttentionSpec, Linear, Mlp, MlpSpec, Norm, NormSpec, Pooler, PredictionHeadSpec, ProjectionLayout,
+    Attention, AttentionSpec, Linear, Mlp, MlpSpec, Norm, NormSpec, Pooler, PredictionHeadSpec,
+    ProjectionLayout,
 };
 use crate::decoder::Config;
 use crate::encoder::EncoderLayer;
 use crate::family::Family;
 use crate::loader::Loader;
 use crate::text_encoder::{
-    MaskedLmConfig, SequenceClassifierConfig, SequenceHead, TextEncoderConfig, TextEncoderNames, TextEncoderSpec,
-    load_masked_lm, load_sequence_classifier, load_text_encoder,
+    MaskedLmConfig, SequenceClassifierConfig, SequenceHead, TextEncoderConfig, TextEncoderNames,
+    TextEncoderSpec, load_masked_lm, load_sequence_classifier, load_text_encoder,
 };
 
 /// `bert`.
@@ -66,7 +67,11 @@ impl Config for BertConfig {
         let decoder = "BERT as a decoder is not implemented";
         keys.refuse_unless_false("is_decoder", decoder);
         keys.refuse_unless_false("add_cross_attention", decoder);
-        keys.only("position_embedding_type", &["absolute".into()], "relative positions are not implemented");
+        keys.only(
+            "position_embedding_type",
+            &["absolute".into()],
+            "relative positions are not implemented",
+        );
         let hidden_size = keys.dim("hidden_size");
         let num_attention_heads = keys.heads("num_attention_heads");
         Self {
@@ -74,7 +79,12 @@ impl Config for BertConfig {
             hidden_size,
             num_hidden_layers: keys.layers("num_hidden_layers"),
             num_attention_heads,
-            head_dim: keys.divide("hidden_size", hidden_size, "num_attention_heads", num_attention_heads),
+            head_dim: keys.divide(
+                "hidden_size",
+                hidden_size,
+                "num_attention_heads",
+                num_attention_heads,
+            ),
             intermediate_size: keys.dim("intermediate_size"),
             hidden_act: read::activation_or(keys, "hidden_act", Named::Gelu),
             max_position_embeddings: keys.positions("max_position_embeddings"),
@@ -115,11 +125,18 @@ impl TextEncoderConfig for BertConfig {
         embeddings.ignore("position_ids");
         embeddings.ignore("token_type_ids");
         let layers = w.at("encoder.layer");
-        (0..self.num_hidden_layers).map(|i| BertLayer::load(&layers.at(&i.to_string()), self)).collect()
+        (0..self.num_hidden_layers)
+            .map(|i| BertLayer::load(&layers.at(&i.to_string()), self))
+            .collect()
     }
 
     fn pooler(&self, w: &Loader<'_>) -> Option<Pooler> {
-        Pooler::load_if_present(&w.at("pooler.dense"), self.hidden_size, self.hidden_size, Activation::Tanh)
+        Pooler::load_if_present(
+            &w.at("pooler.dense"),
+            self.hidden_size,
+            self.hidden_size,
+            Activation::Tanh,
+        )
     }
 }
 
@@ -142,7 +159,12 @@ impl SequenceClassifierConfig for BertConfig {
     fn classifier(&self, w: &Loader<'_>, body: &Loader<'_>, num_labels: usize) -> SequenceHead {
         let pooler = body.at("pooler.dense");
         SequenceHead {
-            pooler: Pooler::load(&pooler, self.hidden_size, self.hidden_size, Activation::Tanh),
+            pooler: Pooler::load(
+                &pooler,
+                self.hidden_size,
+                self.hidden_size,
+                Activation::Tanh,
+            ),
             out_proj: Linear::load(&w.at("classifier"), self.hidden_size, num_labels, true),
         }
     }
@@ -162,7 +184,12 @@ impl BertLayer {
         let (width, heads) = (config.hidden_size, config.num_attention_heads);
         let norm = |name| Norm::load(&w.at(name), width, NormSpec::layer(config.layer_norm_eps));
         let attention = AttentionSpec {
-            layout: ProjectionLayout::Separate(["self.query", "self.key", "self.value", "output.dense"]),
+            layout: ProjectionLayout::Separate([
+                "self.query",
+                "self.key",
+                "self.value",
+                "output.dense",
+            ]),
             qkv_bias: true,
             o_bias: true,
             rope: None,

@@ -17,8 +17,8 @@ use hfcore_kernels::{Activation, Tensor};
 
 use super::read;
 use crate::blocks::{
-    Attention, AttentionSpec, Embedding, GatedMlp, Linear, Mlp, MlpSpec, Norm, NormSpec, ProjectionLayout,
-    RelativePositionSpec, RelativePositions, load_tied_embeddings,
+    Attention, AttentionSpec, Embedding, GatedMlp, Linear, Mlp, MlpSpec, Norm, NormSpec,
+    ProjectionLayout, RelativePositionSpec, RelativePositions, load_tied_embeddings,
 };
 use crate::cache::LayerCacheSpec;
 use crate::decoder::{Config, Decoder, DecoderLayer, DecoderNames, DecoderSpec};
@@ -32,8 +32,9 @@ use crate::pass::Pass;
 use crate::text_encoder::{TextEncoderNames, TextEncoderSpec, TextModel};
 
 /// `t5`.
-pub const FAMILY: Family =
-    Family::new::<T5Config>(&["t5"]).with_seq2seq(load_seq2seq).with_text_encoder(load_encoder);
+pub const FAMILY: Family = Family::new::<T5Config>(&["t5"])
+    .with_seq2seq(load_seq2seq)
+    .with_text_encoder(load_encoder);
 
 /// The keys of `config.json` that the forward pass depends on, under their own names.
 #[derive(Clone, Debug)]
@@ -68,7 +69,10 @@ pub struct T5Config {
 
 impl Config for T5Config {
     fn read(keys: &Keys<'_>) -> Self {
-        keys.refuse_unless_false("is_decoder", "T5 is an encoder, or an encoder with a decoder");
+        keys.refuse_unless_false(
+            "is_decoder",
+            "T5 is an encoder, or an encoder with a decoder",
+        );
         let num_layers = keys.layers(keys.spelling(&["num_layers", "num_hidden_layers"]));
         let (dense_act_fn, is_gated_act) = feed_forward(keys);
         // Version 1.0 shares the head with the embedding and scales what the head sees. Later ones say
@@ -109,12 +113,24 @@ fn feed_forward(keys: &Keys<'_>) -> (Activation, bool) {
         None => (false, proj.as_str()),
     };
     // What everybody calls gated-gelu was trained with the approximation by tanh.
-    let named = if proj == "gated-gelu" { Some(Named::GeluPytorchTanh) } else { Named::from_name(name) };
+    let named = if proj == "gated-gelu" {
+        Some(Named::GeluPytorchTanh)
+    } else {
+        Named::from_name(name)
+    };
     let named = named.unwrap_or_else(|| {
-        keys.problem(key, format!("expected \"ACT\" or \"gated-ACT\" with the name of an activation, found \"{proj}\""));
+        keys.problem(
+            key,
+            format!(
+                "expected \"ACT\" or \"gated-ACT\" with the name of an activation, found \"{proj}\""
+            ),
+        );
         Named::Linear
     });
-    (read::activation_or(keys, "dense_act_fn", named), keys.flag_or("is_gated_act", gated))
+    (
+        read::activation_or(keys, "dense_act_fn", named),
+        keys.flag_or("is_gated_act", gated),
+    )
 }
 
 impl T5Config {
@@ -141,7 +157,12 @@ impl T5Config {
     }
 
     /// The encoder, around its embedding.
-    fn encoder(&self, w: &Loader<'_>, model_type: &str, embed_tokens: Embedding) -> TextModel<T5EncoderLayer> {
+    fn encoder(
+        &self,
+        w: &Loader<'_>,
+        model_type: &str,
+        embed_tokens: Embedding,
+    ) -> TextModel<T5EncoderLayer> {
         let body = w.at("encoder");
         let relative = self.shared_positions(&body, true);
         let spec = TextEncoderSpec {
@@ -171,7 +192,13 @@ impl T5Config {
                 mlp: T5Mlp::load(&w.at("layer.1"), self),
             }
         };
-        TextModel::load(&body, model_type, &spec, embed_tokens, (0..self.num_layers).map(layer).collect())
+        TextModel::load(
+            &body,
+            model_type,
+            &spec,
+            embed_tokens,
+            (0..self.num_layers).map(layer).collect(),
+        )
     }
 
     /// The decoder, around its embedding and its head.
@@ -184,13 +211,29 @@ impl T5Config {
         lm_head: Linear,
     ) -> Decoder<T5DecoderLayer> {
         let body = w.at("decoder");
-        let layer = T5DecoderLayerSpec { config: self.clone(), relative: self.shared_positions(&body, false) };
+        let layer = T5DecoderLayerSpec {
+            config: self.clone(),
+            relative: self.shared_positions(&body, false),
+        };
         let spec = DecoderSpec {
-            names: DecoderNames { layers: "block", norm: "final_layer_norm", ..DecoderNames::LLAMA },
+            names: DecoderNames {
+                layers: "block",
+                norm: "final_layer_norm",
+                ..DecoderNames::LLAMA
+            },
             norm: self.norm(),
             // Hidden states times d^-½ before the head are logits times d^-½ behind it.
-            logits_scaling: if self.scale_decoder_outputs { (self.d_model as f32).sqrt() } else { 1.0 },
-            ..DecoderSpec::new(self.vocab_size, self.d_model, usize::MAX, vec![layer; self.num_decoder_layers])
+            logits_scaling: if self.scale_decoder_outputs {
+                (self.d_model as f32).sqrt()
+            } else {
+                1.0
+            },
+            ..DecoderSpec::new(
+                self.vocab_size,
+                self.d_model,
+                usize::MAX,
+                vec![layer; self.num_decoder_layers],
+            )
         };
         Decoder::load_around(&body, model_type, &spec, embed_tokens, lm_head)
     }
@@ -198,7 +241,10 @@ impl T5Config {
     /// The scores of distances that the first layer has and all use.
     fn shared_positions(&self, body: &Loader<'_>, bidirectional: bool) -> Arc<RelativePositions> {
         let w = body.at("block.0.layer.0.SelfAttention.relative_attention_bias");
-        Arc::new(RelativePositions::load(&w, &self.relative_positions(bidirectional)))
+        Arc::new(RelativePositions::load(
+            &w,
+            &self.relative_positions(bidirectional),
+        ))
     }
 
     fn sublayer(&self, w: &Loader<'_>, name: &str) -> T5Attention {
@@ -212,8 +258,15 @@ impl T5Config {
 /// `T5ForConditionalGeneration`.
 fn load_seq2seq(source: &Source<'_>) -> Result<Loaded<dyn Seq2Seq>, ModelError> {
     let loaded = source.load(|w, config: &T5Config, model_type| {
-        let names = ["shared", "encoder.embed_tokens", "decoder.embed_tokens", "lm_head"].map(|name| w.at(name));
-        let [_, encoder, decoder, head] = load_tied_embeddings(names.each_ref(), config.vocab_size, config.d_model);
+        let names = [
+            "shared",
+            "encoder.embed_tokens",
+            "decoder.embed_tokens",
+            "lm_head",
+        ]
+        .map(|name| w.at(name));
+        let [_, encoder, decoder, head] =
+            load_tied_embeddings(names.each_ref(), config.vocab_size, config.d_model);
         EncoderDecoder::new(
             config.encoder(w, model_type, encoder),
             config.decoder(w, model_type, decoder, Linear::tied(&head)),
@@ -226,7 +279,8 @@ fn load_seq2seq(source: &Source<'_>) -> Result<Loaded<dyn Seq2Seq>, ModelError> 
 fn load_encoder(source: &Source<'_>) -> Result<Loaded<dyn TextEncoder>, ModelError> {
     let loaded = source.load(|w, config: &T5Config, model_type| {
         let names = ["shared", "encoder.embed_tokens"].map(|name| w.at(name));
-        let [_, embed_tokens] = load_tied_embeddings(names.each_ref(), config.vocab_size, config.d_model);
+        let [_, embed_tokens] =
+            load_tied_embeddings(names.each_ref(), config.vocab_size, config.d_model);
         config.encoder(w, model_type, embed_tokens)
     })?;
     Ok(loaded.map(|model| model as Box<dyn TextEncoder>))
@@ -296,8 +350,16 @@ pub struct T5EncoderLayer {
 
 impl EncoderLayer for T5EncoderLayer {
     fn forward(&self, x: Tensor, spans: &[Range<usize>]) -> Tensor {
-        let T5Attention { layer_norm, attention } = &self.attention;
-        let h = &x + attention.forward_bidirectional(&layer_norm.forward(&x), spans, Some(self.relative.bias()));
+        let T5Attention {
+            layer_norm,
+            attention,
+        } = &self.attention;
+        let h = &x
+            + attention.forward_bidirectional(
+                &layer_norm.forward(&x),
+                spans,
+                Some(self.relative.bias()),
+            );
         &h + self.mlp.forward(&h)
     }
 }
@@ -327,7 +389,8 @@ impl DecoderLayer for T5DecoderLayer {
 
     fn load(w: &Loader<'_>, s: &T5DecoderLayerSpec) -> Self {
         // Some old files have a bias of the first cross-attention, which nothing reads.
-        w.at("layer.1.EncDecAttention.relative_attention_bias").ignore("weight");
+        w.at("layer.1.EncDecAttention.relative_attention_bias")
+            .ignore("weight");
         Self {
             attention: s.config.sublayer(&w.at("layer.0"), "SelfAttention"),
             relative: Arc::clone(&s.relative),
@@ -337,9 +400,16 @@ impl DecoderLayer for T5DecoderLayer {
     }
 
     fn forward(&self, x: Tensor, pass: &mut Pass<'_>) -> Tensor {
-        let T5Attention { layer_norm, attention } = &self.attention;
-        let h = &x + attention.forward_biased(&layer_norm.forward(&x), pass, Some(self.relative.bias()));
-        let T5Attention { layer_norm, attention } = &self.cross_attention;
+        let T5Attention {
+            layer_norm,
+            attention,
+        } = &self.attention;
+        let h = &x
+            + attention.forward_biased(&layer_norm.forward(&x), pass, Some(self.relative.bias()));
+        let T5Attention {
+            layer_norm,
+            attention,
+        } = &self.cross_attention;
         let g = &h + attention.forward_cross(&layer_norm.forward(&h), pass);
         &g + self.mlp.forward(&g)
     }

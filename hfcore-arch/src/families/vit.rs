@@ -14,13 +14,16 @@ use hfcore_config::{Activation as Named, Keys};
 use hfcore_kernels::{Activation, Tensor};
 
 use super::read;
-use crate::blocks::{Attention, AttentionSpec, Mlp, MlpSpec, Norm, NormSpec, Pooler, ProjectionLayout};
+use crate::blocks::{
+    Attention, AttentionSpec, Mlp, MlpSpec, Norm, NormSpec, Pooler, ProjectionLayout,
+};
 use crate::decoder::Config;
 use crate::encoder::EncoderLayer;
 use crate::family::Family;
 use crate::loader::Loader;
 use crate::vision::{
-    ImageEncoderConfig, ImageEncoderNames, ImageEncoderSpec, load_image_classifier, load_image_encoder,
+    ImageEncoderConfig, ImageEncoderNames, ImageEncoderSpec, load_image_classifier,
+    load_image_encoder,
 };
 
 /// `vit`.
@@ -68,10 +71,16 @@ impl Config for VitConfig {
         let image_size = sides(keys, "image_size", 224);
         let [patch_size, patch_width] = sides(keys, "patch_size", 16);
         if patch_size != patch_width {
-            keys.problem("patch_size", format!("only square patches are supported, found {patch_size} by {patch_width}"));
+            keys.problem(
+                "patch_size",
+                format!("only square patches are supported, found {patch_size} by {patch_width}"),
+            );
         } else if image_size.iter().any(|side| side % patch_size != 0) {
             let [height, width] = image_size;
-            keys.problem("image_size", format!("{height} by {width} is not made of whole patches of {patch_size}"));
+            keys.problem(
+                "image_size",
+                format!("{height} by {width} is not made of whole patches of {patch_size}"),
+            );
         }
         Self {
             hidden_size,
@@ -79,7 +88,12 @@ impl Config for VitConfig {
             num_attention_heads,
             head_dim: match keys.opt_dim("head_dim") {
                 Some(head_dim) => head_dim,
-                None => keys.divide("hidden_size", hidden_size, "num_attention_heads", num_attention_heads),
+                None => keys.divide(
+                    "hidden_size",
+                    hidden_size,
+                    "num_attention_heads",
+                    num_attention_heads,
+                ),
             },
             intermediate_size: keys.dim("intermediate_size"),
             hidden_act: read::activation_or(keys, "hidden_act", Named::Gelu),
@@ -103,7 +117,10 @@ fn sides(keys: &Keys<'_>, key: &str, default: usize) -> [usize; 2] {
         Some(&[height, width]) if height > 0 && width > 0 => [height, width],
         None => [1, 1],
         Some(other) => {
-            keys.problem(key, format!("expected a number, or height and width, found {other:?}"));
+            keys.problem(
+                key,
+                format!("expected a number, or height and width, found {other:?}"),
+            );
             [1, 1]
         }
     }
@@ -134,12 +151,23 @@ impl ImageEncoderConfig for VitConfig {
         // Of masked image modelling.
         w.at("embeddings").ignore("mask_token");
         let new = w.at("layers.0.layernorm_before").has("weight");
-        let (layers, names) = if new { (w.at("layers"), &VitNames::V5) } else { (w.at("encoder.layer"), &VitNames::V4) };
-        (0..self.num_hidden_layers).map(|i| VitLayer::load(&layers.at(&i.to_string()), self, names)).collect()
+        let (layers, names) = if new {
+            (w.at("layers"), &VitNames::V5)
+        } else {
+            (w.at("encoder.layer"), &VitNames::V4)
+        };
+        (0..self.num_hidden_layers)
+            .map(|i| VitLayer::load(&layers.at(&i.to_string()), self, names))
+            .collect()
     }
 
     fn pooler(&self, w: &Loader<'_>) -> Option<Pooler> {
-        Pooler::load_if_present(&w.at("pooler.dense"), self.hidden_size, self.pooler_output_size, self.pooler_act)
+        Pooler::load_if_present(
+            &w.at("pooler.dense"),
+            self.hidden_size,
+            self.pooler_output_size,
+            self.pooler_act,
+        )
     }
 }
 
@@ -163,7 +191,12 @@ impl VitNames {
     };
     /// As the modules of transformers 5 are called.
     const V5: Self = Self {
-        attention: ["attention.q_proj", "attention.k_proj", "attention.v_proj", "attention.o_proj"],
+        attention: [
+            "attention.q_proj",
+            "attention.k_proj",
+            "attention.v_proj",
+            "attention.o_proj",
+        ],
         mlp: ["mlp.fc1", "mlp.fc2"],
     };
 }
@@ -205,7 +238,10 @@ impl VitLayer {
 
 impl EncoderLayer for VitLayer {
     fn forward(&self, x: Tensor, spans: &[Range<usize>]) -> Tensor {
-        let h = &x + self.attention.forward_bidirectional(&self.layernorm_before.forward(&x), spans, None);
+        let h = &x
+            + self
+                .attention
+                .forward_bidirectional(&self.layernorm_before.forward(&x), spans, None);
         &h + self.mlp.forward(&self.layernorm_after.forward(&h))
     }
 }

@@ -13,7 +13,9 @@
 use std::ops::Range;
 
 use hfcore_config::{Activation as Named, Keys};
-use hfcore_kernels::{Activation, Tensor, activate, add_tiled, concat_rows, gather_rows, transpose};
+use hfcore_kernels::{
+    Activation, Tensor, activate, add_tiled, concat_rows, gather_rows, transpose,
+};
 
 use super::read;
 use crate::blocks::{
@@ -95,7 +97,11 @@ impl Config for WhisperConfig {
             "use_weighted_layer_sum",
         ]);
         let d_model = keys.dim(keys.spelling(&["d_model", "hidden_size"]));
-        let encoder_heads = keys.spelling(&["encoder_attention_heads", "num_attention_heads", "num_key_value_heads"]);
+        let encoder_heads = keys.spelling(&[
+            "encoder_attention_heads",
+            "num_attention_heads",
+            "num_key_value_heads",
+        ]);
         let encoder_attention_heads = keys.heads(encoder_heads);
         let decoder_attention_heads = keys.heads("decoder_attention_heads");
         Self {
@@ -112,19 +118,37 @@ impl Config for WhisperConfig {
             max_source_positions: keys.dim_or("max_source_positions", 1500),
             max_target_positions: keys.dim_or("max_target_positions", 448),
             tie_word_embeddings: keys.flag_or("tie_word_embeddings", true),
-            encoder_head_dim: keys.divide("d_model", d_model, encoder_heads, encoder_attention_heads),
-            decoder_head_dim: keys.divide("d_model", d_model, "decoder_attention_heads", decoder_attention_heads),
+            encoder_head_dim: keys.divide(
+                "d_model",
+                d_model,
+                encoder_heads,
+                encoder_attention_heads,
+            ),
+            decoder_head_dim: keys.divide(
+                "d_model",
+                d_model,
+                "decoder_attention_heads",
+                decoder_attention_heads,
+            ),
         }
     }
 }
 
 impl WhisperConfig {
     fn encoder_layer(&self) -> WhisperLayerSpec {
-        self.layer(self.encoder_attention_heads, self.encoder_head_dim, self.encoder_ffn_dim)
+        self.layer(
+            self.encoder_attention_heads,
+            self.encoder_head_dim,
+            self.encoder_ffn_dim,
+        )
     }
 
     fn decoder_layer(&self) -> WhisperLayerSpec {
-        self.layer(self.decoder_attention_heads, self.decoder_head_dim, self.decoder_ffn_dim)
+        self.layer(
+            self.decoder_attention_heads,
+            self.decoder_head_dim,
+            self.decoder_ffn_dim,
+        )
     }
 
     fn layer(&self, heads: usize, head_dim: usize, intermediate_size: usize) -> WhisperLayerSpec {
@@ -137,7 +161,12 @@ impl WhisperConfig {
                 rope: None,
                 ..AttentionSpec::new(self.d_model, heads, heads, head_dim)
             },
-            mlp: MlpSpec { hidden_size: self.d_model, intermediate_size, act: self.activation_function, bias: true },
+            mlp: MlpSpec {
+                hidden_size: self.d_model,
+                intermediate_size,
+                act: self.activation_function,
+                bias: true,
+            },
         }
     }
 
@@ -151,7 +180,12 @@ impl WhisperConfig {
             },
             norm: NORM,
             learned_positions: true,
-            ..DecoderSpec::new(self.vocab_size, self.d_model, self.max_target_positions, layers)
+            ..DecoderSpec::new(
+                self.vocab_size,
+                self.d_model,
+                self.max_target_positions,
+                layers,
+            )
         }
     }
 }
@@ -171,7 +205,13 @@ fn load_seq2seq(source: &Source<'_>) -> Result<Loaded<dyn Seq2Seq>, ModelError> 
         );
         EncoderDecoder::<_, WhisperDecoderLayer>::new(
             WhisperEncoder::load(&body.at("encoder"), config),
-            Decoder::load_around(&decoder, model_type, &config.decoder(), embed_tokens, proj_out),
+            Decoder::load_around(
+                &decoder,
+                model_type,
+                &config.decoder(),
+                embed_tokens,
+                proj_out,
+            ),
         )
     })?;
     Ok(loaded.map(|model| model as Box<dyn Seq2Seq>))
@@ -193,15 +233,30 @@ impl WhisperEncoder {
     fn load(w: &Loader<'_>, config: &WhisperConfig) -> Self {
         let (width, positions) = (config.d_model, config.max_source_positions);
         let conv = |name, input, stride| {
-            Conv1d::load(&w.at(name), Conv1dSpec { input, output: width, kernel_size: 3, stride, padding: 1 })
+            Conv1d::load(
+                &w.at(name),
+                Conv1dSpec {
+                    input,
+                    output: width,
+                    kernel_size: 3,
+                    stride,
+                    padding: 1,
+                },
+            )
         };
         let (layers, spec) = (w.at("layers"), config.encoder_layer());
-        let layers = (0..config.encoder_layers).map(|i| WhisperEncoderLayer::load(&layers.at(&i.to_string()), &spec));
+        let layers = (0..config.encoder_layers)
+            .map(|i| WhisperEncoderLayer::load(&layers.at(&i.to_string()), &spec));
         Self {
             conv1: conv("conv1", config.num_mel_bins, 1),
             conv2: conv("conv2", width, FRAMES_PER_POSITION),
-            embed_positions: w.at("embed_positions").tensor("weight", &[positions, width]),
-            stack: EncoderStack::new(layers.collect(), Some(Norm::load(&w.at("layer_norm"), width, NORM))),
+            embed_positions: w
+                .at("embed_positions")
+                .tensor("weight", &[positions, width]),
+            stack: EncoderStack::new(
+                layers.collect(),
+                Some(Norm::load(&w.at("layer_norm"), width, NORM)),
+            ),
             num_mel_bins: config.num_mel_bins,
             max_source_positions: positions,
         }
@@ -210,10 +265,19 @@ impl WhisperEncoder {
 
 impl SourceEncoder for WhisperEncoder {
     fn encode(&self, input: &EncoderInput, probe: &mut dyn Probe) -> Result<Encoded, ForwardError> {
-        let (bands, frames) = (self.num_mel_bins, FRAMES_PER_POSITION * self.max_source_positions);
+        let (bands, frames) = (
+            self.num_mel_bins,
+            FRAMES_PER_POSITION * self.max_source_positions,
+        );
         let refuse = |found| {
-            let expected = format!("spectrograms [B, {bands}, {frames}]; shorter sound is padded with silence first");
-            ForwardError::Input { input: "input_features", expected, found }
+            let expected = format!(
+                "spectrograms [B, {bands}, {frames}]; shorter sound is padded with silence first"
+            );
+            ForwardError::Input {
+                input: "input_features",
+                expected,
+                found,
+            }
         };
         let features = match input {
             EncoderInput::Features(features) => features,
@@ -233,10 +297,16 @@ impl SourceEncoder for WhisperEncoder {
         let x = activate(self.conv1.forward(&x), Activation::Gelu);
         let x = activate(self.conv2.forward(&x), Activation::Gelu);
         let (positions, width) = (self.max_source_positions, x.width());
-        let x = add_tiled(x.reshape(&[batch * positions, width]), &self.embed_positions);
+        let x = add_tiled(
+            x.reshape(&[batch * positions, width]),
+            &self.embed_positions,
+        );
         let spans = equal_spans(batch, positions);
         let x = self.stack.forward(x, &spans, probe);
-        Ok(Encoded { hidden_states: x.reshape(&[batch, positions, width]), spans })
+        Ok(Encoded {
+            hidden_states: x.reshape(&[batch, positions, width]),
+            spans,
+        })
     }
 }
 
@@ -272,7 +342,12 @@ impl WhisperEncoderLayer {
 
 impl EncoderLayer for WhisperEncoderLayer {
     fn forward(&self, x: Tensor, spans: &[Range<usize>]) -> Tensor {
-        let h = &x + self.self_attn.forward_bidirectional(&self.self_attn_layer_norm.forward(&x), spans, None);
+        let h = &x
+            + self.self_attn.forward_bidirectional(
+                &self.self_attn_layer_norm.forward(&x),
+                spans,
+                None,
+            );
         &h + self.mlp.forward(&self.final_layer_norm.forward(&h))
     }
 }
@@ -308,8 +383,14 @@ impl DecoderLayer for WhisperDecoderLayer {
     }
 
     fn forward(&self, x: Tensor, pass: &mut Pass<'_>) -> Tensor {
-        let h = &x + self.self_attn.forward(&self.self_attn_layer_norm.forward(&x), pass);
-        let g = &h + self.encoder_attn.forward_cross(&self.encoder_attn_layer_norm.forward(&h), pass);
+        let h = &x
+            + self
+                .self_attn
+                .forward(&self.self_attn_layer_norm.forward(&x), pass);
+        let g = &h
+            + self
+                .encoder_attn
+                .forward_cross(&self.encoder_attn_layer_norm.forward(&h), pass);
         &g + self.mlp.forward(&self.final_layer_norm.forward(&g))
     }
 }
