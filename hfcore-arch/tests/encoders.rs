@@ -529,11 +529,15 @@ fn encoder_decoders_equal_transformers() {
                 .iter()
                 .filter(|case| case.name == "greedy")
             {
+                // Whisper's own `generate` may leave out the token it begins with.
                 let expected = case.ids("output.sequences").unwrap();
-                assert_eq!(
-                    greedy(&*model, case, start),
-                    expected,
-                    "{}",
+                for (found, expected) in greedy(&*model, case, start).iter().zip(&expected) {
+                    let without_start = &found[1..];
+                    let whisper = golden.architecture().starts_with("Whisper");
+                    let same = found == expected || whisper && without_start == expected;
+                    assert!(same, "{}: {found:?}, expected {expected:?}", golden.dir.display());
+                }
+            }",
                     golden.dir.display()
                 );
             }
