@@ -386,7 +386,7 @@ fn gen_08_cancelling_ends_everything_and_frees_the_cache() {
         assert!(matches!(last, Err(GenerateError::Cancelled)), "{last:?}");
         assert!(tokens.len() <= after + 1 && tokens.iter().all(Result::is_ok));
         assert!(generation.next().is_none(), "it has ended");
-        assert!(live(&generation), "all sequences are forgotten");
+        assert!(nothing_cached(&generation), "all sequences are forgotten");
         assert_eq!(
             reasons(&generation.into_output()),
             [FinishReason::Cancelled; 2]
@@ -401,7 +401,7 @@ fn gen_08_cancelling_ends_everything_and_frees_the_cache() {
 }
 
 /// Whether no sequence is left in the cache.
-fn live(generation: &Generation<'_>) -> bool {
+fn nothing_cached(generation: &Generation<'_>) -> bool {
     generation.cached_sequences() == 0
 }
 
@@ -425,7 +425,7 @@ fn finished_sequences_leave_the_cache_at_once() {
                 .count();
             assert!(generation.cached_sequences() <= open, "{text}");
         }
-        assert!(live(&generation), "{text}");
+        assert!(nothing_cached(&generation), "{text}");
     }
 }
 
