@@ -1,7 +1,7 @@
 //! `generate` cases: the same tokens, prompt and padding included.
 
 use hfcore_config::GenerationConfig;
-use hfcore_generate::{Generator, Output};
+use hfcore_generate::{FinishReason, Generator, Output, Sequence};
 
 use super::reference::{Case, Reference};
 use super::{Failure, Heads, forward};
@@ -29,7 +29,8 @@ pub(super) fn run(heads: &Heads, reference: &Reference, case: &Case) -> Result<(
         _ => return Err(Failure("this class does not generate".to_owned())),
     };
     let expected = reference.ids(case, "sequences")?;
-    let Some(rows) = output.padded() else {
+    let speech = Reference::has_input(case, "input_features");
+    let Some(rows) = (if speech { transcripts(&output) } else { output.padded() }) else {
         return Err(Failure("sequences differ in length, and there is no pad_token_id to fill them with".to_owned()));
     };
     let found: Vec<i64> = rows.concat().into_iter().map(i64::from).collect();
@@ -43,6 +44,24 @@ pub(super) fn run(heads: &Heads, reference: &Reference, case: &Case) -> Result<(
     }
     let equal = found.iter().zip(&expected.values).filter(|(a, b)| a == b).count();
     Ok((equal, found.len()))
+}
+
+/// What transformers' generation from speech returns: what was said, without the prompt and the end
+/// token, filled up on the right.
+fn transcripts(output: &Output) -> Option<Vec<Vec<u32>>> {
+    let said = |sequence: &Sequence| {
+        let tokens = sequence.new_tokens();
+        let ended = matches!(sequence.finish_reason, Some(FinishReason::Eos));
+        tokens[..tokens.len() - usize::from(ended)].to_vec()
+    };
+    let mut rows: Vec<Vec<u32>> = output.sequences.iter().map(said).collect();
+    let longest = rows.iter().map(Vec::len).max().unwrap_or(0);
+    for row in &mut rows {
+        if row.len() < longest {
+            row.resize(longest, output.pad_token_id?);
+        }
+    }
+    Some(rows)
 }
 
 fn decoder(generator: Generator<'_>, reference: &Reference, case: &Case) -> Result<Output, Failure> {
