@@ -3,7 +3,7 @@
 
 use hfcore::{AutoModelForCausalLm, AutoTokenizer, GenerationConfig, Generator};
 
-const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../demo");
+const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../hfcore-cli/demo");
 const PROMPTS: [&str; 3] = [
     "Once upon a time",
     "The old owl looked at the moon and",

@@ -5,7 +5,7 @@ use std::io::{Write, stdout};
 
 use hfcore::{GenerationConfig, Message, TextGenerationPipeline};
 
-const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../demo");
+const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../hfcore-cli/demo");
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let pipeline = TextGenerationPipeline::load(DEMO)?.with_seed(7);
