@@ -76,3 +76,18 @@ fn ban(size: usize, text: &[u32], tokens: &[u32], scores: &mut [f32]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_whole_beginning_of_an_ngram_counts() {
+        // The text ends with 5 7: 9 came behind that; 3 came behind 5 8, 4 behind 6 7.
+        let tokens = [5, 7, 9, 5, 8, 3, 6, 7, 4, 5, 7];
+        let mut scores = [0.0; 10];
+        NoRepeatNGram::new(3).unwrap().process(&tokens, &mut scores);
+        let removed: Vec<usize> = (0..10).filter(|&i| scores[i] == f32::NEG_INFINITY).collect();
+        assert_eq!(removed, [9]);
+    }
+}
