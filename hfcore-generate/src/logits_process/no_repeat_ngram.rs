@@ -87,7 +87,9 @@ mod tests {
         let tokens = [5, 7, 9, 5, 8, 3, 6, 7, 4, 5, 7];
         let mut scores = [0.0; 10];
         NoRepeatNGram::new(3).unwrap().process(&tokens, &mut scores);
-        let removed: Vec<usize> = (0..10).filter(|&i| scores[i] == f32::NEG_INFINITY).collect();
+        let removed: Vec<usize> = (0..10)
+            .filter(|&i| scores[i] == f32::NEG_INFINITY)
+            .collect();
         assert_eq!(removed, [9]);
     }
 }
