@@ -169,10 +169,9 @@ def v4_config_with_type(config: Json) -> Json:
     return config
 
 
-def v4_config_su(config: Json) -> Json:
-    """Phi-3 as first published: LongRoPE by the name `su`, the original length outside."""
+def v4_config_phi3(config: Json) -> Json:
+    """Phi-3: `rope_scaling.type`, and the original length outside of it."""
     config = v4_config_with_type(config)
-    config["rope_scaling"]["type"] = "su"
     config["original_max_position_embeddings"] = config["rope_scaling"].pop("original_max_position_embeddings")
     return config
 
@@ -282,7 +281,7 @@ llama = Family("llama", "LlamaForCausalLM")
 llama.default("two query heads to a key head, no biases, untied")
 llama.variant("mqa", "one key head", num_key_value_heads=1)
 llama.variant("mha", "as many key heads as query heads", num_key_value_heads=4)
-llama.variant("gqa-3", "three query heads to a key head", num_attention_heads=6, num_key_value_heads=2, head_dim=8)
+llama.variant("gqa-3", "three query heads to a key head", hidden_size=48, num_attention_heads=6)
 llama.variant("head-dim-wide", "heads wider than hidden / heads", head_dim=20)
 llama.variant("head-dim-narrow", "heads narrower than hidden / heads", head_dim=4)
 llama.variant("attention-bias", "biases in attention", attention_bias=True)
@@ -339,7 +338,7 @@ llama.variant(
 llama.variant("bf16", "bf16 weights", dtype=torch.bfloat16)
 llama.variant("f16", "f16 weights", dtype=torch.float16)
 llama.variant("bf16-tied", "bf16 weights, tied", dtype=torch.bfloat16, tie_word_embeddings=True)
-llama.variant("shards", "shards and an index", max_shard_size=THREE_SHARDS)
+llama.variant("shards", "three shards and an index", max_shard_size=THREE_SHARDS)
 llama.variant("inv-freq", "rotary frequencies among the tensors", rewrite_keys=with_inv_freq)
 
 # ---- Qwen ------------------------------------------------------------------------------------------------
@@ -478,12 +477,19 @@ phi3.variant(
     prompt_padding=0,
 )
 phi3.variant(
-    "v4-su",
-    "LongRoPE by its first name",
+    "longrope-crossing",
+    "LongRoPE, the original length passed while generating",
+    rope_parameters=long_rope(14),
+    original_max_position_embeddings=14,
+    prompt_padding=0,
+)
+phi3.variant(
+    "v4-longrope",
+    "LongRoPE as transformers 4 spells it",
     rope_parameters=long_rope(6),
     original_max_position_embeddings=6,
     prompt_padding=0,
-    rewrite_config=v4_config_su,
+    rewrite_config=v4_config_phi3,
 )
 
 # ---- GPT-2 and GPT-NeoX ----------------------------------------------------------------------------------
@@ -600,7 +606,7 @@ t5.default(
     untie_head=True,
 )
 t5.variant("head-dim", "heads narrower than hidden / heads, coarse buckets", d_kv=4, **T5_SMALL_BUCKETS)
-t5.variant("layers", "more decoder than encoder layers", num_layers=1, num_decoder_layers=3)
+t5.variant("layers", "more encoder than decoder layers", num_layers=3, num_decoder_layers=1)
 t5.variant("original-keys", "the tensors of t5-small", rewrite_keys=original_t5)
 t5.variant(
     "gated-bf16",
