@@ -1,8 +1,7 @@
 //! An architecture of one's own, registered and loaded like any other, with nothing but what is public:
 //! `cargo run --release --example custom_architecture`
 //!
-//! The made-up `twin` is a Llama whose attention and feed-forward block read the same norm and are added together,
-//! as in GPT-J, each weighed by a factor in `config.json`:
+//! The made-up `twin` is a Llama whose attention and MLP read the same norm, as in GPT-J, and are weighed by a key:
 //!
 //! ```text
 //! n = RmsNorm(x)      y = x + w * (Attention(n) + Mlp(n))
@@ -104,15 +103,17 @@ fn write_checkpoint(folder: &Path) -> Result<(), Box<dyn Error>> {
     for layer in 0..2 {
         let at = |name: &str| format!("model.layers.{layer}.{name}");
         add(at("input_layernorm"), &[32]);
-        ["q_proj", "k_proj", "v_proj", "o_proj"].map(|p| add(at("self_attn.") + p, &[32, 32]));
-        ["gate_proj", "up_proj"].map(|p| add(at("mlp.") + p, &[48, 32]));
+        for p in ["q", "k", "v", "o"] {
+            add(at(&format!("self_attn.{p}_proj")), &[32, 32]);
+        }
+        add(at("mlp.gate_proj"), &[48, 32]);
+        add(at("mlp.up_proj"), &[48, 32]);
         add(at("mlp.down_proj"), &[32, 48]);
     }
     add("model.norm".to_owned(), &[32]);
     add("lm_head".to_owned(), &[64, 32]);
     save_pretrained(folder, tensors, &SaveOptions::default())?;
-    let config = r#"{"model_type": "twin", "vocab_size": 64, "hidden_size": 32,
-        "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
-        "max_position_embeddings": 128, "weight": 0.5}"#;
+    let config = r#"{"model_type": "twin", "vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "weight": 0.5,
+        "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 128}"#;
     Ok(std::fs::write(folder.join("config.json"), config)?)
 }
