@@ -408,10 +408,10 @@ def write_folder(golden: Golden, out: Path) -> str:
         "config_keys": sorted(golden.config_class().to_dict()),
         "cases": cases.entries,
     }
-    for path in folder.glob("*.safetensors"):
-        path.chmod(0o644)
     (folder / "reference.json").write_text(json.dumps(reference, indent=1) + "\n")
     save_file(cases.tensors, folder / "reference.safetensors", {"format": "pt"})
+    for path in folder.glob("*.safetensors"):
+        path.chmod(0o644)
     check_folder(golden, folder, cases)
     size = sum(path.stat().st_size for path in folder.iterdir()) / 1000
     parameters = sum(parameter.numel() for parameter in model.parameters())
