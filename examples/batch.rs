@@ -6,8 +6,8 @@ use hfcore::{AutoModelForCausalLm, AutoTokenizer, GenerationConfig, Generator};
 const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../hfcore-cli/demo");
 const PROMPTS: [&str; 3] = [
     "Once upon a time",
-    "The old owl looked at the moon and",
-    "One day,",
+    "Once upon a time, in a quiet village, there lived a curious fox",
+    "One autumn day, when the leaves were turning gold,",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
