@@ -49,7 +49,7 @@ BATCH_SIZE = 8
 MUON_LEARNING_RATE, ADAM_LEARNING_RATE = 0.02, 4e-3
 WARMUP_STEPS = 40
 COOLDOWN_SHARE = 0.5
-CHAT_SHARE = 0.3
+CHAT_SHARE = 0.4
 TOKENIZER_STORIES = 4000
 TOKENIZER_SEED, TRAINING_SEED, WEIGHTS_SEED = 1, 2, 3
 
@@ -244,7 +244,7 @@ def show(model: LlamaForCausalLM, tokenizer: Tokenizer) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path, help="the folder to write")
-    parser.add_argument("--steps", type=int, default=1000, help="training steps (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=1500, help="training steps (default: %(default)s)")
     arguments = parser.parse_args()
     torch.set_num_threads(2)
     tokenizer = train_tokenizer()

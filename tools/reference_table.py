@@ -275,7 +275,8 @@ LLAMA3 = rope(
     high_freq_factor=4.0,
     original_max_position_embeddings=24,
 )
-YARN = rope("yarn", factor=4.0, original_max_position_embeddings=24)
+# The base is small so that the bounds of YaRN fall inside so small a head.
+YARN = rope("yarn", 100.0, factor=4.0, original_max_position_embeddings=72)
 
 llama = Family("llama", "LlamaForCausalLM")
 llama.default("two query heads to a key head, no biases, untied")
@@ -306,7 +307,7 @@ llama.variant(
 llama.variant(
     "rope-yarn-attention-factor",
     "YaRN with its own betas and attention factor",
-    rope_parameters=YARN | {"beta_fast": 16.0, "beta_slow": 2.0, "attention_factor": 0.9},
+    rope_parameters=YARN | {"beta_fast": 4.0, "beta_slow": 2.0, "attention_factor": 0.9},
 )
 llama.variant(
     "rope-longrope",
@@ -426,7 +427,7 @@ gemma3 = Family(
 )
 gemma3.default("two sliding layers and a full one, a RoPE each", intermediate_size=48)
 gemma3.variant("default-pattern", "layer types from the class: five sliding, one full", num_hidden_layers=7, layer_types=None)
-gemma3.variant("softcap", "tight caps", attn_logit_softcapping=2.0, final_logit_softcapping=3.0)
+gemma3.variant("softcap", "a tight cap of logits; transformers' Gemma 3 ignores the one of scores", attn_logit_softcapping=2.0, final_logit_softcapping=3.0)
 gemma3.variant(
     "rope-linear",
     "linear RoPE in full layers alone, as the 4B model",
@@ -553,12 +554,12 @@ starcoder2.variant("untied", "a head of its own", tie_word_embeddings=False)
 
 GPT_OSS_ROPE = rope(
     "yarn",
-    150000.0,
+    100.0,
     factor=4.0,
     beta_fast=32.0,
     beta_slow=1.0,
     truncate=False,
-    original_max_position_embeddings=24,
+    original_max_position_embeddings=72,
 )
 gpt_oss = Family(
     "gpt_oss",
@@ -646,6 +647,6 @@ whisper = Family(
     },
 )
 whisper.default("two convolutions, cross-attention, tied")
-whisper.variant("scale-embedding", "scaled embeddings", scale_embedding=True)
+whisper.variant("scale-embedding", "scale_embedding, which transformers' Whisper ignores", scale_embedding=True)
 whisper.variant("suppress", "tokens suppressed always and at the beginning", suppress_tokens=[5, 7, 11], begin_suppress_tokens=[9, 2])
 whisper.variant("bf16", "bf16 weights", dtype=torch.bfloat16)

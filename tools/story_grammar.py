@@ -46,14 +46,11 @@ HELPERS = (
     "owl|bear|rabbit|fox|heron|badger|squirrel|hedgehog|beaver|crow|snail|mole|deer|goose|cat|dog|horse|"
     "butterfly|turtle|swan|mouse|baker|farmer|sailor|gardener|fisherman|grandmother|grandfather|miller|clockmaker"
 ).split("|")
-GIRLS = (
-    "Lily|Mia|Rosie|Daisy|Luna|Ella|Poppy|Ruby|Hazel|Ivy|Nora|Clara|Maya|Bella|Willow|Zoe|Tilly|Molly|Anna|Penny|"
-    "Olive|Fern|Nell|Wren|Juno"
-).split("|")
-BOYS = (
-    "Pip|Tom|Finn|Oliver|Max|Leo|Sam|Ben|Toby|Jack|Milo|Oscar|Hugo|Felix|Theo|Barney|Rufus|Otto|Jasper|Bruno|Ned|"
-    "Gus|Alfie|Bram|Kit"
-).split("|")
+GIRLS = "Lily|Mia|Rosie|Daisy|Luna|Ella|Poppy|Ruby|Ivy|Nora|Maya|Bella|Zoe|Tilly|Molly|Penny".split("|")
+BOYS = "Pip|Tom|Finn|Oliver|Max|Leo|Sam|Ben|Toby|Jack|Milo|Oscar|Hugo|Felix|Theo|Ned".split("|")
+# Helpers have names of their own: in a short story nobody should be taken for somebody else.
+HELPER_GIRLS = "Hazel|Willow|Olive|Fern|Agnes|Martha|Clara|Edith|Maud|Greta|Juniper|Beatrice".split("|")
+HELPER_BOYS = "Barney|Rufus|Otto|Jasper|Bruno|Gus|Walter|Bertram|Albert|Silas|Amos|Edgar".split("|")
 ALWAYS_FEMALE = {"girl", "princess", "grandmother"}
 ALWAYS_MALE = {"boy", "prince", "grandfather", "fisherman"}
 GROWN = set(HELPERS[-9:])
@@ -369,12 +366,17 @@ class Storyteller:
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
 
-    def character(self, kinds: list[str], other: Character | None = None) -> Character:
-        """Someone who shares neither kind nor name with `other`."""
-        kind = self.random.choice([kind for kind in kinds if other is None or kind != other.kind])
+    def hero(self) -> Character:
+        return self.character(HEROES, GIRLS, BOYS)
+
+    def helper(self, hero: Character) -> Character:
+        """Someone of another kind."""
+        return self.character([kind for kind in HELPERS if kind != hero.kind], HELPER_GIRLS, HELPER_BOYS)
+
+    def character(self, kinds: list[str], girls: list[str], boys: list[str]) -> Character:
+        kind = self.random.choice(kinds)
         female = kind in ALWAYS_FEMALE or (kind not in ALWAYS_MALE and self.random.random() < 0.5)
-        names = GIRLS if female else BOYS
-        return Character(kind, self.random.choice([n for n in names if other is None or n != other.name]), female)
+        return Character(kind, self.random.choice(girls if female else boys), female)
 
     def expand(self, template: str, slots: dict[str, str]) -> str:
         while (match := INNERMOST.search(template)) is not None:
@@ -385,8 +387,8 @@ class Storyteller:
 
     def slots(self, plot: Plot) -> dict[str, str]:
         pick = self.random.choice
-        hero = self.character(HEROES)
-        helper = self.character(HELPERS, hero)
+        hero = self.hero()
+        helper = self.helper(hero)
         helper_trait = pick([trait for trait in HELPER_TRAITS if helper.kind not in GROWN or trait != "round"])
         times, skies = pick(DAYTIMES)
         slots = {
@@ -446,7 +448,7 @@ class Storyteller:
             plot = self.random.choice(PLOTS)
             slots = self.slots(plot)
             wanted = self.random.choice(
-                ("a {kind}", "a {trait} {kind}", "a {kind} named {hero}", "a {kind} and a {helper_kind}", plot.about, plot.about)
+                ("a {kind}", "a {kind}", "a {trait} {kind}", "a {kind} named {hero}", "a {kind} and a {helper_kind}", plot.about)
             )
             request = self.expand(self.random.choice(REQUESTS), {"wanted": self.expand(wanted, slots)})
             turns.append((request, self.compose(plot, slots)))
