@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let model = AutoModelForCausalLm::load(DEMO)?;
     let tokenizer = AutoTokenizer::load(DEMO)?;
     let config = GenerationConfig::default()
-        .with_max_new_tokens(40usize)
+        .with_max_new_tokens(40)
         .with_do_sample(false);
     // What is set here wins over the model's generation_config.json.
     let config = config.merge(model.generation_config());

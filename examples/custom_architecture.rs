@@ -85,7 +85,7 @@ fn generate(folder: &Path) -> Result<(), Box<dyn Error>> {
     let registry = Registry::builtin().with(FAMILY);
     let model = AutoModelForCausalLm::builder().registry(registry);
     let model = model.strict(true).load(folder)?;
-    let config = GenerationConfig::default().with_max_new_tokens(8usize);
+    let config = GenerationConfig::default().with_max_new_tokens(8);
     let output = Generator::new(model.model(), &config).generate(&[[1, 2, 3]])?;
     println!("a twin goes on: {:?}", output.sequences[0].tokens);
     Ok(())

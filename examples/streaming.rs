@@ -11,7 +11,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let pipeline = TextGenerationPipeline::load(DEMO)?.with_seed(7);
     let prompt = pipeline.chat_prompt(&[Message::user("Tell me a story about a fox.")])?;
     let config = GenerationConfig::default()
-        .with_max_new_tokens(256usize)
+        .with_max_new_tokens(256)
         .with_top_p(0.9);
 
     // An ordinary iterator: stop reading it, and nothing more is generated.
