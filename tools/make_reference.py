@@ -30,7 +30,7 @@ Positions in `single`, `batch` and `layers` are those that forward gives when no
 `encoder_hidden_states.<i>` and `decoder_hidden_states.<i>`): index 0 is what enters layer 0 (the embeddings
 with everything that is added to them or multiplied in), index i is what leaves the i-th layer, counted
 from 1. The last index is what leaves the last layer **after the final norm** of the stack, for decoders,
-T5, Whisper and the encoder of ViT alike; a stack without a final norm (BERT) has plain layer output there.
+T5 and Whisper; ViT leaves its final norm out, and a stack without one (BERT) has plain layer output there.
 
 Weights are drawn so that every parameter moves the output: matrices N(0, 1/fan_in), embeddings N(0, 0.25),
 norm gains U(0.5, 1.5), biases N(0, 0.01). Where the output head is tied to the token embeddings these are
@@ -253,9 +253,18 @@ class Noise(LogitsProcessor):
         return scores + (torch.rand(scores.shape, generator=self.generator) - 0.5) * MARGIN
 
 
+def fresh(model: PreTrainedModel) -> PreTrainedModel:
+    """The model as it was loaded: dynamic RoPE goes on with the longest sequence it has seen in earlier calls."""
+    for module in model.modules():
+        if hasattr(module, "max_seq_len_cached") and isinstance(getattr(module, "original_inv_freq", None), Tensor):
+            module.max_seq_len_cached = module.original_max_seq_len
+            module.register_buffer("inv_freq", module.original_inv_freq.clone(), persistent=False)
+    return model
+
+
 def search(model: PreTrainedModel, prompts: Tensors, options: dict[str, Any]) -> Tensor:
     """Generated sequences, if they are beyond doubt and worth checking; else raises `Unsteady`."""
-    details = model.generate(**prompts, **options, return_dict_in_generate=True, output_scores=True)
+    details = fresh(model).generate(**prompts, **options, return_dict_in_generate=True, output_scores=True)
     steps = len(details.scores)
     for row, generated in enumerate(details.sequences[:, -steps:]):
         stop = (generated == EOS).nonzero()
@@ -269,10 +278,10 @@ def search(model: PreTrainedModel, prompts: Tensors, options: dict[str, Any]) ->
                 if first - second < MARGIN:
                     raise Unsteady("a greedy step is decided by rounding")
     # Whisper returns other sequences (without the prompt and the end) when details are not asked for.
-    sequences = model.generate(**prompts, **options)
+    sequences = fresh(model).generate(**prompts, **options)
     if "num_beams" in options:
         for seed in range(4):
-            noisy = model.generate(**prompts, **options, logits_processor=[Noise(seed)])
+            noisy = fresh(model).generate(**prompts, **options, logits_processor=[Noise(seed)])
             if not torch.equal(noisy, sequences):
                 raise Unsteady("beam search is decided by rounding")
     return sequences
@@ -316,10 +325,10 @@ def run_cases(golden: Golden, model: PreTrainedModel, generator: torch.Generator
     draw = Inputs(golden, model, generator)
     cases = Cases()
     single = draw.forward(1)
-    cases.record("single", "forward", single, named_outputs(model(**single)))
+    cases.record("single", "forward", single, named_outputs(fresh(model)(**single)))
     batch = draw.forward(2)
-    cases.record("batch", "forward", batch, named_outputs(model(**batch)))
-    cases.record("layers", "forward", single, hidden_states(model(**single, output_hidden_states=True)))
+    cases.record("batch", "forward", batch, named_outputs(fresh(model)(**batch)))
+    cases.record("layers", "forward", single, hidden_states(fresh(model)(**single, output_hidden_states=True)))
     if golden.generates:
         prompts = draw.prompts()
         for name, settings in SEARCHES.items():
@@ -380,7 +389,7 @@ def check_folder(golden: Golden, folder: Path, cases: Cases) -> None:
         entry = next(entry for entry in cases.entries if entry["name"] == name)
         inputs = {key: cases.tensors[f"{name}/input.{key}"] for key in entry["inputs"]}
         with torch.no_grad():
-            outputs = named_outputs(model(**inputs))
+            outputs = named_outputs(fresh(model)(**inputs))
         for key in entry["outputs"]:
             expected = cases.tensors[f"{name}/output.{key}"]
             error = (outputs[key] - expected).abs().max().item()

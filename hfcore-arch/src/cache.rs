@@ -151,7 +151,7 @@ impl Cache {
         Ok(self.insert(copy))
     }
 
-    /// Forget all but the first `len` tokens of `sequence`.
+    /// Forget all but the first `len` tokens of `sequence`. To forget all of them is always possible.
     ///
     /// # Errors
     /// If there is no such sequence, it is shorter, or a sliding window has already dropped what the
@@ -162,7 +162,7 @@ impl Cache {
             return Err(CacheError::TooShort { sequence, len: state.len, wanted: len });
         }
         let shortest = (self.layers.iter().zip(&state.layers))
-            .filter(|(_, state)| state.dropped > 0)
+            .filter(|(_, state)| state.dropped > 0 && len > 0)
             .map(|(layer, state)| state.dropped + layer.sliding_window.unwrap_or(1) - 1)
             .max()
             .unwrap_or(0);
@@ -172,6 +172,9 @@ impl Cache {
         if let Some(state) = self.sequences.get_mut(&sequence) {
             state.len = len;
             for (layer, state) in self.layers.iter_mut().zip(&mut state.layers) {
+                if len == 0 {
+                    state.dropped = 0;
+                }
                 let keep = len.saturating_sub(state.dropped).div_ceil(PAGE);
                 state.pages.drain(keep.min(state.pages.len())..).for_each(|page| layer.store.release(page));
             }

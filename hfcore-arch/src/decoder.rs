@@ -74,6 +74,8 @@ pub struct DecoderSpec<S> {
     pub learned_positions: bool,
     /// The rotations that layers choose from by index.
     pub ropes: Vec<RopeParameters>,
+    /// See [`ModelInfo::recompute_beyond`].
+    pub recompute_beyond: Option<usize>,
     /// The layers.
     pub layers: Vec<S>,
 }
@@ -95,6 +97,7 @@ impl<S> DecoderSpec<S> {
             logits_softcap: None,
             learned_positions: false,
             ropes: Vec::new(),
+            recompute_beyond: None,
             layers,
         }
     }
@@ -115,6 +118,7 @@ impl<S> DecoderSpec<S> {
             logits_softcap: self.logits_softcap,
             learned_positions: self.learned_positions,
             ropes: self.ropes,
+            recompute_beyond: self.recompute_beyond,
             layers: self.layers.into_iter().map(f).collect(),
         }
     }
@@ -222,7 +226,11 @@ impl<L: DecoderLayer> Decoder<L> {
         });
         let layers = body.at(names.layers);
         Self {
-            info: ModelInfo::new(model_type, spec.vocab_size, spec.max_positions(), body.device()),
+            info: ModelInfo {
+                depends_on_length: spec.ropes.iter().any(RopeParameters::depends_on_length),
+                recompute_beyond: spec.recompute_beyond,
+                ..ModelInfo::new(model_type, spec.vocab_size, spec.max_positions(), body.device())
+            },
             embed_tokens,
             embed_positions,
             layers: (spec.layers.iter().enumerate())

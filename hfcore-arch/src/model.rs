@@ -21,13 +21,26 @@ pub struct ModelInfo {
     pub max_position_embeddings: usize,
     /// Where it runs.
     pub device: Device,
+    /// Whether the numbers of a token depend on how long the longest sequence of its step is, as they do
+    /// with dynamic RoPE and LongRoPE. Then a token computed by itself differs from the same token
+    /// computed in a longer prompt, as in transformers.
+    pub depends_on_length: bool,
+    /// The length beyond which generation computes what the cache remembers anew, once, as transformers
+    /// does for the family.
+    pub recompute_beyond: Option<usize>,
 }
 
 impl ModelInfo {
     /// The facts about a model.
     #[must_use]
     pub fn new(model_type: &str, vocab_size: usize, max_position_embeddings: usize, device: &Device) -> Self {
-        Self { model_type: model_type.to_owned(), vocab_size, max_position_embeddings, device: device.clone() }
+        Self {
+            model_type: model_type.to_owned(),
+            vocab_size, max_position_embeddings,
+            device: device.clone(),
+            depends_on_length: false,
+            recompute_beyond: None,
+        }
     }
 }
 

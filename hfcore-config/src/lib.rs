@@ -16,7 +16,7 @@ mod tokenizer;
 pub use activation::Activation;
 pub use error::{ConfigError, Problem};
 pub use generation::{
-    EarlyStopping, GenerationConfig, GenerationIssue, OneOrMany, WatermarkingConfig,
+    EarlyStopping, GenerationConfig, GenerationIssue, OneOrMany, Setting, WatermarkingConfig,
 };
 pub use json::{MAX_JSON_BYTES, MAX_JSON_VALUES};
 pub use keys::{Accounting, Keys};

@@ -77,10 +77,14 @@ impl Engine<'_> {
             steps: Vec::new(),
             rows: vec![(0, 0); feeds.len()],
         };
-        let mut rest: Vec<&[u32]> = feeds
-            .iter()
-            .map(|feed| &feed.tokens[feed.cached..])
-            .collect();
+        let anew = self.must_recompute(feeds);
+        let mut rest = Vec::with_capacity(feeds.len());
+        for feed in feeds {
+            if anew {
+                self.cache.truncate(feed.sequence, 0)?;
+            }
+            rest.push(&feed.tokens[if anew { 0 } else { feed.cached }..]);
+        }
         while rest.iter().any(|tokens| !tokens.is_empty()) {
             let mut step = Step::new();
             let mut ending = Vec::new();
@@ -113,6 +117,17 @@ impl Engine<'_> {
             next.steps.push(logits);
         }
         Ok(next)
+    }
+
+    /// Whether the longest sequence grows past the length at which what the cache remembers has to be
+    /// computed anew. Reference: `Phi3ForCausalLM.prepare_inputs_for_generation`.
+    fn must_recompute(&self, feeds: &[Feed<'_>]) -> bool {
+        let Some(beyond) = self.model.info().recompute_beyond else {
+            return false;
+        };
+        let cached = feeds.iter().map(|feed| feed.cached).max().unwrap_or(0);
+        let len = feeds.iter().map(|feed| feed.tokens.len()).max().unwrap_or(0);
+        (1..=beyond).contains(&cached) && len > beyond
     }
 
     /// All tokens from the beginning, in sequences that are forgotten at once.

@@ -224,7 +224,7 @@ fn inputs() {
         ("a prompt as long as the context", generate(&[1; 96], new(4)), &["96"]),
         ("a temperature of zero", generate(&[1], new(4).with_do_sample(true).with_temperature(0.0)), &["temperature"]),
         ("no new tokens", generate(&[1], new(0)), &["max_new_tokens"]),
-        ("a mode that is not implemented", generate(&[1], new(4).with_penalty_alpha(0.6).with_top_k(4usize)), &["penalty_alpha"]),
+        ("a mode that is not implemented", generate(&[1], new(4).with_penalty_alpha(0.6).with_top_k(4)), &["penalty_alpha"]),
     ]);
 }
 
@@ -236,7 +236,7 @@ fn logits_that_are_no_numbers() {
     });
     let model = AutoModelForCausalLm::load(folder.path()).unwrap();
     for do_sample in [false, true] {
-        let config = GenerationConfig::default().with_max_new_tokens(3usize).with_do_sample(do_sample);
+        let config = GenerationConfig::default().with_max_new_tokens(3).with_do_sample(do_sample);
         let error = Generator::new(model.model(), &config).generate(&[[1_u32, 2]]).unwrap_err();
         assert!(error.to_string().contains("NaN"), "{error}");
     }

@@ -93,7 +93,8 @@ impl Gemma2Config {
 
 /// A soft cap: `default` where the file has no key, none where it says null.
 pub(super) fn softcap(keys: &Keys<'_>, key: &str, default: Option<f32>) -> Option<f32> {
-    let cap = if keys.has(key) { keys.opt_float(key) } else { default };
+    let given = keys.opt_float(key);
+    let cap = if keys.raw().contains_key(key) { given } else { default };
     if cap.is_some_and(|cap| cap <= 0.0) {
         keys.problem(key, "must be positive");
     }

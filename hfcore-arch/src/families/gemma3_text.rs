@@ -41,8 +41,9 @@ impl Config for Gemma3TextConfig {
         let pattern_key = keys.spelling(&["sliding_window_pattern", "_sliding_window_pattern"]);
         let pattern = keys.dim_or(pattern_key, 6);
         keys.inert(&["sliding_window_pattern", "_sliding_window_pattern"]);
+        // The reference keeps it in the attention and never applies it.
+        keys.inert(&["attn_logit_softcapping"]);
         let gemma2 = Gemma2Config {
-            attn_logit_softcapping: gemma2::softcap(keys, "attn_logit_softcapping", None),
             final_logit_softcapping: gemma2::softcap(keys, "final_logit_softcapping", None),
             windows: gemma2::windows(keys, llama.num_hidden_layers, pattern),
             ..Gemma2Config::read_base(keys, llama)

@@ -3,7 +3,7 @@
 //! Paper: Abdin et al. 2024, <https://arxiv.org/abs/2404.14219>.
 //! Reference: transformers 5.23 `models/phi3/modeling_phi3.py`; golden: `tests/golden/phi3*`.
 
-use hfcore_config::{Keys, RopeDefaults};
+use hfcore_config::{Keys, RopeDefaults, RopeScaling};
 use hfcore_kernels::Tensor;
 
 use super::llama::{LlamaConfig, LlamaDefaults, LlamaLayerSpec};
@@ -50,7 +50,12 @@ impl DecoderConfig for Phi3Config {
             layer.attention.layout = ProjectionLayout::Fused(["qkv_proj", "o_proj"]);
             layer.attention.sliding_window = self.sliding_window;
         }
-        spec
+        // Where LongRoPE changes from its short factors to its long ones.
+        let recompute_beyond = match self.llama.rope_parameters.scaling {
+            RopeScaling::LongRope { original_max_position_embeddings, .. } => Some(original_max_position_embeddings),
+            _ => None,
+        };
+        DecoderSpec { recompute_beyond, ..spec }
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hfcore::{CausalLm, GenerationConfig, Message, ModelDir, Prompt, TextGenerationPipeline, Usage};
+use hfcore::{CausalLm, FinishReason, GenerationConfig, Message, ModelDir, Prompt, TextGenerationPipeline, Usage};
 use serde_json::json;
 
 use crate::demo;
@@ -84,7 +84,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             "prompt": prompt.text(),
             "text": text,
             "tokens": stream.tokens(),
-            "finish_reason": stream.finish_reason().map(|reason| reason.to_string()),
+            "finish_reason": stream.finish_reason().map(name),
             "usage": {
                 "prompt_tokens": usage.prompt_tokens,
                 "new_tokens": usage.new_tokens,
@@ -121,6 +121,16 @@ impl Args {
             config = config.with_top_p(top_p);
         }
         config
+    }
+}
+
+/// Why a text ended, in the words of the servers that people know.
+const fn name(reason: FinishReason) -> &'static str {
+    match reason {
+        FinishReason::Eos | FinishReason::StopString { .. } => "stop",
+        FinishReason::MaxLength => "length",
+        FinishReason::Cancelled => "cancelled",
+        _ => "other",
     }
 }
 

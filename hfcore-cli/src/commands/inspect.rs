@@ -32,7 +32,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     parameters(&mut report, &weights);
     fit(&mut report, &dir, &config);
     tokenizer(&mut report, &dir);
-    let shards = weights.files().iter().map(|file| json!({ "file": file.name, "bytes": file.bytes }));
+    let shards = weights.files().into_iter().map(|file| {
+        let name = file.path.file_name();
+        json!({ "file": name.map(|name| name.to_string_lossy()), "bytes": file.size_bytes })
+    });
     report.insert("files".to_owned(), shards.collect());
     if args.tensors {
         report.insert("tensors".to_owned(), tensors(&weights)?);
@@ -94,7 +97,9 @@ fn fit(report: &mut Map<String, Value>, dir: &ModelDir, config: &PretrainedConfi
     match AutoModelForCausalLm::load(dir.path()) {
         Ok(model) => {
             let context = model.info().max_position_embeddings;
-            report.insert("context".to_owned(), context.into());
+            // Positions that grow with the sequence have no end.
+            let bounded = (context < usize::MAX).then_some(context);
+            report.insert("context".to_owned(), bounded.into());
             let cache = model.new_cache(&CacheOptions::default());
             let context = context.min(config_positions(config).unwrap_or(context));
             report.insert("cache_bytes_at_2048_tokens".to_owned(), cache.bytes_for(context.min(2048)).into());

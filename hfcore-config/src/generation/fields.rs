@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Problem, found};
 
-use super::values::{EarlyStopping, Field, OneOrMany, WatermarkingConfig};
+use super::values::{EarlyStopping, Field, OneOrMany, Setting, WatermarkingConfig};
 
 macro_rules! generation_config {
     ($($(#[$doc:meta])* $field:ident / $with:ident: $type:ty,)*) => {
@@ -27,8 +27,8 @@ macro_rules! generation_config {
             $(
                 #[doc = concat!("Sets [`", stringify!($field), "`](Self::", stringify!($field), ").")]
                 #[must_use]
-                pub fn $with(mut self, value: impl Into<$type>) -> Self {
-                    self.$field = Some(value.into());
+                pub fn $with(mut self, value: impl Setting<$type>) -> Self {
+                    self.$field = Some(value.into_setting());
                     self
                 }
             )*

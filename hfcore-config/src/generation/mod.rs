@@ -13,4 +13,4 @@ mod values;
 
 pub use fields::GenerationConfig;
 pub use validate::GenerationIssue;
-pub use values::{EarlyStopping, OneOrMany, WatermarkingConfig};
+pub use values::{EarlyStopping, OneOrMany, Setting, WatermarkingConfig};

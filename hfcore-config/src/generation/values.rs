@@ -179,6 +179,45 @@ impl<T> From<Vec<T>> for OneOrMany<T> {
     }
 }
 
+/// What a setter of [`GenerationConfig`](crate::GenerationConfig) takes for a field of type `T`: a `T`, one
+/// value or a list for [`OneOrMany`], `&str` for a text.
+///
+/// Not `Into`, so that a plain `32` is a number of tokens and needs no suffix.
+pub trait Setting<T> {
+    /// The value of the field.
+    fn into_setting(self) -> T;
+}
+
+impl<T> Setting<T> for T {
+    fn into_setting(self) -> T {
+        self
+    }
+}
+
+impl<T> Setting<OneOrMany<T>> for T {
+    fn into_setting(self) -> OneOrMany<T> {
+        OneOrMany::One(self)
+    }
+}
+
+impl<T> Setting<OneOrMany<T>> for Vec<T> {
+    fn into_setting(self) -> OneOrMany<T> {
+        OneOrMany::Many(self)
+    }
+}
+
+impl Setting<String> for &str {
+    fn into_setting(self) -> String {
+        self.to_owned()
+    }
+}
+
+impl Setting<OneOrMany<String>> for &str {
+    fn into_setting(self) -> OneOrMany<String> {
+        OneOrMany::One(self.to_owned())
+    }
+}
+
 impl Field for OneOrMany<u32> {
     const EXPECTED: &'static str = "a token id from 0 to 4294967295, or a list of them";
 

@@ -268,9 +268,14 @@ impl<'a> Entry<'_, 'a> {
         let fraction = |value: &Value| number(value).filter(|f| (0.0..=1.0).contains(f));
         let outer = self.root.optional(self.partial_key, expected, fraction);
         let inner = object.and_then(|o| o.optional("partial_rotary_factor", expected, fraction));
+        // `proportional` fills the frequencies up to the whole head, which any family can rotate.
+        let proportional = object
+            .and_then(|o| o.value("rope_type").or_else(|| o.value("type")))
+            .is_some_and(|kind| kind == "proportional");
         match (inner.or(outer), self.defaults.partial_rotary_factor) {
             (given, Some(default)) => given.unwrap_or(default),
             (None, None) => 1.0,
+            (Some(given), None) if proportional => given,
             (Some(given), None) => {
                 #[allow(clippy::float_cmp, reason = "exactly one is what switches it off")]
                 if given != 1.0 {

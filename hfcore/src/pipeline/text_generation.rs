@@ -165,7 +165,7 @@ impl TextGenerationPipeline {
         let config = config.clone().merge(self.model.generation_config());
         let mut task = GenerationConfig::default().with_do_sample(true).with_temperature(0.7);
         if config.max_length.is_none() {
-            task = task.with_max_new_tokens(256usize);
+            task = task.with_max_new_tokens(256);
         }
         config.merge(&task)
     }

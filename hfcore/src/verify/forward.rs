@@ -82,9 +82,14 @@ fn causal_lm(model: &dyn CausalLm, reference: &Reference, case: &Case) -> Result
     let logits = decode(model, &rows, Way::Together, &mut layers)?;
     let mut actual = layers.into_actual("hidden_states", &places);
     if wants(case, "logits") {
-        for values in [logits, decode(model, &rows, Way::Alone, &mut Layers::none())?, decode(model, &rows, Way::Stepwise, &mut Layers::none())?] {
-            actual.push(Actual { name: "logits".to_owned(), values, places: places.clone() });
+        let mut ways = vec![logits];
+        if !model.info().depends_on_length {
+            for way in [Way::Alone, Way::Stepwise] {
+                ways.push(decode(model, &rows, way, &mut Layers::none())?);
+            }
         }
+        let output = |values| Actual { name: "logits".to_owned(), values, places: places.clone() };
+        actual.extend(ways.into_iter().map(output));
     }
     Ok(actual)
 }
