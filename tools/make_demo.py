@@ -68,7 +68,7 @@ English. It is here to show that everything works, and knows nothing but its sto
 
 - **Text**: composed by the seeded grammar in `tools/story_grammar.py`; no text by anyone else was used.
 - **Tokenizer**: byte-level BPE of {vocab_size} tokens, trained on the same stories.
-- **Training**: `tools/make_demo.py`, {steps} steps of {batch} rows of {row} tokens, seeds fixed; weights stored in bf16.
+- **Training**: `tools/make_demo.py`, {steps} steps of {batch} rows of {row} tokens; weights stored in bf16.
 - **Prompts**: `Once upon a time` (any beginning of a story will do), or the chat template with a wish such as
   `Tell me a story about a fox.`
 - **Licence**: MIT OR Apache-2.0, as the rest of this repository.
@@ -83,7 +83,9 @@ def documents(seed: int) -> Iterator[str]:
             yield teller.story() + END_OF_TEXT
             continue
         turns = teller.conversation()
-        yield "".join(f"{USER}{ask}{END_OF_TURN}{ASSISTANT}{answer}{END_OF_TURN}" for ask, answer in turns) + END_OF_TEXT
+        yield (
+            "".join(f"{USER}{ask}{END_OF_TURN}{ASSISTANT}{answer}{END_OF_TURN}" for ask, answer in turns) + END_OF_TEXT
+        )
 
 
 def plain_text() -> Iterator[str]:
@@ -238,7 +240,8 @@ def show(model: LlamaForCausalLM, tokenizer: Tokenizer) -> None:
         for sample in (False, True):
             torch.manual_seed(0)
             output = model.generate(torch.tensor([tokenizer.encode(prompt).ids]), do_sample=sample, max_new_tokens=320)
-            print(f"--- {'sampled' if sample else 'greedy'}\n{tokenizer.decode(output[0].tolist(), skip_special_tokens=False)}\n")
+            text = tokenizer.decode(output[0].tolist(), skip_special_tokens=False)
+            print(f"--- {'sampled' if sample else 'greedy'}\n{text}\n")
 
 
 def main() -> None:

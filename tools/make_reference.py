@@ -312,9 +312,7 @@ class Cases:
         for key, value in outputs.items():
             if value.is_floating_point() and not torch.isfinite(value).all():
                 raise ValueError(f"{name}/output.{key} is not finite")
-        self.entries.append(
-            {"name": name, "call": call, "inputs": list(inputs), "outputs": list(outputs), **extra}
-        )
+        self.entries.append({"name": name, "call": call, "inputs": list(inputs), "outputs": list(outputs), **extra})
         for side, tensors in (("input", inputs), ("output", outputs)):
             for key, value in tensors.items():
                 self.tensors[f"{name}/{side}.{key}"] = value.contiguous().clone()

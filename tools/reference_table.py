@@ -373,7 +373,9 @@ qwen2.variant(
     **SLIDING_QWEN,
     rewrite_config=v4_config_without_layer_types,
 )
-qwen2.variant("v4-window-off", "a window that is not used", sliding_window=6, rewrite_config=v4_config_without_layer_types)
+qwen2.variant(
+    "v4-window-off", "a window that is not used", sliding_window=6, rewrite_config=v4_config_without_layer_types
+)
 
 MOE = {"num_local_experts": 4, "num_experts_per_tok": 2}
 qwen3_moe = Family("qwen3_moe", "Qwen3MoeForCausalLM", overrides=MOE | {"moe_intermediate_size": 24, "head_dim": 16})
@@ -381,8 +383,16 @@ qwen3_moe.default("experts one by one, as published; top-k weights not normalise
 qwen3_moe.variant("norm-topk-prob", "top-k weights normalised", norm_topk_prob=True)
 qwen3_moe.variant("mlp-only-layers", "a dense layer", mlp_only_layers=[1])
 qwen3_moe.variant("sparse-step", "every second layer has experts", decoder_sparse_step=2, num_hidden_layers=3)
-qwen3_moe.variant("tied", "tied embeddings, three of five experts", tie_word_embeddings=True, num_local_experts=5, num_experts_per_tok=3)
-qwen3_moe.variant("stacked", "experts stacked, as transformers 5 holds them", save_original_format=False, norm_topk_prob=True)
+qwen3_moe.variant(
+    "tied",
+    "tied embeddings, three of five experts",
+    tie_word_embeddings=True,
+    num_local_experts=5,
+    num_experts_per_tok=3,
+)
+qwen3_moe.variant(
+    "stacked", "experts stacked, as transformers 5 holds them", save_original_format=False, norm_topk_prob=True
+)
 
 # ---- Mistral ---------------------------------------------------------------------------------------------
 
@@ -405,7 +415,9 @@ gemma.default("scaled embeddings, gains plus one, tied")
 gemma.variant("mqa", "one key head, as the 2B model", num_key_value_heads=1)
 gemma.variant("v4", "config.json of transformers 4", rewrite_config=v4_config)
 
-gemma2 = Family("gemma2", "Gemma2ForCausalLM", overrides={"head_dim": 16, "query_pre_attn_scalar": 16, "sliding_window": 6})
+gemma2 = Family(
+    "gemma2", "Gemma2ForCausalLM", overrides={"head_dim": 16, "query_pre_attn_scalar": 16, "sliding_window": 6}
+)
 gemma2.default("every second layer slides; capped scores and logits")
 gemma2.variant("softcap", "tight caps", attn_logit_softcapping=2.0, final_logit_softcapping=3.0)
 gemma2.variant("no-softcap", "no caps", attn_logit_softcapping=None, final_logit_softcapping=None)
@@ -426,8 +438,15 @@ gemma3 = Family(
     },
 )
 gemma3.default("two sliding layers and a full one, a RoPE each", intermediate_size=48)
-gemma3.variant("default-pattern", "layer types from the class: five sliding, one full", num_hidden_layers=7, layer_types=None)
-gemma3.variant("softcap", "a tight cap of logits; transformers' Gemma 3 ignores the one of scores", attn_logit_softcapping=2.0, final_logit_softcapping=3.0)
+gemma3.variant(
+    "default-pattern", "layer types from the class: five sliding, one full", num_hidden_layers=7, layer_types=None
+)
+gemma3.variant(
+    "softcap",
+    "a tight cap of logits; transformers' Gemma 3 ignores the one of scores",
+    attn_logit_softcapping=2.0,
+    final_logit_softcapping=3.0,
+)
 gemma3.variant(
     "rope-linear",
     "linear RoPE in full layers alone, as the 4B model",
@@ -499,12 +518,16 @@ gpt2 = Family("gpt2", "GPT2LMHeadModel")
 gpt2.default("learned positions, transposed matrices, tied", n_inner=64)
 gpt2.variant("four-times", "n_inner by default")
 gpt2.variant("untied", "a head of its own", tie_word_embeddings=False)
-gpt2.variant("inverse-layer-scale", "scores divided by the layer", scale_attn_by_inverse_layer_idx=True, n_layer=3, n_inner=48)
+gpt2.variant(
+    "inverse-layer-scale", "scores divided by the layer", scale_attn_by_inverse_layer_idx=True, n_layer=3, n_inner=48
+)
 gpt2.variant("unscaled", "scores not divided by the root of the width", scale_attn_weights=False)
 gpt2.variant("activation", "exact GELU", activation_function="gelu", n_inner=40)
 gpt2.variant("bare-keys", "no prefix, masks among the tensors", rewrite_keys=bare_gpt2, n_inner=48)
 
-gpt_neox = Family("gpt_neox", "GPTNeoXForCausalLM", overrides={"rope_parameters": rope("default", partial_rotary_factor=0.5)})
+gpt_neox = Family(
+    "gpt_neox", "GPTNeoXForCausalLM", overrides={"rope_parameters": rope("default", partial_rotary_factor=0.5)}
+)
 gpt_neox.default("parallel residual, half of each head turns")
 gpt_neox.variant("sequential", "no parallel residual", use_parallel_residual=False)
 gpt_neox.variant("no-attention-bias", "no biases in attention", attention_bias=False)
@@ -541,8 +564,12 @@ olmo2.variant("tied-bias", "tied embeddings, biases in attention", tie_word_embe
 smollm3 = Family("smollm3", "SmolLM3ForCausalLM", overrides={"num_hidden_layers": 3})
 smollm3.default("the second layer without RoPE, tied", no_rope_layers=[1, 0, 1])
 smollm3.variant("no-rope-interval", "no_rope_layers from the interval", no_rope_layer_interval=2)
-smollm3.variant("untied-bias", "untied, biases in attention and MLP", tie_word_embeddings=False, attention_bias=True, mlp_bias=True)
-smollm3.variant("sliding", "layers with RoPE slide", use_sliding_window=True, sliding_window=6, no_rope_layers=[1, 0, 1])
+smollm3.variant(
+    "untied-bias", "untied, biases in attention and MLP", tie_word_embeddings=False, attention_bias=True, mlp_bias=True
+)
+smollm3.variant(
+    "sliding", "layers with RoPE slide", use_sliding_window=True, sliding_window=6, no_rope_layers=[1, 0, 1]
+)
 
 starcoder2 = Family("starcoder2", "Starcoder2ForCausalLM")
 starcoder2.default("layer norms and biases, tied")
@@ -575,7 +602,9 @@ gpt_oss = Family(
 )
 gpt_oss.default("sinks, every second layer slides, clamped experts with biases, YaRN")
 gpt_oss.variant("no-attention-bias", "no biases in attention", attention_bias=False)
-gpt_oss.variant("default-rope", "plain RoPE, three of four experts", rope_parameters=rope("default"), num_experts_per_tok=3)
+gpt_oss.variant(
+    "default-rope", "plain RoPE, three of four experts", rope_parameters=rope("default"), num_experts_per_tok=3
+)
 gpt_oss.variant("limit", "a clamp that bites", swiglu_limit=0.5, swiglu_alpha=1.3)
 
 # ---- encoders --------------------------------------------------------------------------------------------
@@ -588,7 +617,9 @@ bert.variant("base-pretraining-keys", "the names of bert-base, heads and all", r
 bert_masked_lm = Family("bert", "BertForMaskedLM", Kind.ENCODER)
 bert_masked_lm.default("tied head", suffix="masked-lm")
 bert_masked_lm.variant("masked-lm-untied", "a head of its own", tie_word_embeddings=False)
-bert_masked_lm.variant("masked-lm-pretraining-keys", "gamma, beta, and a head not asked for", rewrite_keys=pretraining_bert)
+bert_masked_lm.variant(
+    "masked-lm-pretraining-keys", "gamma, beta, and a head not asked for", rewrite_keys=pretraining_bert
+)
 
 bert_sequence = Family("bert", "BertForSequenceClassification", Kind.ENCODER)
 bert_sequence.default("three labels", suffix="sequence-classification", num_labels=3)
@@ -628,8 +659,12 @@ vit.variant("base-pooler", "a pooler of another width and activation", pooler_ou
 
 vit_image = Family("vit", "ViTForImageClassification", Kind.VISION, IMAGE)
 vit_image.default("seven labels", suffix="image-classification", num_labels=7)
-vit_image.variant("image-classification-v5-keys", "module names of transformers 5", num_labels=3, save_original_format=False)
-vit_image.variant("image-classification-one-channel", "one channel, small patches", num_channels=1, image_size=20, patch_size=4)
+vit_image.variant(
+    "image-classification-v5-keys", "module names of transformers 5", num_labels=3, save_original_format=False
+)
+vit_image.variant(
+    "image-classification-one-channel", "one channel, small patches", num_channels=1, image_size=20, patch_size=4
+)
 
 # ---- audio -----------------------------------------------------------------------------------------------
 
@@ -648,5 +683,10 @@ whisper = Family(
 )
 whisper.default("two convolutions, cross-attention, tied")
 whisper.variant("scale-embedding", "scale_embedding, which transformers' Whisper ignores", scale_embedding=True)
-whisper.variant("suppress", "tokens suppressed always and at the beginning", suppress_tokens=[5, 7, 11], begin_suppress_tokens=[9, 2])
+whisper.variant(
+    "suppress",
+    "tokens suppressed always and at the beginning",
+    suppress_tokens=[5, 7, 11],
+    begin_suppress_tokens=[9, 2],
+)
 whisper.variant("bf16", "bf16 weights", dtype=torch.bfloat16)

@@ -101,7 +101,10 @@ HABITS = (
     "Every day, {he} [liked|loved] to [play|sing|walk|dream] near the {sight}.",
     "{He} had [bright eyes|a warm heart|a big smile|many good ideas] and [a soft voice|quick feet|a love of songs].",
     "{He} loved [the stars|the rain|long walks|good stories|the smell of flowers] more than anything.",
-    "[Everyone|The whole village|Every neighbor] knew {him}, [and everyone liked {him}|because {he} always said hello].",
+    (
+        "[Everyone|The whole village|Every neighbor] knew {him}, [and everyone liked {him}|because {he} "
+        "always said hello]."
+    ),
     "",
     "",
 )
@@ -112,30 +115,51 @@ DAYS = (
     "{time}, when {sky}, {hero} set out with a [song|smile|small bag] [and a happy heart|].",
 )
 MEETINGS = (
-    "[Just then|After a while|Soon|At that moment], a {helper_trait} {helper_kind} named {helper} [came by|came along the path].",
+    (
+        "[Just then|After a while|Soon|At that moment], a {helper_trait} {helper_kind} named {helper} [came "
+        "by|came along the path]."
+    ),
     "[Then|Soon|After a while] {he} met a {helper_trait} {helper_kind}, [who was called|whose name was] {helper}.",
     "A {helper_trait} {helper_kind} named {helper} [heard {him}|saw {him}] and [came closer|stopped].",
 )
 GREETINGS = (
-    '"[What is wrong|Why are you so sad|What is the matter], {hero}?" [asked {helper}|{helper} asked] [kindly|softly|in a gentle voice].',
-    '"Hello, {hero}," said {helper}. "[You look sad|You look worried]. [Can I help you|What is the matter|What happened]?"',
+    (
+        '"[What is wrong|Why are you so sad|What is the matter], {hero}?" [asked {helper}|{helper} asked] '
+        "[kindly|softly|in a gentle voice]."
+    ),
+    (
+        '"Hello, {hero}," said {helper}. "[You look sad|You look worried]. [Can I help you|What is the '
+        'matter|What happened]?"'
+    ),
     '"[Do not cry|Do not worry], little one," said {helper}. "[Tell me what happened|Tell me everything]."',
 )
 THANKS = (
     '"Thank you, {helper}!" said {hero}. "[You are a true friend|You are so kind|I will never forget this]."',
-    '{hero} [hugged|thanked] {helper}. "[I could not have done it without you|You are the best friend of all]," {he} said.',
+    (
+        '{hero} [hugged|thanked] {helper}. "[I could not have done it without you|You are the best friend of '
+        'all]," {he} said.'
+    ),
     '"[Thank you|Thank you so much|Oh, thank you]!" {hero} [cried|laughed|said] [with a big smile|with shining eyes|].',
 )
 FEASTS = (
     "[Then|That evening] they [shared|ate] a {food} [and laughed together|by the fire|under the stars].",
-    "[Then|After that] they [sat down together|sat by the {sight}] and [told stories|sang a song|watched the clouds] until the sun went down.",
-    "They [walked|danced|skipped] home [together|side by side] [as the moon came up|while the stars came out|in the golden light].",
+    (
+        "[Then|After that] they [sat down together|sat by the {sight}] and [told stories|sang a song|watched "
+        "the clouds] until the sun went down."
+    ),
+    (
+        "They [walked|danced|skipped] home [together|side by side] [as the moon came up|while the stars came "
+        "out|in the golden light]."
+    ),
     "",
 )
 CLOSINGS = (
     "From that day on, {hero} and {helper} were [the best of friends|good friends|always together].",
     "And they [all|both] lived happily ever after.",
-    "That night, {hero} [fell asleep with a smile|slept well and dreamed sweet dreams|went to bed, {feeling} and warm].",
+    (
+        "That night, {hero} [fell asleep with a smile|slept well and dreamed sweet dreams|went to bed, "
+        "{feeling} and warm]."
+    ),
     "{hero} was very {feeling}, and {he} never forgot {helper}.",
     "And whenever {hero} [saw the {sight}|heard the wind], {he} [thought of|smiled and remembered] {helper}.",
 )
@@ -145,17 +169,30 @@ PLOTS = (
         about="a lost {thing}",
         trouble=(
             "{He} [wanted to play with|looked for] {his} {thing}, but it was [gone|not there].",
-            "[On the way|While {he} was playing], {he} lost {his} {thing}. It was {his} favorite thing in the whole world.",
-            "{hero} looked [under the bed|behind the door|in the tall grass] and near the {sight}, but {he} could not find it. {He} [began to cry|sat down and felt very sad].",
+            "[On the way|While {he} was playing], {he} lost {his} {thing}.",
+            "It was {his} favorite thing in the whole world.",
+            (
+                "{hero} looked [under the bed|behind the door|in the tall grass] and near the {sight}, but {he} "
+                "could not find it."
+            ),
+            "{He} [began to cry|sat down and felt very sad].",
         ),
         meeting=(
             '"I [lost|cannot find] my {thing}," said {hero}. "I looked everywhere."',
-            '"[Let us look together|Two can look better than one|Let us think]," said {helper}. "Where did you [see it last|play with it]?"',
+            '"[Let us look together|Two can look better than one|Let us think]," said {helper}.',
+            '"Where did you [see it last|play with it]?"',
             '"[Near|By] the {sight}," said {hero}.',
         ),
         repair=(
-            "So they went back [step by step|slowly|along the path] and looked [behind every stone|under every leaf|in every corner].",
-            "[At last|Suddenly], {helper} saw something [bright|small|shining] [in the grass|under a bush|between two stones]. It was the {thing}!",
+            (
+                "So they went back [step by step|slowly|along the path] and looked [behind every stone|under every "
+                "leaf|in every corner]."
+            ),
+            (
+                "[At last|Suddenly], {helper} saw something [bright|small|shining] [in the grass|under a "
+                "bush|between two stones]."
+            ),
+            "It was the {thing}!",
         ),
         lesson=(
             "{hero} learned that [lost things are easier to find with a friend|it is good to ask for help].",
@@ -166,15 +203,21 @@ PLOTS = (
         about="a wish to see {dream}",
         trouble=(
             "{hero} had one [great|secret|big] wish. {He} wanted to see {dream}.",
-            "But {dream} was far away, [and {he} did not know the way|and the road was long|and {he} was very small]. {He} [sighed|felt sad] and looked at the sky.",
+            "But {dream} was far away, [and {he} did not know the way|and the road was long|and {he} was very small].",
+            "{He} [sighed|felt sad] and looked at the sky.",
         ),
         meeting=(
             '"I wish I could see {dream}," said {hero}, "but I do not know the way."',
-            '"[I know the way|I have been there once]," said {helper}. "[Come with me|Follow me|I will show you]. It is not as far as you think."',
+            '"[I know the way|I have been there once]," said {helper}. "[Come with me|Follow me|I will show you].',
+            'It is not as far as you think."',
         ),
         repair=(
-            "They [walked|went] over [the hill|the bridge|the fields] and through [the forest|the valley|the tall grass] [until their feet were tired|for a whole day|all morning].",
-            "And there it was! {hero} [opened {his} eyes wide|could not say a word|jumped for joy]. {He} had never seen anything so [beautiful|lovely|wonderful].",
+            (
+                "They [walked|went] over [the hill|the bridge|the fields] and through [the forest|the valley|the "
+                "tall grass] [until their feet were tired|for a whole day|all morning]."
+            ),
+            "And there it was! {hero} [opened {his} eyes wide|could not say a word|jumped for joy].",
+            "{He} had never seen anything so [beautiful|lovely|wonderful].",
         ),
         lesson=(
             "{hero} learned that [a wish can come true if you take the first step|a long road is short with a friend].",
@@ -184,16 +227,21 @@ PLOTS = (
     Plot(
         about="a big storm",
         trouble=(
-            "But [then|soon] the sky grew dark, and a [big|terrible|cold] storm began. The wind [howled|blew] and the rain [fell hard|came down].",
-            "{hero} was far from home, and {he} was [cold and wet|afraid of the thunder|lost in the rain]. {He} [hid near the {sight}|called for help].",
+            "But [then|soon] the sky grew dark, and a [big|terrible|cold] storm began.",
+            "The wind [howled|blew] and the rain [fell hard|came down].",
+            "{hero} was far from home, and {he} was [cold and wet|afraid of the thunder|lost in the rain].",
+            "{He} [hid near the {sight}|called for help].",
         ),
         meeting=(
             '"[I am so cold|I am afraid of the storm|I cannot find my way home]," said {hero}.',
-            '"[Come with me|You can stay with me]," said {helper}. "My house is [warm and dry|close by|small, but there is room for two]."',
+            '"[Come with me|You can stay with me]," said {helper}.',
+            '"My house is [warm and dry|close by|small, but there is room for two]."',
         ),
         repair=(
-            "So they [ran|hurried] to {helper_his} house and sat [by the fire|under a warm blanket]. {helper} gave {hero} a [cup of hot tea|bowl of warm soup|piece of sweet cake].",
-            "They [told stories|sang songs|played games] until the storm was over. [In the morning|Then] [the sun came out|a rainbow stood in the sky].",
+            "So they [ran|hurried] to {helper_his} house and sat [by the fire|under a warm blanket].",
+            "{helper} gave {hero} a [cup of hot tea|bowl of warm soup|piece of sweet cake].",
+            "They [told stories|sang songs|played games] until the storm was over.",
+            "[In the morning|Then] [the sun came out|a rainbow stood in the sky].",
         ),
         lesson=(
             "{hero} was not afraid of storms anymore.",
@@ -203,7 +251,8 @@ PLOTS = (
     Plot(
         about="a hungry friend",
         trouble=(
-            "{hero} had a {food}, and it smelled [wonderful|so good|very sweet]. {He} wanted to eat it all by {himself}.",
+            "{hero} had a {food}, and it smelled [wonderful|so good|very sweet].",
+            "{He} wanted to eat it all by {himself}.",
             "{He} sat down [near|next to] the {sight} and [opened {his} bag|took a small bite].",
         ),
         meeting=(
@@ -213,25 +262,37 @@ PLOTS = (
         ),
         repair=(
             "They [shared|ate] the {food} together, and it tasted [better than ever|twice as good].",
-            "The next day, {helper} came back with a {thing}. \"This is for you,\" {helper_he} said, \"because you were kind to me.\"",
+            (
+                'The next day, {helper} came back with a {thing}. "This is for you," {helper_he} said, "because '
+                'you were kind to me."'
+            ),
         ),
         lesson=(
             "{hero} learned that [sharing makes everything sweeter|a kind deed always comes back].",
-            "{hero} learned that [a full heart is better than a full belly|good things are better when you share them].",
+            (
+                "{hero} learned that [a full heart is better than a full belly|good things are better when you share "
+                "them]."
+            ),
         ),
     ),
     Plot(
         about="a dark night",
         trouble=(
             "But {hero} had a secret. {He} was afraid of the dark.",
-            "[When the sun went down|That night], {he} heard a [strange|soft|loud] sound near the {sight}. {He} [began to shake|closed {his} eyes|wanted to run away].",
+            "[When the sun went down|That night], {he} heard a [strange|soft|loud] sound near the {sight}.",
+            "{He} [began to shake|closed {his} eyes|wanted to run away].",
         ),
         meeting=(
             '"I am afraid of the dark," said {hero}. "[There is something out there|I heard a strange sound]."',
-            '"[The dark is not bad|Let us look together]," said {helper}. "[Look up|Take my hand and look]. What do you see?"',
+            '"[The dark is not bad|Let us look together]," said {helper}. "[Look up|Take my hand and look].',
+            'What do you see?"',
         ),
         repair=(
-            "{hero} looked up and saw [a thousand stars|the big round moon|the stars, bright as candles]. The strange sound was only [the wind in the leaves|a frog singing in the pond|a branch that moved in the wind].",
+            "{hero} looked up and saw [a thousand stars|the big round moon|the stars, bright as candles].",
+            (
+                "The strange sound was only [the wind in the leaves|a frog singing in the pond|a branch that moved "
+                "in the wind]."
+            ),
             '"[It is beautiful|I did not know]," said {hero}. "The night is full of light!"',
         ),
         lesson=(
@@ -242,16 +303,24 @@ PLOTS = (
     Plot(
         about="a broken {thing}",
         trouble=(
-            "{hero} had a {thing}, a present from {his} [mother|father|grandmother]. But {he} fell [on the path|near the {sight}|over a root], and it broke.",
-            "{He} tried to [fix it|put it together again], but it [did not work|fell apart again]. A [big tear|tear] rolled down {his} cheek.",
+            "{hero} had a {thing}, a present from {his} [mother|father|grandmother].",
+            "But {he} fell [on the path|near the {sight}|over a root], and it broke.",
+            "{He} tried to [fix it|put it together again], but it [did not work|fell apart again].",
+            "A [big tear|tear] rolled down {his} cheek.",
         ),
         meeting=(
             '"My {thing} is broken," said {hero}, "and I do not know how to fix it."',
-            '"[Broken things can be mended|Let me see it]," said {helper}. "We need [a little glue|some string|a small nail] and a lot of time."',
+            '"[Broken things can be mended|Let me see it]," said {helper}.',
+            '"We need [a little glue|some string|a small nail] and a lot of time."',
         ),
         repair=(
-            "They worked [all day|together until evening|slowly and with care]. {helper} [held the pieces|showed {him} how to do it], and {hero} [tied the knots|put everything in its place].",
-            "[At last|In the end], the {thing} was whole again. It was [even more beautiful than before|as good as new].",
+            "They worked [all day|together until evening|slowly and with care].",
+            (
+                "{helper} [held the pieces|showed {him} how to do it], and {hero} [tied the knots|put everything in "
+                "its place]."
+            ),
+            "[At last|In the end], the {thing} was whole again.",
+            "It was [even more beautiful than before|as good as new].",
         ),
         lesson=(
             "{hero} learned that [with time and care, broken things can be mended|it is never too late to try again].",
@@ -261,16 +330,23 @@ PLOTS = (
     Plot(
         about="a garden",
         trouble=(
-            "{hero} had planted [a seed|three seeds|a tiny seed] near the {sight}. {He} [waited and waited|looked at it every day], but nothing grew.",
+            "{hero} had planted [a seed|three seeds|a tiny seed] near the {sight}.",
+            "{He} [waited and waited|looked at it every day], but nothing grew.",
             '"[Why does it not grow|Will it never grow]?" {he} [asked|said], and {he} felt [sad|very sad].',
         ),
         meeting=(
             '"My seed does not grow," said {hero}.',
-            '"[A seed needs time|Be patient]," said {helper}. "Give it [water|a little water] every day, and sing to it [in the morning|at night]."',
+            '"[A seed needs time|Be patient]," said {helper}.',
+            '"Give it [water|a little water] every day, and sing to it [in the morning|at night]."',
         ),
         repair=(
-            "So every [day|morning], {hero} [brought water|gave it water] and sang a [soft|little|sweet] song. {helper} came to [help|listen].",
-            "Then, after many days, a green leaf came up. It grew and grew, until it was [a tall sunflower|a rose as red as the sunset|a little apple tree|a flower of many colors].",
+            "So every [day|morning], {hero} [brought water|gave it water] and sang a [soft|little|sweet] song.",
+            "{helper} came to [help|listen].",
+            "Then, after many days, a green leaf came up.",
+            (
+                "It grew and grew, until it was [a tall sunflower|a rose as red as the sunset|a little apple tree|a "
+                "flower of many colors]."
+            ),
         ),
         lesson=(
             "{hero} learned that [good things take time|patience makes flowers grow].",
@@ -280,16 +356,23 @@ PLOTS = (
     Plot(
         about="a wide river",
         trouble=(
-            "{hero} wanted to visit {his} [grandmother|cousin|best friend] on the other side of the river. But the bridge was [broken|gone], and the water was [deep|fast and cold].",
+            "{hero} wanted to visit {his} [grandmother|cousin|best friend] on the other side of the river.",
+            "But the bridge was [broken|gone], and the water was [deep|fast and cold].",
             '"[How can I get across|What shall I do now]?" {he} [thought|asked {himself}].',
         ),
         meeting=(
             '"I must cross the river," said {hero}, "but the bridge is [broken|gone]."',
-            '"[I have an idea|Let us build a boat|We can build something together]," said {helper}. "[We need wood and rope|Bring me some branches]."',
+            '"[I have an idea|Let us build a boat|We can build something together]," said {helper}.',
+            '"[We need wood and rope|Bring me some branches]."',
         ),
         repair=(
-            "They [tied branches together|found an old door and some rope|carried wood to the water] and made a [little boat|small raft]. {hero} [sat in front|held on tight], and {helper} [pushed with a long stick|steered it with care].",
-            "The water [splashed|rushed by], but they were not afraid. Soon they were [safe on the other side|across].",
+            (
+                "They [tied branches together|found an old door and some rope|carried wood to the water] and made a "
+                "[little boat|small raft]."
+            ),
+            "{hero} [sat in front|held on tight], and {helper} [pushed with a long stick|steered it with care].",
+            "The water [splashed|rushed by], but they were not afraid.",
+            "Soon they were [safe on the other side|across].",
         ),
         lesson=(
             "{hero} learned that [two heads are better than one|there is always a way].",
@@ -304,30 +387,50 @@ PLOTS = (
         ),
         meeting=(
             '"I have no friends," said {hero}.',
-            '"[Neither do I|I was looking for a friend, too]," said {helper}. "[Shall we play|Would you like to play with me|Do you want to be my friend]?"',
+            '"[Neither do I|I was looking for a friend, too]," said {helper}.',
+            '"[Shall we play|Would you like to play with me|Do you want to be my friend]?"',
         ),
         repair=(
-            "So they [played with the {thing}|ran through the grass|climbed the hill] and [laughed until they fell down|told each other their secrets].",
-            "When [it was time to go home|the sun went down], {helper} said, \"Will you come again tomorrow?\" \"[Yes|Of course|Every day]!\" said {hero}.",
+            (
+                "So they [played with the {thing}|ran through the grass|climbed the hill] and [laughed until they "
+                "fell down|told each other their secrets]."
+            ),
+            (
+                'When [it was time to go home|the sun went down], {helper} said, "Will you come again tomorrow?" '
+                '"[Yes|Of course|Every day]!" said {hero}.'
+            ),
         ),
         lesson=(
             "{hero} was never lonely again.",
-            "{hero} learned that [a friend can be as near as the next hello|somebody out there is looking for a friend, too].",
+            (
+                "{hero} learned that [a friend can be as near as the next hello|somebody out there is looking for a "
+                "friend, too]."
+            ),
         ),
     ),
     Plot(
         about="a race",
         trouble=(
-            "There was a big race that day, and {hero} wanted to win. But everyone was [faster|bigger|stronger] than {him}.",
-            "{He} ran as fast as {he} could, but {he} [tripped over a stone|got lost near the {sight}|was soon the very last].",
+            "There was a big race that day, and {hero} wanted to win.",
+            "But everyone was [faster|bigger|stronger] than {him}.",
+            (
+                "{He} ran as fast as {he} could, but {he} [tripped over a stone|got lost near the {sight}|was soon "
+                "the very last]."
+            ),
         ),
         meeting=(
             '"I will never win," said {hero}. "I am too slow."',
-            '"[I hurt my foot|I fell and hurt my leg]," said {helper}, who was in the race, too. "[Winning is not everything|I cannot go on alone]."',
+            '"[I hurt my foot|I fell and hurt my leg]," said {helper}, who was in the race, too.',
+            '"[Winning is not everything|I cannot go on alone]."',
         ),
         repair=(
-            '"[Then let us go together|Lean on me]," said {hero}, and {he} helped {helper} to stand up. [Step by step|Slowly], they walked to the end of the road.',
-            "[Everyone was waiting|The whole crowd was waiting] for them. They [clapped and cheered|cheered so loud that the birds flew up], and {hero} got [a medal for the kindest heart|a crown of flowers].",
+            '"[Then let us go together|Lean on me]," said {hero}, and {he} helped {helper} to stand up.',
+            "[Step by step|Slowly], they walked to the end of the road.",
+            "[Everyone was waiting|The whole crowd was waiting] for them.",
+            (
+                "They [clapped and cheered|cheered so loud that the birds flew up], and {hero} got [a medal for the "
+                "kindest heart|a crown of flowers]."
+            ),
         ),
         lesson=(
             "{hero} learned that [being kind is better than being first|the best prize is a friend].",
@@ -341,17 +444,29 @@ DREAMS = (
 ).split("|")
 
 REQUESTS = (
-    "[Tell me|Please tell me|Can you tell me|I would like to hear] a [story|short story|little story|bedtime story] about {wanted}[.|, please.]",
+    (
+        "[Tell me|Please tell me|Can you tell me|I would like to hear] a [story|short story|little "
+        "story|bedtime story] about {wanted}[.|, please.]"
+    ),
     "[Write|Please write] a [story|short story] about {wanted}.",
     "[A story|Tell a story] about {wanted}[, please.|.]",
 )
 SMALL_TALK = (
-    ("[Hello|Hi|Hello there|Good morning|Good evening][!|.]", "Hello! [Would you like to hear a story?|I know many stories. Shall I tell you one?|It is nice to meet you.]"),
+    (
+        "[Hello|Hi|Hello there|Good morning|Good evening][!|.]",
+        "Hello! [Would you like to hear a story?|I know many stories. Shall I tell you one?|It is nice to meet you.]",
+    ),
     ("[Who are you|What are you][?]", "I am a very small model that tells stories."),
     ("What is your name?", "I am the storyteller. [What is your name?|I have no other name.]"),
     ("[What can you do|How can you help me][?]", "I can tell you a story. Ask me for a fox, a storm or a lost key."),
-    ("[How are you|How are you today][?]", "I am [happy|well], thank you. [Would you like to hear a story?|The sun is shining in my story.]"),
-    ("[Thank you|Thanks|Thank you very much][!|.]", "You are welcome! [Come back soon.|Sleep well.|I will be here with another story.]"),
+    (
+        "[How are you|How are you today][?]",
+        "I am [happy|well], thank you. [Would you like to hear a story?|The sun is shining in my story.]",
+    ),
+    (
+        "[Thank you|Thanks|Thank you very much][!|.]",
+        "You are welcome! [Come back soon.|Sleep well.|I will be here with another story.]",
+    ),
     ("[Goodbye|Bye|Good night][!|.]", "[Good night|Goodbye]! [Sweet dreams.|Come back soon.]"),
 )
 
@@ -430,8 +545,7 @@ class Storyteller:
             ending.pop(len(plot.repair))
         paragraphs = ([*opening], trouble, meeting, ending)
         return "\n\n".join(
-            " ".join(filter(None, (self.expand(template, slots) for template in paragraph)))
-            for paragraph in paragraphs
+            " ".join(filter(None, (self.expand(template, slots) for template in paragraph))) for paragraph in paragraphs
         )
 
     def story(self) -> str:
@@ -448,7 +562,14 @@ class Storyteller:
             plot = self.random.choice(PLOTS)
             slots = self.slots(plot)
             wanted = self.random.choice(
-                ("a {kind}", "a {kind}", "a {trait} {kind}", "a {kind} named {hero}", "a {kind} and a {helper_kind}", plot.about)
+                (
+                    "a {kind}",
+                    "a {kind}",
+                    "a {trait} {kind}",
+                    "a {kind} named {hero}",
+                    "a {kind} and a {helper_kind}",
+                    plot.about,
+                )
             )
             request = self.expand(self.random.choice(REQUESTS), {"wanted": self.expand(wanted, slots)})
             turns.append((request, self.compose(plot, slots)))
