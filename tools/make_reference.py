@@ -24,6 +24,8 @@ Cases, as far as they make sense for the class:
     beam              the same prompts, three beams
     greedy_processed  greedy with repetition penalty, no-repeat n-grams and a minimal length
 
+Sequences are what `generate` returns: Whisper's come without the start token and without trailing padding.
+
 Positions in `single`, `batch` and `layers` are those that forward gives when no `position_ids` are passed.
 
 `layers` names its outputs `hidden_states.<i>` as transformers indexes them (encoder-decoders have
@@ -164,6 +166,12 @@ def draw_weights(model: PreTrainedModel, generator: torch.Generator) -> None:
                 parameter.copy_(torch.rand(parameter.shape, generator=generator) + lowest)
     model.tie_weights()
     model.eval()
+
+
+def untie_head(model: PreTrainedModel, generator: torch.Generator) -> None:
+    """Give a class that always ties its head one of its own, as checkpoints may (T5 v1.1)."""
+    shape = model.lm_head.weight.shape
+    model.lm_head.weight = torch.nn.Parameter(torch.randn(shape, generator=generator) / math.sqrt(shape[1]))
 
 
 def round_weights(model: PreTrainedModel, dtype: torch.dtype) -> None:
@@ -343,9 +351,9 @@ def build(golden: Golden, seed: int) -> tuple[PreTrainedModel, Cases]:
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     model = golden.model_class(golden.config(attn_implementation="eager")).float()
-    if golden.untie_head:
-        model.lm_head.weight = torch.nn.Parameter(torch.empty_like(model.lm_head.weight))
     draw_weights(model, generator)
+    if golden.untie_head:
+        untie_head(model, generator)
     round_weights(model, golden.dtype)
     return model, run_cases(golden, model, generator)
 

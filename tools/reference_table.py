@@ -197,7 +197,17 @@ def v4_config_gpt_neox(config: Json) -> Json:
     """GPT-NeoX: `rotary_emb_base`, `rotary_pct`."""
     config = v4_config(config)
     del config["rope_scaling"]
-    return {**config, "rotary_emb_base": config.pop("rope_theta"), "rotary_pct": config.pop("partial_rotary_factor")}
+    config["rotary_emb_base"] = config.pop("rope_theta")
+    config["rotary_pct"] = config.pop("partial_rotary_factor")
+    return config
+
+
+def v4_config_t5(config: Json) -> Json:
+    """T5 v1.1 and Flan: untied by name, where transformers 5 writes `scale_decoder_outputs`."""
+    config = v4_config(config)
+    for key in ("scale_decoder_outputs", "is_gated_act", "dense_act_fn"):
+        del config[key]
+    return {**config, "tie_word_embeddings": False}
 
 
 def renamed(*patterns: tuple[str, str]) -> Callable[[StateDict], StateDict]:
@@ -225,8 +235,8 @@ def bare_gpt2(tensors: StateDict) -> StateDict:
 
 
 def original_gpt_neox(tensors: StateDict) -> StateDict:
-    """The files of Pythia: `embed_out`, and masks and rotary frequencies as buffers."""
-    tensors = renamed((r"^lm_head\.", "embed_out."))(tensors)
+    """The files of Pythia: masks and rotary frequencies as buffers."""
+    tensors = dict(tensors)
     for i in range(2):
         prefix = f"gpt_neox.layers.{i}.attention"
         tensors[f"{prefix}.bias"] = torch.ones(1, 1, 96, 96, dtype=torch.bool).tril()
@@ -528,14 +538,15 @@ gpt2.variant("bare-keys", "no prefix, masks among the tensors", rewrite_keys=bar
 gpt_neox = Family(
     "gpt_neox", "GPTNeoXForCausalLM", overrides={"rope_parameters": rope("default", partial_rotary_factor=0.5)}
 )
-gpt_neox.default("parallel residual, half of each head turns")
+gpt_neox.default("parallel residual, half of each head turns; embed_out, as published")
+gpt_neox.variant("v5-keys", "lm_head, as transformers 5 names it", save_original_format=False)
 gpt_neox.variant("sequential", "no parallel residual", use_parallel_residual=False)
 gpt_neox.variant("no-attention-bias", "no biases in attention", attention_bias=False)
 gpt_neox.variant("full-rotary", "all of each head turns", rope_parameters=rope("default", partial_rotary_factor=1.0))
 gpt_neox.variant("tied", "tied embeddings", tie_word_embeddings=True)
 gpt_neox.variant(
     "v4",
-    "rotary_pct, embed_out, and buffers among the tensors",
+    "rotary_pct, and buffers among the tensors",
     rewrite_config=v4_config_gpt_neox,
     rewrite_keys=original_gpt_neox,
 )
@@ -642,11 +653,12 @@ t5.variant("layers", "more encoder than decoder layers", num_layers=3, num_decod
 t5.variant("original-keys", "the tensors of t5-small", rewrite_keys=original_t5)
 t5.variant(
     "gated-bf16",
-    "v1.1 in bf16",
+    "v1.1 in bf16, its configuration as published",
     feed_forward_proj="gated-gelu",
     tie_word_embeddings=False,
     untie_head=True,
     dtype=torch.bfloat16,
+    rewrite_config=v4_config_t5,
 )
 
 # ---- vision ----------------------------------------------------------------------------------------------
