@@ -70,7 +70,12 @@ impl LayerCacheSpec {
     /// A layer of `heads` keys and values of width `head_dim`.
     #[must_use]
     pub const fn new(heads: usize, head_dim: usize, sliding_window: Option<usize>) -> Self {
-        Self { num_key_value_heads: heads, key_dim: head_dim, value_dim: head_dim, sliding_window }
+        Self {
+            num_key_value_heads: heads,
+            key_dim: head_dim,
+            value_dim: head_dim,
+            sliding_window,
+        }
     }
 }
 
@@ -118,13 +123,27 @@ impl Cache {
             CacheDType::Bf16 => KvDType::Bf16,
             CacheDType::F16 => KvDType::F16,
         };
-        let size = if options.dtype == CacheDType::F32 { 4 } else { 2 };
+        let size = if options.dtype == CacheDType::F32 {
+            4
+        } else {
+            2
+        };
         let layers = layers.iter().map(|spec| Layer {
             stride: spec.num_key_value_heads * (spec.key_dim + spec.value_dim) * size,
-            store: KvStore::new(device, spec.num_key_value_heads, spec.key_dim, spec.value_dim, dtype),
+            store: KvStore::new(
+                device,
+                spec.num_key_value_heads,
+                spec.key_dim,
+                spec.value_dim,
+                dtype,
+            ),
             sliding_window: spec.sliding_window,
         });
-        Self { layers: layers.collect(), sequences: BTreeMap::new(), next: 0 }
+        Self {
+            layers: layers.collect(),
+            sequences: BTreeMap::new(),
+            next: 0,
+        }
     }
 
     /// A new, empty sequence.
@@ -136,7 +155,11 @@ impl Cache {
     /// transformers' `forward` does to a row that begins with padding.
     pub fn add_at(&mut self, position: usize) -> SequenceId {
         let layers = vec![LayerSequence::default(); self.layers.len()];
-        self.insert(Sequence { start: position, len: 0, layers })
+        self.insert(Sequence {
+            start: position,
+            len: 0,
+            layers,
+        })
     }
 
     /// A copy of `sequence` that goes its own way from here. The pages are shared.
@@ -146,7 +169,10 @@ impl Cache {
     pub fn fork(&mut self, sequence: SequenceId) -> Result<SequenceId, CacheError> {
         let copy = self.sequence(sequence)?.clone();
         for (layer, state) in self.layers.iter_mut().zip(&copy.layers) {
-            state.pages.iter().for_each(|&page| layer.store.retain(page));
+            state
+                .pages
+                .iter()
+                .for_each(|&page| layer.store.retain(page));
         }
         Ok(self.insert(copy))
     }
@@ -159,7 +185,11 @@ impl Cache {
     pub fn truncate(&mut self, sequence: SequenceId, len: usize) -> Result<(), CacheError> {
         let state = self.sequence(sequence)?;
         if len > state.len {
-            return Err(CacheError::TooShort { sequence, len: state.len, wanted: len });
+            return Err(CacheError::TooShort {
+                sequence,
+                len: state.len,
+                wanted: len,
+            });
         }
         let shortest = (self.layers.iter().zip(&state.layers))
             .filter(|(_, state)| state.dropped > 0 && len > 0)
@@ -167,7 +197,11 @@ impl Cache {
             .max()
             .unwrap_or(0);
         if len < shortest {
-            return Err(CacheError::Evicted { sequence, wanted: len, shortest });
+            return Err(CacheError::Evicted {
+                sequence,
+                wanted: len,
+                shortest,
+            });
         }
         if let Some(state) = self.sequences.get_mut(&sequence) {
             state.len = len;
@@ -176,7 +210,10 @@ impl Cache {
                     state.dropped = 0;
                 }
                 let keep = len.saturating_sub(state.dropped).div_ceil(PAGE);
-                state.pages.drain(keep.min(state.pages.len())..).for_each(|page| layer.store.release(page));
+                state
+                    .pages
+                    .drain(keep.min(state.pages.len())..)
+                    .for_each(|page| layer.store.release(page));
             }
         }
         Ok(())
@@ -187,9 +224,15 @@ impl Cache {
     /// # Errors
     /// If there is no such sequence.
     pub fn remove(&mut self, sequence: SequenceId) -> Result<(), CacheError> {
-        let state = self.sequences.remove(&sequence).ok_or(CacheError::UnknownSequence(sequence))?;
+        let state = self
+            .sequences
+            .remove(&sequence)
+            .ok_or(CacheError::UnknownSequence(sequence))?;
         for (layer, state) in self.layers.iter_mut().zip(state.layers) {
-            state.pages.into_iter().for_each(|page| layer.store.release(page));
+            state
+                .pages
+                .into_iter()
+                .for_each(|page| layer.store.release(page));
         }
         Ok(())
     }
@@ -230,7 +273,10 @@ impl Cache {
             Some(window) => len.min(window + PAGE).next_multiple_of(PAGE),
             None => len.next_multiple_of(PAGE),
         };
-        self.layers.iter().map(|layer| positions(layer).saturating_mul(layer.stride)).sum()
+        self.layers
+            .iter()
+            .map(|layer| positions(layer).saturating_mul(layer.stride))
+            .sum()
     }
 
     /// Remember the encoder's keys and values, `[S, K, D]` each, for `layer` of `sequence`.
@@ -247,27 +293,48 @@ impl Cache {
         keys: Tensor,
         values: Tensor,
     ) -> Result<(), CacheError> {
-        let state = self.sequences.get_mut(&sequence).ok_or(CacheError::UnknownSequence(sequence))?;
+        let state = self
+            .sequences
+            .get_mut(&sequence)
+            .ok_or(CacheError::UnknownSequence(sequence))?;
         state.layers[layer].cross = Some(Arc::new((keys, values)));
         Ok(())
     }
 
     /// The encoder's keys and values for `layer` of `sequence`.
     pub(crate) fn cross(&self, sequence: SequenceId, layer: usize) -> Option<&(Tensor, Tensor)> {
-        self.sequences.get(&sequence)?.layers.get(layer)?.cross.as_deref()
+        self.sequences
+            .get(&sequence)?
+            .layers
+            .get(layer)?
+            .cross
+            .as_deref()
     }
 
     /// Write keys and values of `rows` of `k` and `v` to `layer`, behind what `sequence` remembers.
     ///
     /// The sequence grows only with [`commit`](Self::commit), when all layers have written.
-    pub(crate) fn write(&mut self, sequence: SequenceId, layer: usize, k: &Tensor, v: &Tensor, rows: Range<usize>) {
-        let Some(state) = self.sequences.get_mut(&sequence) else { return };
+    pub(crate) fn write(
+        &mut self,
+        sequence: SequenceId,
+        layer: usize,
+        k: &Tensor,
+        v: &Tensor,
+        rows: Range<usize>,
+    ) {
+        let Some(state) = self.sequences.get_mut(&sequence) else {
+            return;
+        };
         let (slot, end) = (state.len, state.len + rows.len());
         let Layer { store, .. } = &mut self.layers[layer];
         let state = &mut state.layers[layer];
         let first = (slot - state.dropped) / PAGE;
         // The page that is written to next must be this sequence's own.
-        if let Some(page) = state.pages.get_mut(first).filter(|page| store.ref_count(**page) > 1) {
+        if let Some(page) = state
+            .pages
+            .get_mut(first)
+            .filter(|page| store.ref_count(**page) > 1)
+        {
             let own = store.copy_page(*page, slot % PAGE);
             store.release(*page);
             *page = own;
@@ -280,30 +347,51 @@ impl Cache {
 
     /// What `layer` remembers of `sequence` once `new` tokens are written, and the position of its
     /// first key.
-    pub(crate) fn key_values(&self, sequence: SequenceId, layer: usize, new: usize) -> (KeyValues<'_>, usize) {
+    pub(crate) fn key_values(
+        &self,
+        sequence: SequenceId,
+        layer: usize,
+        new: usize,
+    ) -> (KeyValues<'_>, usize) {
         let state = &self.sequences[&sequence];
         let LayerSequence { pages, dropped, .. } = &state.layers[layer];
         let len = state.len + new - dropped;
-        (KeyValues::Paged { store: &self.layers[layer].store, pages, len }, state.start + dropped)
+        (
+            KeyValues::Paged {
+                store: &self.layers[layer].store,
+                pages,
+                len,
+            },
+            state.start + dropped,
+        )
     }
 
     /// All layers have written `new` tokens of `sequence`: it grows, and windows move on.
     pub(crate) fn commit(&mut self, sequence: SequenceId, new: usize) {
-        let Some(state) = self.sequences.get_mut(&sequence) else { return };
+        let Some(state) = self.sequences.get_mut(&sequence) else {
+            return;
+        };
         state.len += new;
         for (layer, layer_state) in self.layers.iter_mut().zip(&mut state.layers) {
-            let Some(window) = layer.sliding_window else { continue };
+            let Some(window) = layer.sliding_window else {
+                continue;
+            };
             // The next query sees the `window - 1` tokens before it. One page more is kept, so that
             // a roll-back of a few tokens is always possible.
             let needed = (state.len + 1).saturating_sub(window).saturating_sub(PAGE);
             let pages = needed.saturating_sub(layer_state.dropped) / PAGE;
-            layer_state.pages.drain(..pages).for_each(|page| layer.store.release(page));
+            layer_state
+                .pages
+                .drain(..pages)
+                .for_each(|page| layer.store.release(page));
             layer_state.dropped += pages * PAGE;
         }
     }
 
     fn sequence(&self, sequence: SequenceId) -> Result<&Sequence, CacheError> {
-        self.sequences.get(&sequence).ok_or(CacheError::UnknownSequence(sequence))
+        self.sequences
+            .get(&sequence)
+            .ok_or(CacheError::UnknownSequence(sequence))
     }
 
     fn insert(&mut self, sequence: Sequence) -> SequenceId {
@@ -320,7 +408,14 @@ mod tests {
 
     fn cache(window: Option<usize>) -> (Cache, Device) {
         let device = Device::cpu();
-        (Cache::new(&[LayerCacheSpec::new(1, 2, window)], &CacheOptions::default(), &device), device)
+        (
+            Cache::new(
+                &[LayerCacheSpec::new(1, 2, window)],
+                &CacheOptions::default(),
+                &device,
+            ),
+            device,
+        )
     }
 
     fn grow(cache: &mut Cache, device: &Device, sequence: SequenceId, n: usize) {
@@ -338,8 +433,15 @@ mod tests {
         let b = cache.fork(a).unwrap();
         assert_eq!(cache.bytes(), one, "a fork costs nothing");
         grow(&mut cache, &device, b, 1);
-        assert_eq!(cache.bytes(), one / 2 * 3, "the last page was copied, the first is shared");
-        assert_eq!((cache.len(a), cache.len(b)), (Some(PAGE + 1), Some(PAGE + 2)));
+        assert_eq!(
+            cache.bytes(),
+            one / 2 * 3,
+            "the last page was copied, the first is shared"
+        );
+        assert_eq!(
+            (cache.len(a), cache.len(b)),
+            (Some(PAGE + 1), Some(PAGE + 2))
+        );
         cache.remove(a).unwrap();
         assert_eq!(cache.bytes(), one);
         cache.remove(b).unwrap();
@@ -358,7 +460,10 @@ mod tests {
         cache.truncate(a, 0).unwrap();
         assert_eq!((cache.bytes(), page > 0), (0, true));
         let error = cache.truncate(a, 1).unwrap_err();
-        assert_eq!(error.to_string(), "sequence SequenceId(0) has 0 tokens and cannot be cut to 1");
+        assert_eq!(
+            error.to_string(),
+            "sequence SequenceId(0) has 0 tokens and cannot be cut to 1"
+        );
     }
 
     #[test]
@@ -368,9 +473,19 @@ mod tests {
         for _ in 0..10 * PAGE {
             grow(&mut cache, &device, a, 1);
         }
-        assert_eq!((cache.len(a), cache.position(a)), (Some(10 * PAGE), Some(10 * PAGE + 3)));
-        assert!(cache.layers[0].store.bytes() <= 3 * PAGE * 2 * 2 * 4, "at most three pages: {}", cache.bytes());
+        assert_eq!(
+            (cache.len(a), cache.position(a)),
+            (Some(10 * PAGE), Some(10 * PAGE + 3))
+        );
+        assert!(
+            cache.layers[0].store.bytes() <= 3 * PAGE * 2 * 2 * 4,
+            "at most three pages: {}",
+            cache.bytes()
+        );
         cache.truncate(a, 10 * PAGE - 5).unwrap();
-        assert!(matches!(cache.truncate(a, PAGE), Err(CacheError::Evicted { wanted: PAGE, .. })));
+        assert!(matches!(
+            cache.truncate(a, PAGE),
+            Err(CacheError::Evicted { wanted: PAGE, .. })
+        ));
     }
 }

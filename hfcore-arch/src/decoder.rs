@@ -83,7 +83,12 @@ pub struct DecoderSpec<S> {
 impl<S> DecoderSpec<S> {
     /// Llama's skeleton around these layers: RMS norm, tied or not, one rotation, no scales.
     #[must_use]
-    pub fn new(vocab_size: usize, hidden_size: usize, max_position_embeddings: usize, layers: Vec<S>) -> Self {
+    pub fn new(
+        vocab_size: usize,
+        hidden_size: usize,
+        max_position_embeddings: usize,
+        layers: Vec<S>,
+    ) -> Self {
         Self {
             names: DecoderNames::LLAMA,
             vocab_size,
@@ -136,12 +141,17 @@ impl<S> DecoderSpec<S> {
         let extended = |rope: &RopeParameters| match rope.scaling {
             // The base grows with the sequence, without end.
             RopeScaling::Dynamic { .. } => usize::MAX,
-            RopeScaling::Yarn { factor, original_max_position_embeddings: original, .. } => {
-                (original as f64 * factor) as usize
-            }
+            RopeScaling::Yarn {
+                factor,
+                original_max_position_embeddings: original,
+                ..
+            } => (original as f64 * factor) as usize,
             _ => 0,
         };
-        self.ropes.iter().map(extended).fold(self.max_position_embeddings, usize::max)
+        self.ropes
+            .iter()
+            .map(extended)
+            .fold(self.max_position_embeddings, usize::max)
     }
 }
 
@@ -197,7 +207,11 @@ impl<L: DecoderLayer> Decoder<L> {
         let names = &spec.names;
         let (vocab_size, hidden_size) = (spec.vocab_size, spec.hidden_size);
         let body = w.body(names.prefix, names.embed_tokens);
-        let head = names.lm_head.iter().map(|name| w.at(name)).find(|head| head.has("weight"));
+        let head = names
+            .lm_head
+            .iter()
+            .map(|name| w.at(name))
+            .find(|head| head.has("weight"));
         let head = head.unwrap_or_else(|| w.at(names.lm_head[0]));
         let (embed_tokens, lm_head) = load_embedding_and_head(
             &body.at(names.embed_tokens),
@@ -222,14 +236,23 @@ impl<L: DecoderLayer> Decoder<L> {
     ) -> Self {
         let (names, hidden_size) = (&spec.names, spec.hidden_size);
         let embed_positions = spec.learned_positions.then(|| {
-            Embedding::load(&body.at(names.embed_positions), spec.max_position_embeddings, hidden_size)
+            Embedding::load(
+                &body.at(names.embed_positions),
+                spec.max_position_embeddings,
+                hidden_size,
+            )
         });
         let layers = body.at(names.layers);
         Self {
             info: ModelInfo {
                 depends_on_length: spec.ropes.iter().any(RopeParameters::depends_on_length),
                 recompute_beyond: spec.recompute_beyond,
-                ..ModelInfo::new(model_type, spec.vocab_size, spec.max_positions(), body.device())
+                ..ModelInfo::new(
+                    model_type,
+                    spec.vocab_size,
+                    spec.max_positions(),
+                    body.device(),
+                )
             },
             embed_tokens,
             embed_positions,
@@ -255,7 +278,11 @@ impl<L: DecoderLayer> Decoder<L> {
     /// `[T, E]`: the tokens' embeddings as the first layer sees them.
     fn embed(&self, step: &Step, pass: &Pass<'_>) -> Tensor {
         let x = self.embed_tokens.forward(step.tokens());
-        let x = if self.embed_scale == 1.0 { x } else { scale(x, self.embed_scale) };
+        let x = if self.embed_scale == 1.0 {
+            x
+        } else {
+            scale(x, self.embed_scale)
+        };
         match &self.embed_positions {
             Some(embed_positions) => x + &embed_positions.forward(&position_ids(pass.positions())),
             None => x,
@@ -265,7 +292,11 @@ impl<L: DecoderLayer> Decoder<L> {
     /// `[R, V]`: scores of the rows the step asks for.
     fn head(&self, x: &Tensor) -> Tensor {
         let logits = self.lm_head.forward(x);
-        let logits = if self.logits_scaling == 1.0 { logits } else { scale(logits, 1.0 / self.logits_scaling) };
+        let logits = if self.logits_scaling == 1.0 {
+            logits
+        } else {
+            scale(logits, 1.0 / self.logits_scaling)
+        };
         match self.logits_softcap {
             Some(cap) => softcap(logits, cap),
             None => logits,
@@ -310,7 +341,11 @@ impl<L: DecoderLayer> CausalLm for Decoder<L> {
         } else {
             self.norm.forward(&gather_rows(&x, step.logits()))
         };
-        let logits = if step.logits().is_empty() { Vec::new() } else { self.head(&x).into_vec()? };
+        let logits = if step.logits().is_empty() {
+            Vec::new()
+        } else {
+            self.head(&x).into_vec()?
+        };
         pass.finish();
         Ok(Logits::new(logits, self.info.vocab_size))
     }
@@ -320,18 +355,32 @@ impl<L: DecoderLayer> CausalLm for Decoder<L> {
 ///
 /// Kinds whose frequencies change with the length look at the longest sequence of the step, as
 /// transformers looks at the whole batch.
-pub(crate) fn rope_angles(ropes: &[RopeParameters], pass: &Pass<'_>, info: &ModelInfo) -> Vec<RopeAngles> {
-    let seq_len = pass.positions().iter().max().map_or(0, |position| position + 1);
+pub(crate) fn rope_angles(
+    ropes: &[RopeParameters],
+    pass: &Pass<'_>,
+    info: &ModelInfo,
+) -> Vec<RopeAngles> {
+    let seq_len = pass
+        .positions()
+        .iter()
+        .max()
+        .map_or(0, |position| position + 1);
     (ropes.iter())
         .map(|rope| {
             let frequencies = rope.frequencies(seq_len);
-            RopeAngles::new(&frequencies.inv_freq, frequencies.attention_scaling, pass.positions(), &info.device)
+            RopeAngles::new(
+                &frequencies.inv_freq,
+                frequencies.attention_scaling,
+                pass.positions(),
+                &info.device,
+            )
         })
         .collect()
 }
 
 /// Positions as rows of a table. They are below the context, which fits 32 bits.
 pub(crate) fn position_ids(positions: &[usize]) -> Vec<u32> {
-    let id = |&position| u32::try_from(position).expect("positions are checked against the context");
+    let id =
+        |&position| u32::try_from(position).expect("positions are checked against the context");
     positions.iter().map(id).collect()
 }

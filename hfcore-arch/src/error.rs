@@ -32,7 +32,9 @@ pub enum ModelError {
         auto_map: bool,
     },
     /// `config.json` has no `model_type`.
-    #[error("config.json has no model_type, so no family can be chosen; add the one that transformers uses for this architecture")]
+    #[error(
+        "config.json has no model_type, so no family can be chosen; add the one that transformers uses for this architecture"
+    )]
     NoModelType,
     /// The family exists and does not have this head.
     #[error("{model_type} has no {head}; it can be loaded as {}", .available.join(", "))]
@@ -45,7 +47,9 @@ pub enum ModelError {
         available: Vec<&'static str>,
     },
     /// The weights are quantized in a way that is not implemented.
-    #[error("quantization_config.quant_method = \"{method}\" is not supported: load a checkpoint in float32, float16 or bfloat16")]
+    #[error(
+        "quantization_config.quant_method = \"{method}\" is not supported: load a checkpoint in float32, float16 or bfloat16"
+    )]
     Quantized {
         /// The quantization method.
         method: String,
@@ -143,7 +147,9 @@ pub enum CacheError {
         wanted: usize,
     },
     /// A sliding window has dropped keys that the shorter sequence would need.
-    #[error("sequence {sequence:?} cannot be cut to {wanted} tokens: a sliding window has dropped keys it would need, the shortest it can be is {shortest}")]
+    #[error(
+        "sequence {sequence:?} cannot be cut to {wanted} tokens: a sliding window has dropped keys it would need, the shortest it can be is {shortest}"
+    )]
     Evicted {
         /// The sequence.
         sequence: SequenceId,

@@ -61,7 +61,11 @@ pub struct Loaded<T: ?Sized> {
 impl<T: ?Sized> Loaded<T> {
     /// The same, seen as another trait.
     pub fn map<U: ?Sized>(self, f: impl FnOnce(Box<T>) -> Box<U>) -> Loaded<U> {
-        Loaded { model: f(self.model), report: self.report, accounting: self.accounting }
+        Loaded {
+            model: f(self.model),
+            report: self.report,
+            accounting: self.accounting,
+        }
     }
 }
 
@@ -87,7 +91,11 @@ impl Source<'_> {
         let accounting = keys.finish()?;
         if self.options.strict && !accounting.unread.is_empty() {
             let model_type = self.config.model_type().unwrap_or_default().to_owned();
-            let keys = accounting.unread.iter().map(|(key, _)| key.clone()).collect();
+            let keys = accounting
+                .unread
+                .iter()
+                .map(|(key, _)| key.clone())
+                .collect();
             return Err(ModelError::UnreadKeys { model_type, keys });
         }
         Ok((config, accounting))
@@ -104,9 +112,17 @@ impl Source<'_> {
         let (config, accounting) = self.read_config::<C>()?;
         let model_type = self.config.model_type().unwrap_or_default();
         let (model, report) = self.weights.build(|scope| {
-            build(&Loader::new(scope.clone(), &self.options.device, self.options.dtype), &config, model_type)
+            build(
+                &Loader::new(scope.clone(), &self.options.device, self.options.dtype),
+                &config,
+                model_type,
+            )
         })?;
-        Ok(Loaded { model: Box::new(model), report, accounting })
+        Ok(Loaded {
+            model: Box::new(model),
+            report,
+            accounting,
+        })
     }
 }
 
@@ -153,49 +169,73 @@ impl Family {
     /// A family of decoders.
     #[must_use]
     pub const fn decoder<C: DecoderConfig>(model_types: &'static [&'static str]) -> Self {
-        Self { causal_lm: Some(load_decoder::<C>), ..Self::new::<C>(model_types) }
+        Self {
+            causal_lm: Some(load_decoder::<C>),
+            ..Self::new::<C>(model_types)
+        }
     }
 
     /// With a head that predicts the next token.
     #[must_use]
     pub const fn with_causal_lm(self, load: Load<dyn CausalLm>) -> Self {
-        Self { causal_lm: Some(load), ..self }
+        Self {
+            causal_lm: Some(load),
+            ..self
+        }
     }
 
     /// With a text encoder.
     #[must_use]
     pub const fn with_text_encoder(self, load: Load<dyn TextEncoder>) -> Self {
-        Self { text_encoder: Some(load), ..self }
+        Self {
+            text_encoder: Some(load),
+            ..self
+        }
     }
 
     /// With a head that predicts masked tokens.
     #[must_use]
     pub const fn with_masked_lm(self, load: Load<dyn MaskedLm>) -> Self {
-        Self { masked_lm: Some(load), ..self }
+        Self {
+            masked_lm: Some(load),
+            ..self
+        }
     }
 
     /// With a head that classifies sequences.
     #[must_use]
     pub const fn with_sequence_classifier(self, load: Load<dyn SequenceClassifier>) -> Self {
-        Self { sequence_classifier: Some(load), ..self }
+        Self {
+            sequence_classifier: Some(load),
+            ..self
+        }
     }
 
     /// With an encoder-decoder.
     #[must_use]
     pub const fn with_seq2seq(self, load: Load<dyn Seq2Seq>) -> Self {
-        Self { seq2seq: Some(load), ..self }
+        Self {
+            seq2seq: Some(load),
+            ..self
+        }
     }
 
     /// With an image encoder.
     #[must_use]
     pub const fn with_image_encoder(self, load: Load<dyn ImageEncoder>) -> Self {
-        Self { image_encoder: Some(load), ..self }
+        Self {
+            image_encoder: Some(load),
+            ..self
+        }
     }
 
     /// With a head that classifies images.
     #[must_use]
     pub const fn with_image_classifier(self, load: Load<dyn ImageClassifier>) -> Self {
-        Self { image_classifier: Some(load), ..self }
+        Self {
+            image_classifier: Some(load),
+            ..self
+        }
     }
 
     /// The `model_type`s this family answers for.
@@ -224,7 +264,11 @@ impl Family {
             ("ImageEncoder", self.image_encoder.is_some()),
             ("ImageClassifier", self.image_classifier.is_some()),
         ];
-        heads.into_iter().filter(|(_, has)| *has).map(|(name, _)| name).collect()
+        heads
+            .into_iter()
+            .filter(|(_, has)| *has)
+            .map(|(name, _)| name)
+            .collect()
     }
 }
 
@@ -235,6 +279,8 @@ fn account<C: Config>(config: &PretrainedConfig) -> Result<Accounting, ConfigErr
 }
 
 fn load_decoder<C: DecoderConfig>(source: &Source<'_>) -> Result<Loaded<dyn CausalLm>, ModelError> {
-    let loaded = source.load(|w, config: &C, model_type| Decoder::<C::Layer>::load(w, model_type, &config.spec()))?;
+    let loaded = source.load(|w, config: &C, model_type| {
+        Decoder::<C::Layer>::load(w, model_type, &config.spec())
+    })?;
     Ok(loaded.map(|model| model as Box<dyn CausalLm>))
 }

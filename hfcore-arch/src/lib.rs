@@ -37,23 +37,29 @@ pub use error::{CacheError, ForwardError, ModelError};
 pub use family::{Family, Load, LoadOptions, Loaded, Source};
 pub use loader::Loader;
 pub use model::{
-    CausalLm, EncoderInput, EncoderOutput, ImageClassifier, ImageEncoder, Logits, MaskedLm, ModelInfo,
-    Seq2Seq, SequenceClassifier, TextEncoder, TokenBatch,
+    CausalLm, EncoderInput, EncoderOutput, ImageClassifier, ImageEncoder, Logits, MaskedLm,
+    ModelInfo, Seq2Seq, SequenceClassifier, TextEncoder, TokenBatch,
 };
 pub use pass::{Limits, Pass};
 pub use probe::{NoProbe, Probe};
 pub use registry::Registry;
 pub use step::{LogitsFor, Span, Step};
 pub use text_encoder::{
-    MaskedLmConfig, MaskedLmModel, SequenceClassifierConfig, SequenceClassifierModel, SequenceHead, TextEncoderConfig,
-    TextEncoderNames, TextEncoderSpec, TextModel, load_masked_lm, load_sequence_classifier, load_text_encoder,
+    MaskedLmConfig, MaskedLmModel, SequenceClassifierConfig, SequenceClassifierModel, SequenceHead,
+    TextEncoderConfig, TextEncoderNames, TextEncoderSpec, TextModel, load_masked_lm,
+    load_sequence_classifier, load_text_encoder,
 };
 pub use vision::{
-    ImageClassifierModel, ImageEncoderConfig, ImageEncoderNames, ImageEncoderSpec, ImageModel, load_image_classifier,
-    load_image_encoder,
+    ImageClassifierModel, ImageEncoderConfig, ImageEncoderNames, ImageEncoderSpec, ImageModel,
+    load_image_classifier, load_image_encoder,
 };
 
 /// What an architecture is written with, besides this crate: its configuration's cursor and values,
 /// and the operations on tensors. Re-exported so that a downstream family needs one dependency.
 pub use hfcore_config as config;
 pub use hfcore_kernels as kernels;
+
+/// The README's code is compiled as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

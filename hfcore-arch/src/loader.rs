@@ -21,13 +21,20 @@ impl<'a> Loader<'a> {
     /// The root of a checkpoint. Matrices are converted to `dtype`; as published, if `None`.
     #[must_use]
     pub const fn new(scope: Scope, device: &'a Device, dtype: Option<DType>) -> Self {
-        Self { scope, device, dtype }
+        Self {
+            scope,
+            device,
+            dtype,
+        }
     }
 
     /// The part of the checkpoint under `path`.
     #[must_use]
     pub fn at(&self, path: &str) -> Self {
-        Self { scope: self.scope.at(path), ..self.clone() }
+        Self {
+            scope: self.scope.at(path),
+            ..self.clone()
+        }
     }
 
     /// The body of a model: under `prefix`, or here, in a checkpoint that was saved from the body alone.
@@ -117,15 +124,27 @@ impl<'a> Loader<'a> {
             Stored::BF16 => DType::Bf16,
             Stored::F64 => {
                 let wide = view.bytes.as_ref().as_chunks::<8>().0.iter();
-                #[expect(clippy::cast_possible_truncation, reason = "as transformers rounds f64 weights to f32")]
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    reason = "as transformers rounds f64 weights to f32"
+                )]
                 let values: Vec<f32> = wide.map(|b| f64::from_le_bytes(*b) as f32).collect();
                 return Weight::from_f32(&view.shape, &values);
             }
             other => {
-                self.scope.refuse(name, &format!("stored as {other:?}, and only F32, F16, BF16 and F64 can be computed with"));
+                self.scope.refuse(
+                    name,
+                    format!(
+                        "stored as {other:?}, and only F32, F16, BF16 and F64 can be computed with"
+                    ),
+                );
                 return empty();
             }
         };
-        Weight::new(dtype, &view.shape, Bytes::new(std::sync::Arc::new(view.bytes.clone())))
+        Weight::new(
+            dtype,
+            &view.shape,
+            Bytes::new(std::sync::Arc::new(view.bytes.clone())),
+        )
     }
 }

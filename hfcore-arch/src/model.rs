@@ -33,10 +33,16 @@ pub struct ModelInfo {
 impl ModelInfo {
     /// The facts about a model.
     #[must_use]
-    pub fn new(model_type: &str, vocab_size: usize, max_position_embeddings: usize, device: &Device) -> Self {
+    pub fn new(
+        model_type: &str,
+        vocab_size: usize,
+        max_position_embeddings: usize,
+        device: &Device,
+    ) -> Self {
         Self {
             model_type: model_type.to_owned(),
-            vocab_size, max_position_embeddings,
+            vocab_size,
+            max_position_embeddings,
             device: device.clone(),
             depends_on_length: false,
             recompute_beyond: None,
@@ -58,7 +64,11 @@ impl Logits {
     /// If `values` are not whole rows.
     #[must_use]
     pub fn new(values: Vec<f32>, vocab_size: usize) -> Self {
-        assert_eq!(values.len() % vocab_size, 0, "Logits::new: whole rows of {vocab_size}");
+        assert_eq!(
+            values.len() % vocab_size,
+            0,
+            "Logits::new: whole rows of {vocab_size}"
+        );
         Self { values, vocab_size }
     }
 
@@ -158,7 +168,11 @@ impl TokenBatch {
     /// If it is not.
     #[must_use]
     pub fn with_types(mut self, tokens: &[u32], token_types: &[u32]) -> Self {
-        assert_eq!(tokens.len(), token_types.len(), "TokenBatch::with_types: one type a token");
+        assert_eq!(
+            tokens.len(),
+            token_types.len(),
+            "TokenBatch::with_types: one type a token"
+        );
         self.token_types.resize(self.tokens.len(), 0);
         self.token_types.extend_from_slice(token_types);
         self.tokens.extend_from_slice(tokens);
@@ -200,7 +214,10 @@ impl EncoderOutput {
     /// The two outputs.
     #[must_use]
     pub const fn new(last_hidden_state: Tensor, pooler_output: Option<Tensor>) -> Self {
-        Self { last_hidden_state, pooler_output }
+        Self {
+            last_hidden_state,
+            pooler_output,
+        }
     }
 }
 
@@ -213,7 +230,11 @@ pub trait TextEncoder: Send + Sync {
     ///
     /// # Errors
     /// If the batch is empty, has tokens outside the vocabulary, or a sequence longer than the context.
-    fn encode(&self, batch: &TokenBatch, probe: &mut dyn Probe) -> Result<EncoderOutput, ForwardError>;
+    fn encode(
+        &self,
+        batch: &TokenBatch,
+        probe: &mut dyn Probe,
+    ) -> Result<EncoderOutput, ForwardError>;
 }
 
 /// An encoder that predicts masked tokens: `…ForMaskedLM`.
@@ -280,7 +301,11 @@ pub trait ImageEncoder: Send + Sync {
     ///
     /// # Errors
     /// If the pixels have another shape than the model takes.
-    fn encode(&self, pixel_values: &Tensor, probe: &mut dyn Probe) -> Result<EncoderOutput, ForwardError>;
+    fn encode(
+        &self,
+        pixel_values: &Tensor,
+        probe: &mut dyn Probe,
+    ) -> Result<EncoderOutput, ForwardError>;
 }
 
 /// A model that sorts images into classes: `…ForImageClassification`.

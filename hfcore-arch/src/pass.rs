@@ -2,9 +2,7 @@
 
 use std::ops::Range;
 
-use hfcore_kernels::{
-    AttentionParams, AttentionSpan, KeyValues, RopeAngles, Tensor, attention,
-};
+use hfcore_kernels::{AttentionParams, AttentionSpan, KeyValues, RopeAngles, Tensor, attention};
 
 use crate::cache::{Cache, SequenceId};
 use crate::error::ForwardError;
@@ -12,7 +10,10 @@ use crate::probe::Probe;
 use crate::step::Step;
 
 /// A step on its way through the layers: where its tokens stand, their rotations, their past.
-#[expect(missing_debug_implementations, reason = "a view of other values for the length of a step")]
+#[expect(
+    missing_debug_implementations,
+    reason = "a view of other values for the length of a step"
+)]
 pub struct Pass<'a> {
     spans: Vec<PassSpan>,
     positions: Vec<usize>,
@@ -39,9 +40,13 @@ impl<'a> Pass<'a> {
         probe: &'a mut dyn Probe,
         limits: &Limits,
     ) -> Result<Self, ForwardError> {
-        let (vocab_size, max, expected) = (limits.vocab_size, limits.max_positions, limits.num_layers);
+        let (vocab_size, max, expected) =
+            (limits.vocab_size, limits.max_positions, limits.num_layers);
         if cache.num_layers() != expected {
-            return Err(ForwardError::ForeignCache { expected, found: cache.num_layers() });
+            return Err(ForwardError::ForeignCache {
+                expected,
+                found: cache.num_layers(),
+            });
         }
         if step.tokens().is_empty() || step.spans().iter().any(|span| span.len == 0) {
             return Err(ForwardError::Empty);
@@ -51,18 +56,38 @@ impl<'a> Pass<'a> {
         let mut positions = Vec::with_capacity(step.tokens().len());
         for (i, span) in step.spans().iter().enumerate() {
             let sequence = span.sequence;
-            let position = cache.position(sequence).ok_or(ForwardError::UnknownSequence(sequence))?;
-            if step.spans()[..i].iter().any(|other| other.sequence == sequence) {
+            let position = cache
+                .position(sequence)
+                .ok_or(ForwardError::UnknownSequence(sequence))?;
+            if step.spans()[..i]
+                .iter()
+                .any(|other| other.sequence == sequence)
+            {
                 return Err(ForwardError::RepeatedSequence(sequence));
             }
             if position + span.len > max {
-                return Err(ForwardError::ContextFull { position, new: span.len, max });
+                return Err(ForwardError::ContextFull {
+                    position,
+                    new: span.len,
+                    max,
+                });
             }
             let start = positions.len();
             positions.extend(position..position + span.len);
-            spans.push(PassSpan { sequence, rows: start..positions.len(), position });
+            spans.push(PassSpan {
+                sequence,
+                rows: start..positions.len(),
+                position,
+            });
         }
-        Ok(Self { spans, positions, ropes: Vec::new(), cache, probe, layer: 0 })
+        Ok(Self {
+            spans,
+            positions,
+            ropes: Vec::new(),
+            cache,
+            probe,
+            layer: 0,
+        })
     }
 
     /// The position of every token of the step, `[T]`.
@@ -107,15 +132,28 @@ impl<'a> Pass<'a> {
     /// Remember keys and values of the step's tokens, `[T, K, D]` each, and attend from queries
     /// `[T, H, D]` to all that each sequence remembers now. Returns `[T, H * D]`.
     #[must_use]
-    pub fn attend(&mut self, q: &Tensor, k: &Tensor, v: &Tensor, params: &AttentionParams<'_>) -> Tensor {
+    pub fn attend(
+        &mut self,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+        params: &AttentionParams<'_>,
+    ) -> Tensor {
         for span in &self.spans {
-            self.cache.write(span.sequence, self.layer, k, v, span.rows.clone());
+            self.cache
+                .write(span.sequence, self.layer, k, v, span.rows.clone());
         }
         let spans: Vec<_> = (self.spans.iter())
             .map(|span| {
                 let (keys, key_position) =
-                    self.cache.key_values(span.sequence, self.layer, span.rows.len());
-                AttentionSpan { rows: span.rows.clone(), position: span.position, keys, key_position }
+                    self.cache
+                        .key_values(span.sequence, self.layer, span.rows.len());
+                AttentionSpan {
+                    rows: span.rows.clone(),
+                    position: span.position,
+                    keys,
+                    key_position,
+                }
             })
             .collect();
         attention(q, &spans, params)
@@ -132,8 +170,17 @@ impl<'a> Pass<'a> {
             .map(|span| {
                 let (k, v) = (self.cache.cross(span.sequence, self.layer))
                     .expect("the skeleton checks that every sequence was encoded");
-                let keys = KeyValues::Dense { k, v, rows: 0..k.shape()[0] };
-                AttentionSpan { rows: span.rows.clone(), position: 0, keys, key_position: 0 }
+                let keys = KeyValues::Dense {
+                    k,
+                    v,
+                    rows: 0..k.shape()[0],
+                };
+                AttentionSpan {
+                    rows: span.rows.clone(),
+                    position: 0,
+                    keys,
+                    key_position: 0,
+                }
             })
             .collect();
         attention(q, &spans, params)
@@ -144,7 +191,11 @@ impl<'a> Pass<'a> {
     /// # Errors
     /// With the first that has none.
     pub fn require_encoded(&self) -> Result<(), ForwardError> {
-        match self.spans.iter().find(|span| self.cache.cross(span.sequence, 0).is_none()) {
+        match self
+            .spans
+            .iter()
+            .find(|span| self.cache.cross(span.sequence, 0).is_none())
+        {
             Some(span) => Err(ForwardError::NotEncoded(span.sequence)),
             None => Ok(()),
         }

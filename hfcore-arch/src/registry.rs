@@ -19,13 +19,17 @@ impl Registry {
     /// No families.
     #[must_use]
     pub const fn empty() -> Self {
-        Self { families: Vec::new() }
+        Self {
+            families: Vec::new(),
+        }
     }
 
     /// The families of this crate.
     #[must_use]
     pub fn builtin() -> Self {
-        Self { families: families::ALL.to_vec() }
+        Self {
+            families: families::ALL.to_vec(),
+        }
     }
 
     /// With one more family.
@@ -38,7 +42,12 @@ impl Registry {
     /// Every `model_type` that is answered for, sorted.
     #[must_use]
     pub fn model_types(&self) -> Vec<&'static str> {
-        let mut types: Vec<_> = self.families.iter().flat_map(|family| family.model_types()).copied().collect();
+        let mut types: Vec<_> = self
+            .families
+            .iter()
+            .flat_map(|family| family.model_types())
+            .copied()
+            .collect();
         types.sort_unstable();
         types.dedup();
         types
@@ -50,7 +59,11 @@ impl Registry {
     /// If it names none, or one that is not registered.
     pub fn find(&self, config: &PretrainedConfig) -> Result<&Family, ModelError> {
         let model_type = config.model_type().ok_or(ModelError::NoModelType)?;
-        let found = self.families.iter().rev().find(|family| family.model_types().contains(&model_type));
+        let found = self
+            .families
+            .iter()
+            .rev()
+            .find(|family| family.model_types().contains(&model_type));
         found.ok_or_else(|| ModelError::UnknownModelType {
             model_type: model_type.to_owned(),
             registered: self.model_types().into_iter().map(str::to_owned).collect(),
@@ -86,8 +99,13 @@ impl Registry {
     ///
     /// # Errors
     /// As [`causal_lm`](Self::causal_lm).
-    pub fn sequence_classifier(&self, source: &Source<'_>) -> Result<Loaded<dyn SequenceClassifier>, ModelError> {
-        self.load(source, "SequenceClassifier", |family| family.sequence_classifier)
+    pub fn sequence_classifier(
+        &self,
+        source: &Source<'_>,
+    ) -> Result<Loaded<dyn SequenceClassifier>, ModelError> {
+        self.load(source, "SequenceClassifier", |family| {
+            family.sequence_classifier
+        })
     }
 
     /// Load an encoder-decoder, `…ForConditionalGeneration`.
@@ -102,7 +120,10 @@ impl Registry {
     ///
     /// # Errors
     /// As [`causal_lm`](Self::causal_lm).
-    pub fn image_encoder(&self, source: &Source<'_>) -> Result<Loaded<dyn ImageEncoder>, ModelError> {
+    pub fn image_encoder(
+        &self,
+        source: &Source<'_>,
+    ) -> Result<Loaded<dyn ImageEncoder>, ModelError> {
         self.load(source, "ImageEncoder", |family| family.image_encoder)
     }
 
@@ -110,7 +131,10 @@ impl Registry {
     ///
     /// # Errors
     /// As [`causal_lm`](Self::causal_lm).
-    pub fn image_classifier(&self, source: &Source<'_>) -> Result<Loaded<dyn ImageClassifier>, ModelError> {
+    pub fn image_classifier(
+        &self,
+        source: &Source<'_>,
+    ) -> Result<Loaded<dyn ImageClassifier>, ModelError> {
         self.load(source, "ImageClassifier", |family| family.image_classifier)
     }
 
@@ -122,7 +146,9 @@ impl Registry {
     ) -> Result<Loaded<T>, ModelError> {
         let family = self.find(source.config)?;
         if let Some(quantization) = source.config.quantization_config() {
-            return Err(ModelError::Quantized { method: quantization.method.name().to_owned() });
+            return Err(ModelError::Quantized {
+                method: quantization.method.name().to_owned(),
+            });
         }
         let load = choose(family).ok_or_else(|| ModelError::NoSuchHead {
             model_type: source.config.model_type().unwrap_or_default().to_owned(),

@@ -53,7 +53,10 @@ impl Step {
     pub fn push(&mut self, sequence: SequenceId, tokens: &[u32], logits: LogitsFor) {
         let start = self.tokens.len();
         self.tokens.extend_from_slice(tokens);
-        self.spans.push(Span { sequence, len: tokens.len() });
+        self.spans.push(Span {
+            sequence,
+            len: tokens.len(),
+        });
         match logits {
             LogitsFor::None => {}
             LogitsFor::Last => self.logits.extend(self.tokens.len().checked_sub(1)),

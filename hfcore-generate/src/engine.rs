@@ -126,7 +126,11 @@ impl Engine<'_> {
             return false;
         };
         let cached = feeds.iter().map(|feed| feed.cached).max().unwrap_or(0);
-        let len = feeds.iter().map(|feed| feed.tokens.len()).max().unwrap_or(0);
+        let len = feeds
+            .iter()
+            .map(|feed| feed.tokens.len())
+            .max()
+            .unwrap_or(0);
         (1..=beyond).contains(&cached) && len > beyond
     }
 

@@ -83,3 +83,10 @@ fn byte_of_char(text: &str) -> Option<Vec<usize>> {
     };
     (!text.is_ascii()).then(table)
 }
+
+/// The ids: what a model takes.
+impl AsRef<[u32]> for Encoding {
+    fn as_ref(&self) -> &[u32] {
+        &self.ids
+    }
+}

@@ -5,10 +5,11 @@ use std::ops::Deref;
 use std::path::Path;
 
 use hfcore_arch::{
-    CausalLm, ImageClassifier, ImageEncoder, LoadOptions, Loaded, MaskedLm, ModelError, Registry, Seq2Seq,
-    SequenceClassifier, Source, TextEncoder,
+    CausalLm, ImageClassifier, ImageEncoder, LoadOptions, Loaded, MaskedLm, ModelError, Registry,
+    Seq2Seq, SequenceClassifier, Source, TextEncoder,
 };
 use hfcore_config::{Accounting, GenerationConfig, PretrainedConfig};
+use hfcore_generate::{Generation, Generator};
 use hfcore_kernels::{DType, Device};
 use hfcore_tokenize::Tokenizer;
 use hfcore_weights::{LoadReport, OpenOptions, WeightSource};
@@ -126,6 +127,24 @@ impl<T: ?Sized> AutoModel<T> {
     }
 }
 
+impl AutoModel<dyn CausalLm> {
+    /// Continue `prompt` token by token: an iterator. What `config` leaves unset is the model's, then
+    /// transformers' default.
+    ///
+    /// [`Generator`] has all there is besides: batches, seeds, processors and criteria of one's own.
+    ///
+    /// # Errors
+    /// If the prompt or the configuration cannot be used.
+    pub fn generate(
+        &self,
+        prompt: impl AsRef<[u32]>,
+        config: &GenerationConfig,
+    ) -> Result<Generation<'_>, Error> {
+        let config = config.clone().merge(&self.generation_config);
+        Ok(Generator::new(self.model(), &config).stream(&[prompt])?)
+    }
+}
+
 impl<T: ?Sized> Deref for AutoModel<T> {
     type Target = T;
 
@@ -136,7 +155,9 @@ impl<T: ?Sized> Deref for AutoModel<T> {
 
 impl<T: ?Sized> fmt::Debug for AutoModel<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AutoModel").field("model_type", &self.config.model_type()).finish_non_exhaustive()
+        f.debug_struct("AutoModel")
+            .field("model_type", &self.config.model_type())
+            .finish_non_exhaustive()
     }
 }
 
@@ -194,12 +215,30 @@ impl<T: Head + ?Sized> AutoModelBuilder<T> {
         let config = dir.config()?;
         let generation_config = dir.generation_config(&config)?;
         // The family is looked up before weights are opened: it is the better error.
-        let failed = |source| Error::Model { folder: dir.path().to_path_buf(), source };
+        let failed = |source| Error::Model {
+            folder: dir.path().to_path_buf(),
+            source: Box::new(source),
+        };
         self.registry.find(&config).map_err(failed)?;
         let weights = dir.weights(&self.weights)?;
-        let source = Source { config: &config, weights: &weights, options: &self.options };
-        let Loaded { model, report, accounting, .. } = T::load(&self.registry, &source).map_err(failed)?;
-        Ok(AutoModel { model, config, generation_config, report, accounting })
+        let source = Source {
+            config: &config,
+            weights: &weights,
+            options: &self.options,
+        };
+        let Loaded {
+            model,
+            report,
+            accounting,
+            ..
+        } = T::load(&self.registry, &source).map_err(failed)?;
+        Ok(AutoModel {
+            model,
+            config,
+            generation_config,
+            report,
+            accounting,
+        })
     }
 }
 

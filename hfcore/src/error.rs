@@ -69,7 +69,7 @@ pub enum Error {
         /// The folder.
         folder: PathBuf,
         /// Why.
-        source: ModelError,
+        source: Box<ModelError>,
     },
     /// The tokenizer could not be loaded, or refused a text.
     #[error("the tokenizer failed")]

@@ -9,12 +9,14 @@ mod pipeline;
 pub mod verify;
 
 pub use hfcore_arch::{
-    Cache, CacheDType, CacheOptions, CausalLm, EncoderInput, EncoderOutput, Family, ImageClassifier, ImageEncoder,
-    Logits, LogitsFor, MaskedLm, ModelError, ModelInfo, NoProbe, Probe, Registry, Seq2Seq, SequenceClassifier,
-    SequenceId, Step, TextEncoder, TokenBatch,
+    Cache, CacheDType, CacheOptions, CausalLm, EncoderInput, EncoderOutput, Family,
+    ImageClassifier, ImageEncoder, Logits, LogitsFor, MaskedLm, ModelError, ModelInfo, NoProbe,
+    Probe, Registry, Seq2Seq, SequenceClassifier, SequenceId, Step, TextEncoder, TokenBatch,
 };
 pub use hfcore_config::{GenerationConfig, PretrainedConfig};
-pub use hfcore_generate::{CancelToken, FinishReason, GenerateError, Generation, Generator, LogitsProcessor, Token, Usage};
+pub use hfcore_generate::{
+    CancelToken, FinishReason, GenerateError, Generation, Generator, LogitsProcessor, Token, Usage,
+};
 pub use hfcore_kernels::{CpuOptions, DType, Device, Isa, Tensor};
 pub use hfcore_tokenize::{ChatOptions, DecodeStream, Encoding, Message, TokenizeError, Tokenizer};
 
@@ -24,12 +26,28 @@ pub use hfcore_arch as arch;
 pub use hfcore_weights as weights;
 
 pub use crate::auto::{
-    AutoConfig, AutoImageModel, AutoModel, AutoModelBuilder, AutoModelForCausalLm, AutoModelForImageClassification,
-    AutoModelForMaskedLm, AutoModelForSeq2SeqLm, AutoModelForSequenceClassification, AutoModelForSpeechSeq2Seq,
-    AutoTextModel, AutoTokenizer, Head,
+    AutoConfig, AutoImageModel, AutoModel, AutoModelBuilder, AutoModelForCausalLm,
+    AutoModelForImageClassification, AutoModelForMaskedLm, AutoModelForSeq2SeqLm,
+    AutoModelForSequenceClassification, AutoModelForSpeechSeq2Seq, AutoTextModel, AutoTokenizer,
+    Head,
 };
 pub use crate::error::Error;
 pub use crate::model_dir::ModelDir;
 pub use crate::pipeline::{
     GeneratedText, Pipeline, PipelineOutput, Prompt, TextGenerationPipeline, TextStream, pipeline,
 };
+
+/// The documents whose code is compiled as tests.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../../README.md")]
+    mod readme {}
+    #[doc = include_str!("../../docs/adding-an-architecture.md")]
+    mod adding_an_architecture {}
+    #[doc = include_str!("../../docs/porting-from-transformers.md")]
+    mod porting_from_transformers {}
+    #[doc = include_str!("../../docs/adding-a-kernel.md")]
+    mod adding_a_kernel {}
+    #[doc = include_str!("../../docs/numerics.md")]
+    mod numerics {}
+}

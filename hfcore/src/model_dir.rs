@@ -40,7 +40,11 @@ impl ModelDir {
     /// If it is none.
     pub fn new(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref().to_path_buf();
-        if path.is_dir() { Ok(Self { path }) } else { Err(Error::NoFolder(path)) }
+        if path.is_dir() {
+            Ok(Self { path })
+        } else {
+            Err(Error::NoFolder(path))
+        }
     }
 
     /// The folder.
@@ -64,7 +68,10 @@ impl ModelDir {
     /// # Errors
     /// If there are none or a file is damaged.
     pub fn weights(&self, options: &OpenOptions) -> Result<Weights, Error> {
-        let failed = |source| Error::Weights { folder: self.path.clone(), source: Box::new(source) };
+        let failed = |source| Error::Weights {
+            folder: self.path.clone(),
+            source: Box::new(source),
+        };
         Weights::open(&self.path, options).map_err(failed)
     }
 
@@ -75,10 +82,11 @@ impl ModelDir {
     pub fn generation_config(&self, config: &PretrainedConfig) -> Result<GenerationConfig, Error> {
         const FILE: &str = "generation_config.json";
         match self.optional(FILE, MAX_CONFIG_BYTES)? {
-            Some(bytes) => GenerationConfig::from_slice(&bytes).map_err(|source| self.refused(FILE, source)),
-            None => {
-                GenerationConfig::from_model_config(config).map_err(|source| self.refused("config.json", source))
+            Some(bytes) => {
+                GenerationConfig::from_slice(&bytes).map_err(|source| self.refused(FILE, source))
             }
+            None => GenerationConfig::from_model_config(config)
+                .map_err(|source| self.refused("config.json", source)),
         }
     }
 
@@ -91,7 +99,9 @@ impl ModelDir {
         let json = self.required("tokenizer.json", MAX_TOKENIZER_BYTES, remedy)?;
         let config = self.optional("tokenizer_config.json", MAX_CONFIG_BYTES)?;
         let tokenizer = Tokenizer::from_slices(&json, config.as_deref())?;
-        let Some(template) = self.optional(CHAT_TEMPLATE, MAX_CONFIG_BYTES)? else { return Ok(tokenizer) };
+        let Some(template) = self.optional(CHAT_TEMPLATE, MAX_CONFIG_BYTES)? else {
+            return Ok(tokenizer);
+        };
         let template = String::from_utf8(template).map_err(|error| Error::Io {
             path: self.path.join(CHAT_TEMPLATE),
             source: std::io::Error::new(std::io::ErrorKind::InvalidData, error),
@@ -105,8 +115,17 @@ impl ModelDir {
         self.path.join(name).is_file()
     }
 
-    fn required(&self, file: &'static str, limit: u64, remedy: &'static str) -> Result<Vec<u8>, Error> {
-        let missing = || Error::NoFile { folder: self.path.clone(), file, remedy };
+    fn required(
+        &self,
+        file: &'static str,
+        limit: u64,
+        remedy: &'static str,
+    ) -> Result<Vec<u8>, Error> {
+        let missing = || Error::NoFile {
+            folder: self.path.clone(),
+            file,
+            remedy,
+        };
         self.optional(file, limit)?.ok_or_else(missing)
     }
 
@@ -121,10 +140,15 @@ impl ModelDir {
         if size > limit {
             return Err(Error::TooLarge { path, size, limit });
         }
-        fs::read(&path).map(Some).map_err(|source| Error::Io { path, source })
+        fs::read(&path)
+            .map(Some)
+            .map_err(|source| Error::Io { path, source })
     }
 
     fn refused(&self, file: &str, source: hfcore_config::ConfigError) -> Error {
-        Error::File { path: self.path.join(file), source }
+        Error::File {
+            path: self.path.join(file),
+            source,
+        }
     }
 }

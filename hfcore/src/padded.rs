@@ -57,7 +57,9 @@ pub enum PaddedError {
         row: usize,
     },
     /// A row has padding between tokens.
-    #[error("row {row} of the attention_mask has zeros between ones; only padding on the left or right can be removed")]
+    #[error(
+        "row {row} of the attention_mask has zeros between ones; only padding on the left or right can be removed"
+    )]
     Hole {
         /// The row.
         row: usize,
@@ -69,13 +71,20 @@ impl PaddedBatch {
     ///
     /// # Errors
     /// If sizes differ, an id is none, or a row of the mask is empty or has holes.
-    pub fn new(input_ids: &[i64], attention_mask: Option<&[i64]>, width: usize) -> Result<Self, PaddedError> {
+    pub fn new(
+        input_ids: &[i64],
+        attention_mask: Option<&[i64]>,
+        width: usize,
+    ) -> Result<Self, PaddedError> {
         let ids = input_ids.len();
-        if width == 0 || ids % width != 0 {
+        if width == 0 || !ids.is_multiple_of(width) {
             return Err(PaddedError::Ragged { ids, width });
         }
         if let Some(mask) = attention_mask.filter(|mask| mask.len() != ids) {
-            return Err(PaddedError::MaskSize { ids, mask: mask.len() });
+            return Err(PaddedError::MaskSize {
+                ids,
+                mask: mask.len(),
+            });
         }
         let rows = input_ids.chunks(width).enumerate().map(|(row, ids)| {
             let columns = match attention_mask {
@@ -83,10 +92,16 @@ impl PaddedBatch {
                 None => 0..width,
             };
             let token = |&id| u32::try_from(id).map_err(|_| PaddedError::Id { row, id });
-            let tokens = ids[columns.clone()].iter().map(token).collect::<Result<_, _>>()?;
+            let tokens = ids[columns.clone()]
+                .iter()
+                .map(token)
+                .collect::<Result<_, _>>()?;
             Ok(PaddedRow { tokens, columns })
         });
-        Ok(Self { rows: rows.collect::<Result<_, _>>()?, width })
+        Ok(Self {
+            rows: rows.collect::<Result<_, _>>()?,
+            width,
+        })
     }
 
     /// The rows, `[B]`.
@@ -108,7 +123,11 @@ impl PaddedBatch {
     #[must_use]
     pub fn pad(&self, values: &[f32], e: usize) -> Vec<f32> {
         let real: usize = self.rows.iter().map(|row| row.tokens.len()).sum();
-        assert_eq!(values.len(), real * e, "PaddedBatch::pad: values of {real} tokens");
+        assert_eq!(
+            values.len(),
+            real * e,
+            "PaddedBatch::pad: values of {real} tokens"
+        );
         let mut padded = vec![0.0; self.rows.len() * self.width * e];
         let mut from = 0;
         for (b, row) in self.rows.iter().enumerate() {
@@ -122,8 +141,14 @@ impl PaddedBatch {
 }
 
 fn real_columns(mask: &[i64], row: usize) -> Result<Range<usize>, PaddedError> {
-    let first = mask.iter().position(|&m| m != 0).ok_or(PaddedError::EmptyRow { row })?;
-    let end = mask.iter().rposition(|&m| m != 0).map_or(first, |last| last + 1);
+    let first = mask
+        .iter()
+        .position(|&m| m != 0)
+        .ok_or(PaddedError::EmptyRow { row })?;
+    let end = mask
+        .iter()
+        .rposition(|&m| m != 0)
+        .map_or(first, |last| last + 1);
     if mask[first..end].contains(&0) {
         return Err(PaddedError::Hole { row });
     }
@@ -138,8 +163,17 @@ mod tests {
     fn padding_goes_and_comes_back() {
         let batch = PaddedBatch::new(&[5, 6, 7, 0, 0, 8], Some(&[1, 1, 1, 0, 0, 1]), 3).unwrap();
         assert_eq!(batch.rows()[0].tokens, [5, 6, 7]);
-        assert_eq!((batch.rows()[1].tokens.as_slice(), batch.rows()[1].columns.clone()), (&[8][..], 2..3));
-        assert_eq!(batch.pad(&[1.0, 2.0, 3.0, 4.0], 1), [1.0, 2.0, 3.0, 0.0, 0.0, 4.0]);
+        assert_eq!(
+            (
+                batch.rows()[1].tokens.as_slice(),
+                batch.rows()[1].columns.clone()
+            ),
+            (&[8][..], 2..3)
+        );
+        assert_eq!(
+            batch.pad(&[1.0, 2.0, 3.0, 4.0], 1),
+            [1.0, 2.0, 3.0, 0.0, 0.0, 4.0]
+        );
     }
 
     #[test]
@@ -148,7 +182,13 @@ mod tests {
         assert_eq!(new(&[1, 0, 1]), PaddedError::Hole { row: 0 });
         assert_eq!(new(&[0, 0, 0]), PaddedError::EmptyRow { row: 0 });
         assert_eq!(new(&[1, 1]), PaddedError::MaskSize { ids: 3, mask: 2 });
-        assert_eq!(PaddedBatch::new(&[-1], None, 1).unwrap_err(), PaddedError::Id { row: 0, id: -1 });
-        assert_eq!(PaddedBatch::new(&[1], None, 2).unwrap_err(), PaddedError::Ragged { ids: 1, width: 2 });
+        assert_eq!(
+            PaddedBatch::new(&[-1], None, 1).unwrap_err(),
+            PaddedError::Id { row: 0, id: -1 }
+        );
+        assert_eq!(
+            PaddedBatch::new(&[1], None, 2).unwrap_err(),
+            PaddedError::Ragged { ids: 1, width: 2 }
+        );
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! A new family is a new folder; nothing is listed here.
 
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,7 +24,11 @@ fn folders() -> Vec<PathBuf> {
         .filter(|path| path.join("reference.json").is_file())
         .collect();
     folders.sort();
-    assert!(!folders.is_empty(), "{} has no golden folders", root.display());
+    assert!(
+        !folders.is_empty(),
+        "{} has no golden folders",
+        root.display()
+    );
     folders
 }
 
@@ -48,7 +54,12 @@ fn failures(options: &VerifyOptions) -> Vec<String> {
 #[test]
 fn every_case_of_every_golden_holds() {
     let failures = failures(&VerifyOptions::default());
-    assert!(failures.is_empty(), "{} fail:\n{}", failures.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} fail:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
 }
 
 #[test]
@@ -56,7 +67,13 @@ fn every_instruction_set_passes_too() {
     for isa in hfcore::Isa::all() {
         let device = Device::cpu_with(&CpuOptions::default().with_isa(isa));
         let failures = failures(&VerifyOptions::default().with_device(device));
-        assert!(failures.is_empty(), "{} on {}:\n{}", failures.len(), isa.name(), failures.join("\n"));
+        assert!(
+            failures.is_empty(),
+            "{} on {}:\n{}",
+            failures.len(),
+            isa.name(),
+            failures.join("\n")
+        );
     }
 }
 
@@ -66,16 +83,26 @@ fn every_key_of_every_configuration_class_is_accounted_for() {
     for folder in folders() {
         let config = AutoConfig::load(&folder).unwrap();
         let registry = Registry::builtin();
-        let family = registry.find(&config).unwrap_or_else(|error| panic!("{}: {error}", name(&folder)));
-        let accounting = family.account(&config).unwrap_or_else(|error| panic!("{}: {error}", name(&folder)));
+        let family = registry
+            .find(&config)
+            .unwrap_or_else(|error| panic!("{}: {error}", name(&folder)));
+        let accounting = family
+            .account(&config)
+            .unwrap_or_else(|error| panic!("{}: {error}", name(&folder)));
         let reference = fs::read(folder.join("reference.json")).unwrap();
         let reference: serde_json::Value = serde_json::from_slice(&reference).unwrap();
         for key in reference["config_keys"].as_array().unwrap() {
             let key = key.as_str().unwrap();
             if !accounting.accounts_for(key) {
-                forgotten.insert(format!("{}: {key}", config.model_type().unwrap_or_default()));
+                forgotten.insert(format!(
+                    "{}: {key}",
+                    config.model_type().unwrap_or_default()
+                ));
             }
         }
     }
-    assert!(forgotten.is_empty(), "keys that no family reads, refuses or declares inert:\n{forgotten:#?}");
+    assert!(
+        forgotten.is_empty(),
+        "keys that no family reads, refuses or declares inert:\n{forgotten:#?}"
+    );
 }

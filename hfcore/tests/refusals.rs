@@ -3,19 +3,24 @@
 //! Each row takes the golden Llama, spoils one thing, and says what the error must tell. All rows are
 //! tried, and all that fail are reported.
 
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use hfcore::arch::LogitsFor;
 use hfcore::weights::{OpenOptions, SaveOptions, TensorView, Weights, save_pretrained};
 use hfcore::{
-    AutoModelForCausalLm, AutoModelForMaskedLm, CacheOptions, Error, GenerationConfig, Generator, Step,
+    AutoModelForCausalLm, AutoModelForMaskedLm, CacheOptions, Error, GenerationConfig, Generator,
+    Step,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../hfcore-arch/tests/golden").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../hfcore-arch/tests/golden")
+        .join(name)
 }
 
 /// A copy of a golden folder, with its configuration and its weights changed.
@@ -25,12 +30,19 @@ fn spoiled(
     weights: impl FnOnce(&mut Vec<(String, TensorView)>),
 ) -> TempDir {
     let (source, folder) = (golden(name), tempfile::tempdir().unwrap());
-    let mut json: Value = serde_json::from_slice(&fs::read(source.join("config.json")).unwrap()).unwrap();
+    let mut json: Value =
+        serde_json::from_slice(&fs::read(source.join("config.json")).unwrap()).unwrap();
     config(&mut json);
-    fs::write(folder.path().join("config.json"), serde_json::to_vec(&json).unwrap()).unwrap();
+    fs::write(
+        folder.path().join("config.json"),
+        serde_json::to_vec(&json).unwrap(),
+    )
+    .unwrap();
     let opened = Weights::open(&source, &OpenOptions::default()).unwrap();
-    let mut tensors: Vec<_> =
-        opened.names().map(|name| (name.to_owned(), opened.get(name).unwrap())).collect();
+    let mut tensors: Vec<_> = opened
+        .names()
+        .map(|name| (name.to_owned(), opened.get(name).unwrap()))
+        .collect();
     weights(&mut tensors);
     save_pretrained(folder.path(), tensors, &SaveOptions::default()).unwrap();
     folder
@@ -48,7 +60,10 @@ fn check(rows: Vec<(&str, Result<(), String>, &[&str])>) {
         .filter_map(|(row, result, words)| match result {
             Ok(()) => Some(format!("{row}: accepted")),
             Err(error) => {
-                let missing: Vec<_> = words.iter().filter(|word| !error.contains(**word)).collect();
+                let missing: Vec<_> = words
+                    .iter()
+                    .filter(|word| !error.contains(**word))
+                    .collect();
                 (!missing.is_empty()).then(|| format!("{row}: {missing:?} not in: {error}"))
             }
         })
@@ -65,11 +80,11 @@ fn with_key(name: &str, key: &str, value: Value) -> Result<(), String> {
 #[test]
 fn configurations() {
     check(vec![
-        ("an unknown model_type", with_key("llama", "model_type", json!("llamma")), &[
-            "\"llamma\" is not registered",
-            "gemma2, ",
-            "Registry::with",
-        ]),
+        (
+            "an unknown model_type",
+            with_key("llama", "model_type", json!("llamma")),
+            &["\"llamma\" is not registered", "gemma2, ", "Registry::with"],
+        ),
         (
             "an unknown model_type with code of its own",
             {
@@ -77,7 +92,8 @@ fn configurations() {
                     "llama",
                     |config| {
                         config["model_type"] = json!("secret");
-                        config["auto_map"] = json!({ "AutoModelForCausalLM": "modeling_secret.Secret" });
+                        config["auto_map"] =
+                            json!({ "AutoModelForCausalLM": "modeling_secret.Secret" });
                     },
                     |_| (),
                 );
@@ -85,28 +101,64 @@ fn configurations() {
             },
             &["\"secret\" is not registered", "never runs"],
         ),
-        ("no model_type", with_key("llama", "model_type", Value::Null), &["no model_type"]),
+        (
+            "no model_type",
+            with_key("llama", "model_type", Value::Null),
+            &["no model_type"],
+        ),
         (
             "a quantization",
-            with_key("llama", "quantization_config", json!({ "quant_method": "gptq", "bits": 4 })),
+            with_key(
+                "llama",
+                "quantization_config",
+                json!({ "quant_method": "gptq", "bits": 4 }),
+            ),
             &["quant_method = \"gptq\" is not supported", "bfloat16"],
         ),
-        ("an activation", with_key("llama", "hidden_act", json!("mish")), &["hidden_act", "mish"]),
+        (
+            "an activation",
+            with_key("llama", "hidden_act", json!("mish")),
+            &["hidden_act", "mish"],
+        ),
         (
             "a rotation",
-            with_key("llama", "rope_parameters", json!({ "rope_type": "spiral", "rope_theta": 1e4 })),
+            with_key(
+                "llama",
+                "rope_parameters",
+                json!({ "rope_type": "spiral", "rope_theta": 1e4 }),
+            ),
             &["rope_type", "spiral", "yarn"],
         ),
-        ("a key of the wrong type", with_key("llama", "hidden_size", json!("48")), &["hidden_size", "48"]),
-        ("an absurd size", with_key("llama", "hidden_size", json!(1_u64 << 60)), &["hidden_size", "16777216"]),
-        ("no heads", with_key("llama", "num_attention_heads", json!(0)), &["num_attention_heads"]),
+        (
+            "a key of the wrong type",
+            with_key("llama", "hidden_size", json!("48")),
+            &["hidden_size", "48"],
+        ),
+        (
+            "an absurd size",
+            with_key("llama", "hidden_size", json!(1_u64 << 60)),
+            &["hidden_size", "16777216"],
+        ),
+        (
+            "no heads",
+            with_key("llama", "num_attention_heads", json!(0)),
+            &["num_attention_heads"],
+        ),
         (
             "heads that do not divide",
             with_key("llama", "num_key_value_heads", json!(3)),
             &["num_key_value_heads", "3"],
         ),
-        ("a NaN", with_key("llama", "rms_norm_eps", json!({ "__float__": "NaN" })), &["rms_norm_eps"]),
-        ("too many layers", with_key("llama", "num_hidden_layers", json!(200_000)), &["num_hidden_layers", "100000"]),
+        (
+            "a NaN",
+            with_key("llama", "rms_norm_eps", json!({ "__float__": "NaN" })),
+            &["rms_norm_eps"],
+        ),
+        (
+            "too many layers",
+            with_key("llama", "num_hidden_layers", json!(200_000)),
+            &["num_hidden_layers", "100000"],
+        ),
         (
             "gpt2 with attention to an encoder",
             with_key("gpt2", "add_cross_attention", json!(true)),
@@ -117,17 +169,36 @@ fn configurations() {
 
 #[test]
 fn a_head_that_a_family_lacks() {
-    let error = AutoModelForMaskedLm::load(golden("llama")).unwrap_err().chain();
-    assert!(error.contains("llama has no MaskedLm; it can be loaded as CausalLm"), "{error}");
+    let error = AutoModelForMaskedLm::load(golden("llama"))
+        .unwrap_err()
+        .chain();
+    assert!(
+        error.contains("llama has no MaskedLm; it can be loaded as CausalLm"),
+        "{error}"
+    );
 }
 
 #[test]
 fn keys_the_family_does_not_define_are_noted_and_under_strict_refused() {
-    let folder = spoiled("llama", |config| config["embedding_multiplier"] = json!(12.0), |_| ());
+    let folder = spoiled(
+        "llama",
+        |config| config["embedding_multiplier"] = json!(12.0),
+        |_| (),
+    );
     let model = AutoModelForCausalLm::load(folder.path()).unwrap();
-    assert_eq!(model.accounting().unread, [("embedding_multiplier".to_owned(), json!(12.0))]);
-    let strict = AutoModelForCausalLm::builder().strict(true).load(folder.path()).unwrap_err().chain();
-    assert!(strict.contains("keys that llama does not define: embedding_multiplier"), "{strict}");
+    assert_eq!(
+        model.accounting().unread,
+        [("embedding_multiplier".to_owned(), json!(12.0))]
+    );
+    let strict = AutoModelForCausalLm::builder()
+        .strict(true)
+        .load(folder.path())
+        .unwrap_err()
+        .chain();
+    assert!(
+        strict.contains("keys that llama does not define: embedding_multiplier"),
+        "{strict}"
+    );
 }
 
 #[test]
@@ -153,7 +224,10 @@ fn checkpoints() {
         (
             "another shape",
             weights(|tensors| {
-                let norm = tensors.iter_mut().find(|(name, _)| name == "model.norm.weight").unwrap();
+                let norm = tensors
+                    .iter_mut()
+                    .find(|(name, _)| name == "model.norm.weight")
+                    .unwrap();
                 norm.1 = TensorView::from_f32(&[47], &[1.0; 47]);
             }),
             &["model.norm.weight", "48", "47"],
@@ -168,9 +242,16 @@ fn checkpoints() {
 
 #[test]
 fn a_subtree_that_no_part_of_the_model_reads_is_noted() {
-    let folder = spoiled("llama", |_| (), |tensors| {
-        tensors.push(("vision_tower.patch.weight".to_owned(), TensorView::from_f32(&[2], &[1.0, 2.0])));
-    });
+    let folder = spoiled(
+        "llama",
+        |_| (),
+        |tensors| {
+            tensors.push((
+                "vision_tower.patch.weight".to_owned(),
+                TensorView::from_f32(&[2], &[1.0, 2.0]),
+            ));
+        },
+    );
     let model = AutoModelForCausalLm::load(folder.path()).unwrap();
     assert_eq!(model.report().unused, ["vision_tower.patch.weight"]);
 }
@@ -179,24 +260,51 @@ fn a_subtree_that_no_part_of_the_model_reads_is_noted() {
 fn folders() {
     let empty = tempfile::tempdir().unwrap();
     let config_only = tempfile::tempdir().unwrap();
-    fs::copy(golden("llama").join("config.json"), config_only.path().join("config.json")).unwrap();
+    fs::copy(
+        golden("llama").join("config.json"),
+        config_only.path().join("config.json"),
+    )
+    .unwrap();
     let huge = tempfile::tempdir().unwrap();
-    fs::File::create(huge.path().join("config.json")).unwrap().set_len(1 << 30).unwrap();
+    fs::File::create(huge.path().join("config.json"))
+        .unwrap()
+        .set_len(1 << 30)
+        .unwrap();
     let file = golden("llama").join("config.json");
     check(vec![
-        ("no folder", load(Path::new("no/such/model")).map(drop), &["no/such/model", "not a folder", "config.json"]),
+        (
+            "no folder",
+            load(Path::new("no/such/model")).map(drop),
+            &["no/such/model", "not a folder", "config.json"],
+        ),
         ("a file", load(&file).map(drop), &["not a folder"]),
-        ("no config.json", load(empty.path()).map(drop), &["has no config.json"]),
-        ("no weights", load(config_only.path()).map(drop), &["weights", "model.safetensors"]),
-        ("a huge config.json", load(huge.path()).map(drop), &["1073741824 bytes", "limit"]),
+        (
+            "no config.json",
+            load(empty.path()).map(drop),
+            &["has no config.json"],
+        ),
+        (
+            "no weights",
+            load(config_only.path()).map(drop),
+            &["weights", "model.safetensors"],
+        ),
+        (
+            "a huge config.json",
+            load(huge.path()).map(drop),
+            &["1073741824 bytes", "limit"],
+        ),
         (
             "no tokenizer",
-            hfcore::AutoTokenizer::load(golden("llama")).map(drop).map_err(|error| error.chain()),
+            hfcore::AutoTokenizer::load(golden("llama"))
+                .map(drop)
+                .map_err(|error| error.chain()),
             &["has no tokenizer.json"],
         ),
         (
             "a task without a pipeline",
-            hfcore::pipeline("fortune-telling", golden("llama")).map(drop).map_err(|error| error.chain()),
+            hfcore::pipeline("fortune-telling", golden("llama"))
+                .map(drop)
+                .map_err(|error| error.chain()),
             &["fortune-telling", "text-generation"],
         ),
     ]);
@@ -208,7 +316,10 @@ fn inputs() {
     let forward = |tokens: &[u32]| {
         let mut cache = model.new_cache(&CacheOptions::default());
         let step = Step::new().with(cache.add(), tokens, LogitsFor::Last);
-        model.forward(&step, &mut cache).map(drop).map_err(|error| error.to_string())
+        model
+            .forward(&step, &mut cache)
+            .map(drop)
+            .map_err(|error| error.to_string())
     };
     let generate = |prompt: &[u32], config: GenerationConfig| {
         let result = Generator::new(model.model(), &config).generate(&[prompt]);
@@ -217,27 +328,66 @@ fn inputs() {
     let new = |n: usize| GenerationConfig::default().with_max_new_tokens(n);
     check(vec![
         ("no tokens", forward(&[]), &["empty"]),
-        ("an unknown token", forward(&[1, 199]), &["token id 199 is outside the vocabulary of 199"]),
-        ("too many tokens", forward(&[1; 97]), &["97 tokens at position 0 exceed the context of 96"]),
-        ("an unknown token in a prompt", generate(&[1, 4_000_000], new(4)), &["4000000", "199"]),
-        ("an empty prompt, without a token to begin with", generate(&[], new(4)), &["prompt"]),
-        ("a prompt as long as the context", generate(&[1; 96], new(4)), &["96"]),
-        ("a temperature of zero", generate(&[1], new(4).with_do_sample(true).with_temperature(0.0)), &["temperature"]),
+        (
+            "an unknown token",
+            forward(&[1, 199]),
+            &["token id 199 is outside the vocabulary of 199"],
+        ),
+        (
+            "too many tokens",
+            forward(&[1; 97]),
+            &["97 tokens at position 0 exceed the context of 96"],
+        ),
+        (
+            "an unknown token in a prompt",
+            generate(&[1, 4_000_000], new(4)),
+            &["4000000", "199"],
+        ),
+        (
+            "an empty prompt, without a token to begin with",
+            generate(&[], new(4)),
+            &["prompt"],
+        ),
+        (
+            "a prompt as long as the context",
+            generate(&[1; 96], new(4)),
+            &["96"],
+        ),
+        (
+            "a temperature of zero",
+            generate(&[1], new(4).with_do_sample(true).with_temperature(0.0)),
+            &["temperature"],
+        ),
         ("no new tokens", generate(&[1], new(0)), &["max_new_tokens"]),
-        ("a mode that is not implemented", generate(&[1], new(4).with_penalty_alpha(0.6).with_top_k(4)), &["penalty_alpha"]),
+        (
+            "a mode that is not implemented",
+            generate(&[1], new(4).with_penalty_alpha(0.6).with_top_k(4)),
+            &["penalty_alpha"],
+        ),
     ]);
 }
 
 #[test]
 fn logits_that_are_no_numbers() {
-    let folder = spoiled("llama", |_| (), |tensors| {
-        let norm = tensors.iter_mut().find(|(name, _)| name == "model.norm.weight").unwrap();
-        norm.1 = TensorView::from_f32(&[48], &[f32::NAN; 48]);
-    });
+    let folder = spoiled(
+        "llama",
+        |_| (),
+        |tensors| {
+            let norm = tensors
+                .iter_mut()
+                .find(|(name, _)| name == "model.norm.weight")
+                .unwrap();
+            norm.1 = TensorView::from_f32(&[48], &[f32::NAN; 48]);
+        },
+    );
     let model = AutoModelForCausalLm::load(folder.path()).unwrap();
     for do_sample in [false, true] {
-        let config = GenerationConfig::default().with_max_new_tokens(3).with_do_sample(do_sample);
-        let error = Generator::new(model.model(), &config).generate(&[[1_u32, 2]]).unwrap_err();
+        let config = GenerationConfig::default()
+            .with_max_new_tokens(3)
+            .with_do_sample(do_sample);
+        let error = Generator::new(model.model(), &config)
+            .generate(&[[1_u32, 2]])
+            .unwrap_err();
         assert!(error.to_string().contains("NaN"), "{error}");
     }
 }

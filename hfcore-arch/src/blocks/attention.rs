@@ -11,7 +11,8 @@
 use std::ops::Range;
 
 use hfcore_kernels::{
-    AttentionParams, AttentionSpan, KeyValues, RelativeBias, RopeLayout, Tensor, attention, columns, rope,
+    AttentionParams, AttentionSpan, KeyValues, RelativeBias, RopeLayout, Tensor, attention,
+    columns, rope,
 };
 
 use super::linear::Linear;
@@ -126,6 +127,10 @@ pub struct Attention {
 }
 
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one a layer, and most layers have the larger"
+)]
 enum Qkv {
     Separate([Linear; 3]),
     ByHead(Linear),
@@ -143,13 +148,18 @@ impl Attention {
         let (qkv, o_proj) = match s.layout {
             ProjectionLayout::Separate([q_name, k_name, v_name, o_name]) => {
                 let k_proj = Linear::load(&w.at(k_name), s.hidden_size, kv, s.qkv_bias && s.k_bias);
-                (Qkv::Separate([qkv(q_name, q), k_proj, qkv(v_name, kv)]), output(o_name))
+                (
+                    Qkv::Separate([qkv(q_name, q), k_proj, qkv(v_name, kv)]),
+                    output(o_name),
+                )
             }
             ProjectionLayout::Fused([name, o_name]) => {
                 let parts = Linear::load_fused(&w.at(name), s.hidden_size, [q, kv, kv], s.qkv_bias);
                 (Qkv::Separate(parts), output(o_name))
             }
-            ProjectionLayout::FusedByHead([name, o_name]) => (Qkv::ByHead(qkv(name, q + 2 * kv)), output(o_name)),
+            ProjectionLayout::FusedByHead([name, o_name]) => {
+                (Qkv::ByHead(qkv(name, q + 2 * kv)), output(o_name))
+            }
             ProjectionLayout::Conv1d([name, o_name]) => {
                 let parts = Linear::load_conv1d(&w.at(name), s.hidden_size, [q, kv, kv]);
                 let [o_proj] = Linear::load_conv1d(&w.at(o_name), q, [s.hidden_size]);
@@ -161,10 +171,19 @@ impl Attention {
                 QkNorm::PerHead(spec) => (spec, s.head_dim, s.head_dim),
                 QkNorm::FullWidth(spec) => (spec, q, kv),
             };
-            (Norm::load(&w.at("q_norm"), q, spec), Norm::load(&w.at("k_norm"), k, spec))
+            (
+                Norm::load(&w.at("q_norm"), q, spec),
+                Norm::load(&w.at("k_norm"), k, spec),
+            )
         });
         let sinks = s.sinks.then(|| w.tensor("sinks", &[s.num_heads]));
-        Self { qkv, o_proj, norms, sinks, spec: s.clone() }
+        Self {
+            qkv,
+            o_proj,
+            norms,
+            sinks,
+            spec: s.clone(),
+        }
     }
 
     /// `[T, E]` to `[T, E]`: each token sees itself and what its sequence remembers.
@@ -175,13 +194,19 @@ impl Attention {
 
     /// [`forward`](Self::forward), with a bias on scores that depends on the distance.
     #[must_use]
-    pub fn forward_biased(&self, x: &Tensor, pass: &mut Pass<'_>, bias: Option<RelativeBias<'_>>) -> Tensor {
+    pub fn forward_biased(
+        &self,
+        x: &Tensor,
+        pass: &mut Pass<'_>,
+        bias: Option<RelativeBias<'_>>,
+    ) -> Tensor {
         let [mut q, mut k, v] = self.project(x);
         if let Some(index) = self.spec.rope {
             q = rope(q, pass.rope(index), self.spec.rope_layout);
             k = rope(k, pass.rope(index), self.spec.rope_layout);
         }
-        self.o_proj.forward(&pass.attend(&q, &k, &v, &self.params(true, bias)))
+        self.o_proj
+            .forward(&pass.attend(&q, &k, &v, &self.params(true, bias)))
     }
 
     /// `[T, E]` to `[T, E]`: every token of a span sees the whole span. Nothing is remembered.
@@ -194,7 +219,8 @@ impl Attention {
     ) -> Tensor {
         let [q, k, v] = &self.project(x);
         let spans: Vec<_> = spans.iter().map(|rows| whole_span(rows, k, v)).collect();
-        self.o_proj.forward(&attention(q, &spans, &self.params(false, bias)))
+        self.o_proj
+            .forward(&attention(q, &spans, &self.params(false, bias)))
     }
 
     /// `[T, E]` to `[T, E]`: every token sees the encoder's output of its sequence.
@@ -207,7 +233,8 @@ impl Attention {
             panic!("cross-attention has projections of its own for queries and keys")
         };
         let q = self.heads(q_proj.forward(x), self.spec.num_heads);
-        self.o_proj.forward(&pass.attend_cross(&q, &self.params(false, None)))
+        self.o_proj
+            .forward(&pass.attend_cross(&q, &self.params(false, None)))
     }
 
     /// Keys and values `[S, K, D]` of an encoder's output `[S, E]`, for [`forward_cross`](Self::forward_cross).
@@ -220,7 +247,10 @@ impl Attention {
             panic!("cross-attention has projections of its own for queries and keys")
         };
         let heads = self.spec.num_kv_heads;
-        (self.heads(k_proj.forward(encoded), heads), self.heads(v_proj.forward(encoded), heads))
+        (
+            self.heads(k_proj.forward(encoded), heads),
+            self.heads(v_proj.forward(encoded), heads),
+        )
     }
 
     /// Queries `[T, H, D]`, keys and values `[T, K, D]`, normed where the spec says.
@@ -229,17 +259,23 @@ impl Attention {
         let [q, k, v] = match &self.qkv {
             Qkv::Separate([q, k, v]) => [q.forward(x), k.forward(x), v.forward(x)],
             Qkv::ByHead(qkv) => {
-                let all = qkv.forward(x).reshape(&[x.rows() * s.num_heads, 3 * s.head_dim]);
+                let all = qkv
+                    .forward(x)
+                    .reshape(&[x.rows() * s.num_heads, 3 * s.head_dim]);
                 [0, 1, 2].map(|i| columns(&all, i * s.head_dim..(i + 1) * s.head_dim))
             }
         };
         let (q, k) = match (&self.norms, s.qk_norm) {
-            (Some((q_norm, k_norm)), Some(QkNorm::FullWidth(_))) => (q_norm.forward(&q), k_norm.forward(&k)),
+            (Some((q_norm, k_norm)), Some(QkNorm::FullWidth(_))) => {
+                (q_norm.forward(&q), k_norm.forward(&k))
+            }
             _ => (q, k),
         };
         let (q, k) = (self.heads(q, s.num_heads), self.heads(k, s.num_kv_heads));
         let (q, k) = match (&self.norms, s.qk_norm) {
-            (Some((q_norm, k_norm)), Some(QkNorm::PerHead(_))) => (q_norm.forward(&q), k_norm.forward(&k)),
+            (Some((q_norm, k_norm)), Some(QkNorm::PerHead(_))) => {
+                (q_norm.forward(&q), k_norm.forward(&k))
+            }
             _ => (q, k),
         };
         [q, k, self.heads(v, s.num_kv_heads)]
@@ -265,6 +301,15 @@ impl Attention {
 
 /// A span of rows that attends to itself.
 fn whole_span<'a>(rows: &Range<usize>, k: &'a Tensor, v: &'a Tensor) -> AttentionSpan<'a> {
-    let keys = KeyValues::Dense { k, v, rows: rows.clone() };
-    AttentionSpan { rows: rows.clone(), position: 0, keys, key_position: 0 }
+    let keys = KeyValues::Dense {
+        k,
+        v,
+        rows: rows.clone(),
+    };
+    AttentionSpan {
+        rows: rows.clone(),
+        position: 0,
+        keys,
+        key_position: 0,
+    }
 }

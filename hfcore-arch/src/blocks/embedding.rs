@@ -16,7 +16,10 @@ impl Embedding {
     /// `weight: [count, width]`.
     #[must_use]
     pub fn load(w: &Loader<'_>, count: usize, width: usize) -> Self {
-        Self { weight: w.weight("weight", &[count, width]), device: w.device().clone() }
+        Self {
+            weight: w.weight("weight", &[count, width]),
+            device: w.device().clone(),
+        }
     }
 
     /// The table.
@@ -56,7 +59,11 @@ pub fn load_embedding_and_head(
             Linear::load(head, hidden_size, vocab_size, head_bias),
         );
     }
-    let source = if embedding.has("weight") || !head.has("weight") { embedding } else { head };
+    let source = if embedding.has("weight") || !head.has("weight") {
+        embedding
+    } else {
+        head
+    };
     let table = Embedding::load(source, vocab_size, hidden_size);
     let bias = head_bias.then(|| head.tensor("bias", &[vocab_size]));
     let own_head = head.has("weight").then(|| head.weight("weight", &shape));
@@ -72,11 +79,16 @@ pub fn load_embedding_and_head(
 /// One that it holds with numbers of its own is a table of its own, whatever the configuration says;
 /// the others are the first that it holds.
 #[must_use]
-pub fn load_tied_embeddings<const N: usize>(names: [&Loader<'_>; N], count: usize, width: usize) -> [Embedding; N] {
+pub fn load_tied_embeddings<const N: usize>(
+    names: [&Loader<'_>; N],
+    count: usize,
+    width: usize,
+) -> [Embedding; N] {
     let source = names.iter().find(|w| w.has("weight")).unwrap_or(&names[0]);
     let shared = Embedding::load(source, count, width);
     names.map(|w| {
         let own = w.has("weight").then(|| Embedding::load(w, count, width));
-        own.filter(|own| own.weight.bytes() != shared.weight.bytes()).unwrap_or_else(|| shared.clone())
+        own.filter(|own| own.weight.bytes() != shared.weight.bytes())
+            .unwrap_or_else(|| shared.clone())
     })
 }

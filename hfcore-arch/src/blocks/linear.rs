@@ -16,12 +16,20 @@ impl Linear {
     /// `weight: [output, input]` and, if `bias`, `bias: [output]`.
     #[must_use]
     pub fn load(w: &Loader<'_>, input: usize, output: usize, bias: bool) -> Self {
-        Self { weight: w.weight("weight", &[output, input]), bias: bias.then(|| w.tensor("bias", &[output])) }
+        Self {
+            weight: w.weight("weight", &[output, input]),
+            bias: bias.then(|| w.tensor("bias", &[output])),
+        }
     }
 
     /// Several layers that the checkpoint holds as one: `weight: [sum of outputs, input]`, cut by rows.
     #[must_use]
-    pub fn load_fused<const N: usize>(w: &Loader<'_>, input: usize, outputs: [usize; N], bias: bool) -> [Self; N] {
+    pub fn load_fused<const N: usize>(
+        w: &Loader<'_>,
+        input: usize,
+        outputs: [usize; N],
+        bias: bool,
+    ) -> [Self; N] {
         let total = outputs.iter().sum();
         let mut start = 0;
         outputs.map(|output| {
@@ -38,16 +46,28 @@ impl Linear {
     ///
     /// The matrix is turned once, in memory of its own, into the layout of every other.
     #[must_use]
-    pub fn load_conv1d<const N: usize>(w: &Loader<'_>, input: usize, outputs: [usize; N]) -> [Self; N] {
+    pub fn load_conv1d<const N: usize>(
+        w: &Loader<'_>,
+        input: usize,
+        outputs: [usize; N],
+    ) -> [Self; N] {
         let total = outputs.iter().sum();
         let stored = w.weight("weight", &[input, total]);
-        let whole = if stored.shape() == [input, total] { stored.transposed() } else { stored };
+        let whole = if stored.shape() == [input, total] {
+            stored.transposed()
+        } else {
+            stored
+        };
         let mut start = 0;
         outputs.map(|output| {
             let rows = start..start + output;
             start += output;
             let bias = Some(w.tensor_rows("bias", total, rows.clone()));
-            let weight = if whole.shape()[0] == total { whole.rows(rows) } else { whole.clone() };
+            let weight = if whole.shape()[0] == total {
+                whole.rows(rows)
+            } else {
+                whole.clone()
+            };
             Self { weight, bias }
         })
     }
@@ -61,7 +81,10 @@ impl Linear {
     /// The head that shares its weight with the input embedding.
     #[must_use]
     pub fn tied(embedding: &Embedding) -> Self {
-        Self { weight: embedding.weight().clone(), bias: None }
+        Self {
+            weight: embedding.weight().clone(),
+            bias: None,
+        }
     }
 
     /// `[.., input]` to `[.., output]`.

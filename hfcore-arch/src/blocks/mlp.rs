@@ -32,30 +32,62 @@ impl GatedMlp {
     #[must_use]
     pub fn load(w: &Loader<'_>, s: &MlpSpec) -> Self {
         let up = |name| Linear::load(&w.at(name), s.hidden_size, s.intermediate_size, s.bias);
-        let down_proj = Linear::load(&w.at("down_proj"), s.intermediate_size, s.hidden_size, s.bias);
-        Self { gate_proj: up("gate_proj"), up_proj: up("up_proj"), down_proj, act: s.act }
+        let down_proj = Linear::load(
+            &w.at("down_proj"),
+            s.intermediate_size,
+            s.hidden_size,
+            s.bias,
+        );
+        Self {
+            gate_proj: up("gate_proj"),
+            up_proj: up("up_proj"),
+            down_proj,
+            act: s.act,
+        }
     }
 
     /// `gate_up_proj`, gate first, and `down_proj`.
     #[must_use]
     pub fn load_fused(w: &Loader<'_>, s: &MlpSpec) -> Self {
         let halves = [s.intermediate_size; 2];
-        let [gate_proj, up_proj] = Linear::load_fused(&w.at("gate_up_proj"), s.hidden_size, halves, s.bias);
-        let down_proj = Linear::load(&w.at("down_proj"), s.intermediate_size, s.hidden_size, s.bias);
-        Self { gate_proj, up_proj, down_proj, act: s.act }
+        let [gate_proj, up_proj] =
+            Linear::load_fused(&w.at("gate_up_proj"), s.hidden_size, halves, s.bias);
+        let down_proj = Linear::load(
+            &w.at("down_proj"),
+            s.intermediate_size,
+            s.hidden_size,
+            s.bias,
+        );
+        Self {
+            gate_proj,
+            up_proj,
+            down_proj,
+            act: s.act,
+        }
     }
 
     /// Made of layers that are there already.
     #[must_use]
-    pub const fn new(gate_proj: Linear, up_proj: Linear, down_proj: Linear, act: Activation) -> Self {
-        Self { gate_proj, up_proj, down_proj, act }
+    pub const fn new(
+        gate_proj: Linear,
+        up_proj: Linear,
+        down_proj: Linear,
+        act: Activation,
+    ) -> Self {
+        Self {
+            gate_proj,
+            up_proj,
+            down_proj,
+            act,
+        }
     }
 
     /// `[T, E]` to `[T, E]`.
     #[must_use]
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let gate = self.gate_proj.forward(x);
-        self.down_proj.forward(&gated(gate, &self.up_proj.forward(x), self.act))
+        self.down_proj
+            .forward(&gated(gate, &self.up_proj.forward(x), self.act))
     }
 }
 

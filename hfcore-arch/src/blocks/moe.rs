@@ -67,14 +67,27 @@ impl Moe {
         let experts = w.at("experts");
         let (router, experts) = match s.layout {
             MoeLayout::Gated { router, names } => {
-                let experts = if experts.has("gate_up_proj") { stacked(&experts, s) } else { single(&experts, s, names) };
-                (Linear::load(&w.at(router), s.hidden_size, s.num_experts, false), experts)
+                let experts = if experts.has("gate_up_proj") {
+                    stacked(&experts, s)
+                } else {
+                    single(&experts, s, names)
+                };
+                (
+                    Linear::load(&w.at(router), s.hidden_size, s.num_experts, false),
+                    experts,
+                )
             }
-            MoeLayout::Interleaved { router } => {
-                (Linear::load(&w.at(router), s.hidden_size, s.num_experts, true), interleaved(&experts, s))
-            }
+            MoeLayout::Interleaved { router } => (
+                Linear::load(&w.at(router), s.hidden_size, s.num_experts, true),
+                interleaved(&experts, s),
+            ),
         };
-        Self { router, experts, num_experts_per_tok: s.num_experts_per_tok, rule: s.router }
+        Self {
+            router,
+            experts,
+            num_experts_per_tok: s.num_experts_per_tok,
+            rule: s.router,
+        }
     }
 
     /// `[T, E]` to `[T, E]`.
@@ -88,26 +101,46 @@ impl Moe {
 fn single(w: &Loader<'_>, s: &MoeSpec, [gate, up, down]: [&str; 3]) -> Experts {
     let (e, i) = (s.hidden_size, s.intermediate_size);
     let each = |name: &str, shape: [usize; 2]| {
-        (0..s.num_experts).map(|n| w.at(&n.to_string()).at(name).weight("weight", &shape)).collect()
+        (0..s.num_experts)
+            .map(|n| w.at(&n.to_string()).at(name).weight("weight", &shape))
+            .collect()
     };
-    Experts::new(each(gate, [i, e]), each(up, [i, e]), each(down, [e, i]), s.kind)
+    Experts::new(
+        each(gate, [i, e]),
+        each(up, [i, e]),
+        each(down, [e, i]),
+        s.kind,
+    )
 }
 
 fn stacked(w: &Loader<'_>, s: &MoeSpec) -> Experts {
     let (n, e, i) = (s.num_experts, s.hidden_size, s.intermediate_size);
     let gate_up = slices(&w.weight("gate_up_proj", &[n, 2 * i, e]));
-    let half = |range: std::ops::Range<usize>| gate_up.iter().map(|w| w.rows(range.clone())).collect();
-    Experts::new(half(0..i), half(i..2 * i), slices(&w.weight("down_proj", &[n, e, i])), s.kind)
+    let half =
+        |range: std::ops::Range<usize>| gate_up.iter().map(|w| w.rows(range.clone())).collect();
+    Experts::new(
+        half(0..i),
+        half(i..2 * i),
+        slices(&w.weight("down_proj", &[n, e, i])),
+        s.kind,
+    )
 }
 
 /// The kernels want rows of outputs; these experts lie the other way round and are turned once.
 fn interleaved(w: &Loader<'_>, s: &MoeSpec) -> Experts {
     let (n, e, i) = (s.num_experts, s.hidden_size, s.intermediate_size);
-    let turned = |name, shape: [usize; 3]| slices(&w.weight(name, &shape)).iter().map(Weight::transposed).collect();
+    let turned = |name, shape: [usize; 3]| {
+        slices(&w.weight(name, &shape))
+            .iter()
+            .map(Weight::transposed)
+            .collect()
+    };
     let biases = |name, width| {
         let bias = w.weight(name, &[n, width]);
         let rows = bias.shape()[0];
-        (0..rows).map(|n| Tensor::from_vec(w.device(), &[width], bias.rows(n..n + 1).to_f32())).collect()
+        (0..rows)
+            .map(|n| Tensor::from_vec(w.device(), &[width], bias.rows(n..n + 1).to_f32()))
+            .collect()
     };
     Experts {
         gate_bias: biases("gate_up_proj_bias", 2 * i),
@@ -123,6 +156,10 @@ fn interleaved(w: &Loader<'_>, s: &MoeSpec) -> Experts {
 
 /// The matrices of a stack `[N, A, B]`; none, where the stack is missing.
 fn slices(stack: &Weight) -> Vec<Weight> {
-    let &[n, a, b] = stack.shape() else { return Vec::new() };
-    (0..n).map(|i| stack.rows(i..i + 1).reshape(&[a, b])).collect()
+    let &[n, a, b] = stack.shape() else {
+        return Vec::new();
+    };
+    (0..n)
+        .map(|i| stack.rows(i..i + 1).reshape(&[a, b]))
+        .collect()
 }

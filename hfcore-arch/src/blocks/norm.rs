@@ -28,13 +28,19 @@ impl NormSpec {
     /// Llama's norm.
     #[must_use]
     pub const fn rms(eps: f32) -> Self {
-        Self::Rms { eps, unit_offset: false }
+        Self::Rms {
+            eps,
+            unit_offset: false,
+        }
     }
 
     /// Gemma's norm: gains are stored as their difference from one.
     #[must_use]
     pub const fn rms_unit_offset(eps: f32) -> Self {
-        Self::Rms { eps, unit_offset: true }
+        Self::Rms {
+            eps,
+            unit_offset: true,
+        }
     }
 
     /// The norm with mean and bias.
@@ -59,7 +65,11 @@ impl Norm {
         let bias = matches!(spec, NormSpec::Layer { bias: true, .. });
         // Checkpoints from TensorFlow's days call them gamma and beta.
         let legacy = w.has("gamma") && !w.has("weight");
-        let (weight_name, bias_name) = if legacy { ("gamma", "beta") } else { ("weight", "bias") };
+        let (weight_name, bias_name) = if legacy {
+            ("gamma", "beta")
+        } else {
+            ("weight", "bias")
+        };
         Self {
             spec,
             weight: w.tensor(weight_name, &[width]),

@@ -33,13 +33,22 @@ impl Config for GemmaConfig {
         keys.inert(&["hidden_activation"]);
         refuse_bidirectional(keys);
         let llama = LlamaConfig::read_base(keys, &DEFAULTS);
-        Self { llama: LlamaConfig { hidden_act, attention_bias: attention_bias(keys), ..llama } }
+        Self {
+            llama: LlamaConfig {
+                hidden_act,
+                attention_bias: attention_bias(keys),
+                ..llama
+            },
+        }
     }
 }
 
 /// The defaults that all of Gemma's classes share.
-pub(super) const DEFAULTS: LlamaDefaults =
-    LlamaDefaults { head_dim: Some(256), tie_word_embeddings: true, ..LlamaDefaults::LLAMA };
+pub(super) const DEFAULTS: LlamaDefaults = LlamaDefaults {
+    head_dim: Some(256),
+    tie_word_embeddings: true,
+    ..LlamaDefaults::LLAMA
+};
 
 /// Whether the projections of attention have biases.
 pub(super) fn attention_bias(keys: &Keys<'_>) -> bool {
@@ -48,7 +57,10 @@ pub(super) fn attention_bias(keys: &Keys<'_>) -> bool {
 
 /// Embedding models of the family look both ways.
 pub(super) fn refuse_bidirectional(keys: &Keys<'_>) {
-    keys.refuse_unless_false("use_bidirectional_attention", "attention in both directions is not implemented in this decoder");
+    keys.refuse_unless_false(
+        "use_bidirectional_attention",
+        "attention in both directions is not implemented in this decoder",
+    );
 }
 
 /// What embeddings are multiplied by.
@@ -62,7 +74,14 @@ impl DecoderConfig for GemmaConfig {
 
     fn spec(&self) -> DecoderSpec<LlamaLayerSpec> {
         let norm = NormSpec::rms_unit_offset(self.llama.rms_norm_eps);
-        let spec = self.llama.spec().map_layers(|layer| LlamaLayerSpec { norm, ..layer });
-        DecoderSpec { norm, embed_scale: embed_scale(self.llama.hidden_size), ..spec }
+        let spec = self
+            .llama
+            .spec()
+            .map_layers(|layer| LlamaLayerSpec { norm, ..layer });
+        DecoderSpec {
+            norm,
+            embed_scale: embed_scale(self.llama.hidden_size),
+            ..spec
+        }
     }
 }

@@ -60,10 +60,17 @@ impl Gemma2Config {
         keys.inert(&["hidden_act"]);
         let query_pre_attn_scalar = keys.float_or("query_pre_attn_scalar", 256.0);
         if query_pre_attn_scalar <= 0.0 {
-            keys.problem("query_pre_attn_scalar", "must be positive: scores are divided by its square root");
+            keys.problem(
+                "query_pre_attn_scalar",
+                "must be positive: scores are divided by its square root",
+            );
         }
         Self {
-            llama: LlamaConfig { hidden_act, attention_bias: gemma::attention_bias(keys), ..llama },
+            llama: LlamaConfig {
+                hidden_act,
+                attention_bias: gemma::attention_bias(keys),
+                ..llama
+            },
             query_pre_attn_scalar,
             attn_logit_softcapping: None,
             final_logit_softcapping: None,
@@ -94,7 +101,11 @@ impl Gemma2Config {
 /// A soft cap: `default` where the file has no key, none where it says null.
 pub(super) fn softcap(keys: &Keys<'_>, key: &str, default: Option<f32>) -> Option<f32> {
     let given = keys.opt_float(key);
-    let cap = if keys.raw().contains_key(key) { given } else { default };
+    let cap = if keys.raw().contains_key(key) {
+        given
+    } else {
+        default
+    };
     if cap.is_some_and(|cap| cap <= 0.0) {
         keys.problem(key, "must be positive");
     }
@@ -116,7 +127,10 @@ impl DecoderConfig for Gemma2Config {
     fn spec(&self) -> DecoderSpec<Gemma2LayerSpec> {
         let layer = |window: &Option<usize>| Gemma2LayerSpec {
             norm: NormSpec::rms_unit_offset(self.llama.rms_norm_eps),
-            attention: AttentionSpec { sliding_window: *window, ..self.attention() },
+            attention: AttentionSpec {
+                sliding_window: *window,
+                ..self.attention()
+            },
             mlp: self.llama.mlp(),
         };
         self.skeleton(self.windows.iter().map(layer).collect())
@@ -165,9 +179,13 @@ impl DecoderLayer for Gemma2Layer {
     }
 
     fn forward(&self, x: Tensor, pass: &mut Pass<'_>) -> Tensor {
-        let attended = self.self_attn.forward(&self.input_layernorm.forward(&x), pass);
+        let attended = self
+            .self_attn
+            .forward(&self.input_layernorm.forward(&x), pass);
         let h = &x + self.post_attention_layernorm.forward(&attended);
-        let fed = self.mlp.forward(&self.pre_feedforward_layernorm.forward(&h));
+        let fed = self
+            .mlp
+            .forward(&self.pre_feedforward_layernorm.forward(&h));
         &h + self.post_feedforward_layernorm.forward(&fed)
     }
 }

@@ -6,8 +6,8 @@
 
 use hfcore_config::{Keys, LayerRope, LayerType, RopeDefaults, RopeParameters};
 
-use super::gemma2::{self, Gemma2Config, Gemma2Layer, Gemma2LayerSpec};
 use super::gemma;
+use super::gemma2::{self, Gemma2Config, Gemma2Layer, Gemma2LayerSpec};
 use super::llama::LlamaConfig;
 use crate::blocks::{AttentionSpec, NormSpec, QkNorm};
 use crate::decoder::{Config, DecoderConfig, DecoderSpec};
@@ -48,7 +48,11 @@ impl Config for Gemma3TextConfig {
             windows: gemma2::windows(keys, llama.num_hidden_layers, pattern),
             ..Gemma2Config::read_base(keys, llama)
         };
-        Self { gemma2, global_rope, local_rope }
+        Self {
+            gemma2,
+            global_rope,
+            local_rope,
+        }
     }
 }
 
@@ -63,7 +67,12 @@ fn ropes(keys: &Keys<'_>, head_dim: usize, max_position_embeddings: usize) -> [R
     };
     let kinds = [
         kind(LayerType::FullAttention, "rope_theta", true, 1_000_000.0),
-        kind(LayerType::SlidingAttention, "rope_local_base_freq", false, 10_000.0),
+        kind(
+            LayerType::SlidingAttention,
+            "rope_local_base_freq",
+            false,
+            10_000.0,
+        ),
     ];
     let mut ropes = keys.rope_by_layer_type(&kinds, max_position_embeddings);
     kinds.map(|kind| {
@@ -89,7 +98,9 @@ impl DecoderConfig for Gemma3TextConfig {
         };
         DecoderSpec {
             ropes: vec![self.global_rope.clone(), self.local_rope.clone()],
-            ..self.gemma2.skeleton(self.gemma2.windows.iter().map(layer).collect())
+            ..self
+                .gemma2
+                .skeleton(self.gemma2.windows.iter().map(layer).collect())
         }
     }
 }

@@ -12,7 +12,9 @@ use hfcore_config::{Activation as Named, Keys};
 use hfcore_kernels::{Activation, Tensor};
 
 use super::read;
-use crate::blocks::{Attention, AttentionSpec, Linear, Mlp, MlpSpec, Norm, NormSpec, ProjectionLayout};
+use crate::blocks::{
+    Attention, AttentionSpec, Linear, Mlp, MlpSpec, Norm, NormSpec, ProjectionLayout,
+};
 use crate::cache::LayerCacheSpec;
 use crate::decoder::{Config, DecoderConfig, DecoderLayer, DecoderNames, DecoderSpec};
 use crate::family::Family;
@@ -55,7 +57,10 @@ impl Config for Gpt2Config {
     fn read(keys: &Keys<'_>) -> Self {
         let n_embd = keys.dim(keys.spelling(&["n_embd", "hidden_size"]));
         let n_head = keys.heads(keys.spelling(&["n_head", "num_attention_heads"]));
-        keys.refuse_unless_false("add_cross_attention", "attention to an encoder is not implemented in this decoder");
+        keys.refuse_unless_false(
+            "add_cross_attention",
+            "attention to an encoder is not implemented in this decoder",
+        );
         // `n_ctx`: an old name of `n_positions`. Upcasting changes nothing here, where all scores are
         // f32. The summary belongs to a head of its own.
         keys.inert(&[
@@ -74,7 +79,11 @@ impl Config for Gpt2Config {
             n_head,
             head_dim: keys.divide("n_embd", n_embd, "n_head", n_head),
             n_inner: keys.dim_or("n_inner", 4 * n_embd),
-            activation_function: read::activation_or(keys, "activation_function", Named::GeluPytorchTanh),
+            activation_function: read::activation_or(
+                keys,
+                "activation_function",
+                Named::GeluPytorchTanh,
+            ),
             layer_norm_epsilon: keys.float_or("layer_norm_epsilon", 1e-5),
             scale_attn_weights: keys.flag_or("scale_attn_weights", true),
             scale_attn_by_inverse_layer_idx: keys.flag_or("scale_attn_by_inverse_layer_idx", false),
@@ -90,11 +99,19 @@ impl DecoderConfig for Gpt2Config {
     fn spec(&self) -> DecoderSpec<Gpt2LayerSpec> {
         let norm = NormSpec::layer(self.layer_norm_epsilon);
         let attention = AttentionSpec::new(self.n_embd, self.n_head, self.n_head, self.head_dim);
-        let scale = if self.scale_attn_weights { attention.scale } else { 1.0 };
+        let scale = if self.scale_attn_weights {
+            attention.scale
+        } else {
+            1.0
+        };
         let layer = |i: usize| Gpt2LayerSpec {
             norm,
             attention: AttentionSpec {
-                scale: if self.scale_attn_by_inverse_layer_idx { scale / (i + 1) as f32 } else { scale },
+                scale: if self.scale_attn_by_inverse_layer_idx {
+                    scale / (i + 1) as f32
+                } else {
+                    scale
+                },
                 layout: ProjectionLayout::Conv1d(["c_attn", "c_proj"]),
                 rope: None,
                 ..attention.clone()
@@ -118,7 +135,12 @@ impl DecoderConfig for Gpt2Config {
             norm,
             tie_word_embeddings: self.tie_word_embeddings,
             learned_positions: true,
-            ..DecoderSpec::new(self.vocab_size, self.n_embd, self.n_positions, (0..self.n_layer).map(layer).collect())
+            ..DecoderSpec::new(
+                self.vocab_size,
+                self.n_embd,
+                self.n_positions,
+                (0..self.n_layer).map(layer).collect(),
+            )
         }
     }
 }

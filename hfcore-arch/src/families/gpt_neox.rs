@@ -56,7 +56,12 @@ impl Config for GptNeoXConfig {
     fn read(keys: &Keys<'_>) -> Self {
         let hidden_size = keys.dim("hidden_size");
         let num_attention_heads = keys.heads("num_attention_heads");
-        let head_dim = keys.divide("hidden_size", hidden_size, "num_attention_heads", num_attention_heads);
+        let head_dim = keys.divide(
+            "hidden_size",
+            hidden_size,
+            "num_attention_heads",
+            num_attention_heads,
+        );
         let max_position_embeddings = keys.positions("max_position_embeddings");
         // A causal mask is applied whatever it says.
         keys.inert(&["is_decoder"]);
@@ -119,7 +124,12 @@ impl DecoderConfig for GptNeoXConfig {
             norm,
             tie_word_embeddings: self.tie_word_embeddings,
             ropes: vec![self.rope_parameters.clone()],
-            ..DecoderSpec::new(self.vocab_size, self.hidden_size, self.max_position_embeddings, layers)
+            ..DecoderSpec::new(
+                self.vocab_size,
+                self.hidden_size,
+                self.max_position_embeddings,
+                layers,
+            )
         }
     }
 }
@@ -170,7 +180,9 @@ impl DecoderLayer for GptNeoXLayer {
     }
 
     fn forward(&self, x: Tensor, pass: &mut Pass<'_>) -> Tensor {
-        let attended = self.attention.forward(&self.input_layernorm.forward(&x), pass);
+        let attended = self
+            .attention
+            .forward(&self.input_layernorm.forward(&x), pass);
         if self.parallel {
             return self.mlp.forward(&self.post_attention_layernorm.forward(&x)) + &attended + &x;
         }

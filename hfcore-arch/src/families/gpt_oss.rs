@@ -52,9 +52,12 @@ impl Config for GptOssConfig {
     fn read(keys: &Keys<'_>) -> Self {
         let llama = LlamaConfig {
             attention_bias: keys.flag_or("attention_bias", true),
-            ..LlamaConfig::read_with_rope(keys, &DEFAULTS, |head_dim, max| rope(keys, head_dim, max))
+            ..LlamaConfig::read_with_rope(keys, &DEFAULTS, |head_dim, max| {
+                rope(keys, head_dim, max)
+            })
         };
-        let num_local_experts = keys.dim_or(keys.spelling(&["num_local_experts", "num_experts"]), 128);
+        let num_local_experts =
+            keys.dim_or(keys.spelling(&["num_local_experts", "num_experts"]), 128);
         let window = keys.nullable_dim("sliding_window", 128);
         // Old names, beside the keys that decide; experts have a nonlinearity of their own, so that
         // `hidden_act` says nothing.
@@ -75,7 +78,9 @@ impl Config for GptOssConfig {
 
 /// The rotation; the class has one of its own where a file has none.
 fn rope(keys: &Keys<'_>, head_dim: usize, max_position_embeddings: usize) -> RopeParameters {
-    let given = ["rope_parameters", "rope_scaling"].iter().any(|key| keys.value(key).is_some_and(|v| !v.is_null()));
+    let given = ["rope_parameters", "rope_scaling"]
+        .iter()
+        .any(|key| keys.value(key).is_some_and(|v| !v.is_null()));
     let read = keys.rope(DEFAULTS.rope, head_dim, max_position_embeddings);
     if given {
         return read;
@@ -101,14 +106,25 @@ impl DecoderConfig for GptOssConfig {
             num_experts: self.num_local_experts,
             num_experts_per_tok: self.num_experts_per_tok,
             router: Router::TopKSoftmax,
-            kind: ExpertKind::ClampedSwiglu { limit: self.swiglu_limit, alpha: self.swiglu_alpha },
+            kind: ExpertKind::ClampedSwiglu {
+                limit: self.swiglu_limit,
+                alpha: self.swiglu_alpha,
+            },
             layout: MoeLayout::Interleaved { router: "router" },
         };
         let layer = |window: &Option<usize>| MoeLayerSpec {
             norm: NormSpec::rms(self.llama.rms_norm_eps),
-            attention: AttentionSpec { sinks: true, sliding_window: *window, ..self.llama.attention() },
-            mlp: FeedForwardSpec::Sparse { paths: &["mlp"], moe: moe.clone() },
+            attention: AttentionSpec {
+                sinks: true,
+                sliding_window: *window,
+                ..self.llama.attention()
+            },
+            mlp: FeedForwardSpec::Sparse {
+                paths: &["mlp"],
+                moe: moe.clone(),
+            },
         };
-        self.llama.skeleton(self.windows.iter().map(layer).collect())
+        self.llama
+            .skeleton(self.windows.iter().map(layer).collect())
     }
 }

@@ -39,7 +39,10 @@ impl Config for GraniteConfig {
     fn read(keys: &Keys<'_>) -> Self {
         let logits_scaling = keys.float_or("logits_scaling", 1.0);
         if logits_scaling == 0.0 {
-            keys.problem("logits_scaling", "must not be zero: logits are divided by it");
+            keys.problem(
+                "logits_scaling",
+                "must not be zero: logits are divided by it",
+            );
         }
         Self {
             llama: LlamaConfig {
@@ -64,7 +67,10 @@ impl DecoderConfig for GraniteConfig {
             logits_scaling: self.logits_scaling,
             ..self.llama.spec().map_layers(|mut llama| {
                 llama.attention.scale = self.attention_multiplier;
-                GraniteLayerSpec { llama, residual: self.residual_multiplier }
+                GraniteLayerSpec {
+                    llama,
+                    residual: self.residual_multiplier,
+                }
             })
         }
     }
@@ -94,11 +100,19 @@ impl DecoderLayer for GraniteLayer {
     }
 
     fn load(w: &Loader<'_>, s: &GraniteLayerSpec) -> Self {
-        Self { llama: LlamaLayer::load(w, &s.llama), residual: s.residual }
+        Self {
+            llama: LlamaLayer::load(w, &s.llama),
+            residual: s.residual,
+        }
     }
 
     fn forward(&self, x: Tensor, pass: &mut Pass<'_>) -> Tensor {
-        let LlamaLayer { input_layernorm, self_attn, post_attention_layernorm, mlp } = &self.llama;
+        let LlamaLayer {
+            input_layernorm,
+            self_attn,
+            post_attention_layernorm,
+            mlp,
+        } = &self.llama;
         let h = &x + self_attn.forward(&input_layernorm.forward(&x), pass) * self.residual;
         &h + mlp.forward(&post_attention_layernorm.forward(&h)) * self.residual
     }

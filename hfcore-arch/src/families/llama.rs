@@ -82,7 +82,9 @@ impl LlamaConfig {
     /// The keys that all of Llama's descendants share. Biases are off: the families that have them
     /// say so themselves.
     pub fn read_base(keys: &Keys<'_>, defaults: &LlamaDefaults) -> Self {
-        Self::read_with_rope(keys, defaults, |head_dim, max| keys.rope(defaults.rope, head_dim, max))
+        Self::read_with_rope(keys, defaults, |head_dim, max| {
+            keys.rope(defaults.rope, head_dim, max)
+        })
     }
 
     /// [`read_base`](Self::read_base) of a family that reads its rotation in another way, given `D`
@@ -96,7 +98,12 @@ impl LlamaConfig {
         let num_attention_heads = keys.heads("num_attention_heads");
         let head_dim = match keys.opt_dim("head_dim").or(defaults.head_dim) {
             Some(head_dim) => head_dim,
-            None => keys.divide("hidden_size", hidden_size, "num_attention_heads", num_attention_heads),
+            None => keys.divide(
+                "hidden_size",
+                hidden_size,
+                "num_attention_heads",
+                num_attention_heads,
+            ),
         };
         let max_position_embeddings = keys.positions("max_position_embeddings");
         Self {
@@ -150,7 +157,12 @@ impl LlamaConfig {
             norm: NormSpec::rms(self.rms_norm_eps),
             tie_word_embeddings: self.tie_word_embeddings,
             ropes: vec![self.rope_parameters.clone()],
-            ..DecoderSpec::new(self.vocab_size, self.hidden_size, self.max_position_embeddings, layers)
+            ..DecoderSpec::new(
+                self.vocab_size,
+                self.hidden_size,
+                self.max_position_embeddings,
+                layers,
+            )
         }
     }
 }
@@ -216,7 +228,10 @@ impl DecoderLayer for LlamaLayer {
     }
 
     fn forward(&self, x: Tensor, pass: &mut Pass<'_>) -> Tensor {
-        let h = &x + self.self_attn.forward(&self.input_layernorm.forward(&x), pass);
+        let h = &x
+            + self
+                .self_attn
+                .forward(&self.input_layernorm.forward(&x), pass);
         &h + self.mlp.forward(&self.post_attention_layernorm.forward(&h))
     }
 }

@@ -23,7 +23,10 @@ pub struct MistralConfig {
 
 impl Config for MistralConfig {
     fn read(keys: &Keys<'_>) -> Self {
-        keys.refuse_unless_null("layer_types", "transformers loads a Mistral with layer types as `ministral`");
+        keys.refuse_unless_null(
+            "layer_types",
+            "transformers loads a Mistral with layer types as `ministral`",
+        );
         Self {
             llama: LlamaConfig::read_base(keys, &LlamaDefaults::LLAMA),
             sliding_window: keys.nullable_dim("sliding_window", 4096),

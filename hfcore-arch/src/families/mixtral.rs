@@ -14,7 +14,9 @@ use hfcore_kernels::{ExpertKind, Router, Tensor};
 
 use super::llama::{LlamaConfig, LlamaDefaults};
 use super::read;
-use crate::blocks::{Attention, AttentionSpec, GatedMlp, MlpSpec, Moe, MoeLayout, MoeSpec, Norm, NormSpec};
+use crate::blocks::{
+    Attention, AttentionSpec, GatedMlp, MlpSpec, Moe, MoeLayout, MoeSpec, Norm, NormSpec,
+};
 use crate::cache::LayerCacheSpec;
 use crate::decoder::{Config, DecoderConfig, DecoderLayer, DecoderSpec};
 use crate::family::Family;
@@ -45,7 +47,8 @@ const DEFAULTS: LlamaDefaults = LlamaDefaults {
 
 impl Config for MixtralConfig {
     fn read(keys: &Keys<'_>) -> Self {
-        let num_local_experts = keys.dim_or(keys.spelling(&["num_local_experts", "num_experts"]), 8);
+        let num_local_experts =
+            keys.dim_or(keys.spelling(&["num_local_experts", "num_experts"]), 8);
         Self {
             llama: LlamaConfig::read_base(keys, &DEFAULTS),
             sliding_window: keys.opt_dim("sliding_window"),
@@ -61,7 +64,10 @@ impl DecoderConfig for MixtralConfig {
     fn spec(&self) -> DecoderSpec<MoeLayerSpec> {
         let layer = MoeLayerSpec {
             norm: NormSpec::rms(self.llama.rms_norm_eps),
-            attention: AttentionSpec { sliding_window: self.sliding_window, ..self.llama.attention() },
+            attention: AttentionSpec {
+                sliding_window: self.sliding_window,
+                ..self.llama.attention()
+            },
             mlp: FeedForwardSpec::Sparse {
                 // transformers 5 saves `mlp`; all of the Hub has the older name.
                 paths: &["block_sparse_moe", "mlp"],
@@ -72,11 +78,15 @@ impl DecoderConfig for MixtralConfig {
                     num_experts_per_tok: self.num_experts_per_tok,
                     router: Router::SoftmaxTopK { normalize: true },
                     kind: ExpertKind::Gated(self.llama.hidden_act),
-                    layout: MoeLayout::Gated { router: "gate", names: ["w1", "w3", "w2"] },
+                    layout: MoeLayout::Gated {
+                        router: "gate",
+                        names: ["w1", "w3", "w2"],
+                    },
                 },
             },
         };
-        self.llama.skeleton(vec![layer; self.llama.num_hidden_layers])
+        self.llama
+            .skeleton(vec![layer; self.llama.num_hidden_layers])
     }
 }
 
@@ -134,9 +144,14 @@ impl DecoderLayer for MoeLayer {
             self_attn: Attention::load(&w.at("self_attn"), &s.attention),
             post_attention_layernorm: norm("post_attention_layernorm"),
             mlp: match &s.mlp {
-                FeedForwardSpec::Dense(mlp) => FeedForward::Dense(GatedMlp::load(&w.at("mlp"), mlp)),
+                FeedForwardSpec::Dense(mlp) => {
+                    FeedForward::Dense(GatedMlp::load(&w.at("mlp"), mlp))
+                }
                 FeedForwardSpec::Sparse { paths, moe } => {
-                    let path = paths.iter().find(|path| w.has_module(path)).unwrap_or(&paths[0]);
+                    let path = paths
+                        .iter()
+                        .find(|path| w.has_module(path))
+                        .unwrap_or(&paths[0]);
                     FeedForward::Sparse(Moe::load(&w.at(path), moe))
                 }
             },
@@ -144,7 +159,10 @@ impl DecoderLayer for MoeLayer {
     }
 
     fn forward(&self, x: Tensor, pass: &mut Pass<'_>) -> Tensor {
-        let h = &x + self.self_attn.forward(&self.input_layernorm.forward(&x), pass);
+        let h = &x
+            + self
+                .self_attn
+                .forward(&self.input_layernorm.forward(&x), pass);
         let normed = self.post_attention_layernorm.forward(&h);
         match &self.mlp {
             FeedForward::Dense(mlp) => &h + mlp.forward(&normed),

@@ -1,11 +1,11 @@
-//! OLMo 2: norms after each half and none before; queries and keys normed over their whole width.
+//! `OLMo` 2: norms after each half and none before; queries and keys normed over their whole width.
 //!
 //! ```text
 //! h = x + RmsNorm(Attention(x))
 //! y = h + RmsNorm(Mlp(h))
 //! ```
 //!
-//! Paper: OLMo Team 2024, <https://arxiv.org/abs/2501.00656>.
+//! Paper: `OLMo` Team 2024, <https://arxiv.org/abs/2501.00656>.
 //! Reference: transformers 5.23 `models/olmo2/modeling_olmo2.py`; golden: `tests/golden/olmo2*`.
 
 use hfcore_config::Keys;
@@ -33,7 +33,13 @@ impl Config for Olmo2Config {
     fn read(keys: &Keys<'_>) -> Self {
         let llama = LlamaConfig {
             attention_bias: keys.flag_or("attention_bias", false),
-            ..LlamaConfig::read_base(keys, &LlamaDefaults { rms_norm_eps: 1e-5, ..LlamaDefaults::LLAMA })
+            ..LlamaConfig::read_base(
+                keys,
+                &LlamaDefaults {
+                    rms_norm_eps: 1e-5,
+                    ..LlamaDefaults::LLAMA
+                },
+            )
         };
         Self { llama }
     }
@@ -78,7 +84,12 @@ impl DecoderLayer for Olmo2Layer {
     }
 
     fn forward(&self, x: Tensor, pass: &mut Pass<'_>) -> Tensor {
-        let h = &x + self.post_attention_layernorm.forward(&self.self_attn.forward(&x, pass));
-        &h + self.post_feedforward_layernorm.forward(&self.mlp.forward(&h))
+        let h = &x
+            + self
+                .post_attention_layernorm
+                .forward(&self.self_attn.forward(&x, pass));
+        &h + self
+            .post_feedforward_layernorm
+            .forward(&self.mlp.forward(&h))
     }
 }

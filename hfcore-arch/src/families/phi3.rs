@@ -37,7 +37,10 @@ impl Config for Phi3Config {
         let llama = LlamaConfig::read_base(keys, &DEFAULTS);
         // Written by the first releases; the class has no such switches and attends without biases.
         keys.refuse_unless_false("attention_bias", "Phi-3 attends without biases");
-        Self { llama, sliding_window: keys.opt_dim("sliding_window") }
+        Self {
+            llama,
+            sliding_window: keys.opt_dim("sliding_window"),
+        }
     }
 }
 
@@ -52,10 +55,16 @@ impl DecoderConfig for Phi3Config {
         }
         // Where LongRoPE changes from its short factors to its long ones.
         let recompute_beyond = match self.llama.rope_parameters.scaling {
-            RopeScaling::LongRope { original_max_position_embeddings, .. } => Some(original_max_position_embeddings),
+            RopeScaling::LongRope {
+                original_max_position_embeddings,
+                ..
+            } => Some(original_max_position_embeddings),
             _ => None,
         };
-        DecoderSpec { recompute_beyond, ..spec }
+        DecoderSpec {
+            recompute_beyond,
+            ..spec
+        }
     }
 }
 
@@ -86,7 +95,10 @@ impl DecoderLayer for Phi3Layer {
     }
 
     fn forward(&self, x: Tensor, pass: &mut Pass<'_>) -> Tensor {
-        let h = &x + self.self_attn.forward(&self.input_layernorm.forward(&x), pass);
+        let h = &x
+            + self
+                .self_attn
+                .forward(&self.input_layernorm.forward(&x), pass);
         &h + self.mlp.forward(&self.post_attention_layernorm.forward(&h))
     }
 }

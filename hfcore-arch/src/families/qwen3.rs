@@ -24,7 +24,10 @@ pub struct Qwen3Config {
 }
 
 /// The class has a head width of its own, whatever `hidden_size` is.
-pub(super) const DEFAULTS: LlamaDefaults = LlamaDefaults { head_dim: Some(128), ..LlamaDefaults::LLAMA };
+pub(super) const DEFAULTS: LlamaDefaults = LlamaDefaults {
+    head_dim: Some(128),
+    ..LlamaDefaults::LLAMA
+};
 
 impl Config for Qwen3Config {
     fn read(keys: &Keys<'_>) -> Self {

@@ -53,7 +53,9 @@ impl Config for Qwen3MoeConfig {
             num_experts_per_tok: read::experts_per_token(keys, num_experts, 8),
             moe_intermediate_size: keys.dim_or("moe_intermediate_size", 768),
             norm_topk_prob: keys.flag_or("norm_topk_prob", false),
-            sparse: (0..llama.num_hidden_layers).map(|i| !dense.contains(&i) && (i + 1) % every == 0).collect(),
+            sparse: (0..llama.num_hidden_layers)
+                .map(|i| !dense.contains(&i) && (i + 1) % every == 0)
+                .collect(),
             llama,
         }
     }
@@ -69,9 +71,14 @@ impl DecoderConfig for Qwen3MoeConfig {
             intermediate_size: self.moe_intermediate_size,
             num_experts: self.num_experts,
             num_experts_per_tok: self.num_experts_per_tok,
-            router: Router::SoftmaxTopK { normalize: self.norm_topk_prob },
+            router: Router::SoftmaxTopK {
+                normalize: self.norm_topk_prob,
+            },
             kind: ExpertKind::Gated(self.llama.hidden_act),
-            layout: MoeLayout::Gated { router: "gate", names: ["gate_proj", "up_proj", "down_proj"] },
+            layout: MoeLayout::Gated {
+                router: "gate",
+                names: ["gate_proj", "up_proj", "down_proj"],
+            },
         };
         let layer = |sparse: &bool| MoeLayerSpec {
             norm,
@@ -81,7 +88,10 @@ impl DecoderConfig for Qwen3MoeConfig {
                 ..self.llama.attention()
             },
             mlp: if *sparse {
-                FeedForwardSpec::Sparse { paths: &["mlp"], moe: moe.clone() }
+                FeedForwardSpec::Sparse {
+                    paths: &["mlp"],
+                    moe: moe.clone(),
+                }
             } else {
                 FeedForwardSpec::Dense(self.llama.mlp())
             },

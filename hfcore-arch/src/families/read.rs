@@ -16,7 +16,10 @@ pub(crate) fn activation_or(keys: &Keys<'_>, key: &str, default: Named) -> Activ
         Named::Sigmoid => Activation::Sigmoid,
         Named::Linear => Activation::Identity,
         other => {
-            keys.problem(key, format!("the activation function {other} has no kernel yet"));
+            keys.problem(
+                key,
+                format!("the activation function {other} has no kernel yet"),
+            );
             Activation::Identity
         }
     }
@@ -37,16 +40,24 @@ pub(crate) fn windows(
     window: Option<usize>,
     default: impl Fn(usize) -> LayerType,
 ) -> Vec<Option<usize>> {
-    let types = keys.layer_types(num_layers).unwrap_or_else(|| (0..num_layers).map(default).collect());
+    let types = keys
+        .layer_types(num_layers)
+        .unwrap_or_else(|| (0..num_layers).map(default).collect());
     let each = types.iter().map(|layer_type| match (layer_type, window) {
         (LayerType::FullAttention, _) => None,
         (LayerType::SlidingAttention, Some(window)) => Some(window),
         (LayerType::SlidingAttention, None) => {
-            keys.problem("layer_types", "has sliding_attention, and there is no sliding_window");
+            keys.problem(
+                "layer_types",
+                "has sliding_attention, and there is no sliding_window",
+            );
             None
         }
         (other, _) => {
-            keys.problem("layer_types", format!("{other} is not implemented in this family"));
+            keys.problem(
+                "layer_types",
+                format!("{other} is not implemented in this family"),
+            );
             None
         }
     });
@@ -57,7 +68,10 @@ pub(crate) fn windows(
 pub(crate) fn experts_per_token(keys: &Keys<'_>, num_experts: usize, default: usize) -> usize {
     let k = keys.dim_or("num_experts_per_tok", default);
     if k > num_experts {
-        keys.problem("num_experts_per_tok", format!("{k} is more than the {num_experts} experts there are"));
+        keys.problem(
+            "num_experts_per_tok",
+            format!("{k} is more than the {num_experts} experts there are"),
+        );
     }
     k.min(num_experts)
 }

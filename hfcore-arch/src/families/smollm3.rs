@@ -45,7 +45,11 @@ impl Config for SmolLm3Config {
             (Some(_), false) => LayerType::SlidingAttention,
             _ => LayerType::FullAttention,
         });
-        Self { llama, rotates, windows }
+        Self {
+            llama,
+            rotates,
+            windows,
+        }
     }
 }
 
@@ -55,10 +59,15 @@ fn rotates(keys: &Keys<'_>, layers: usize) -> Vec<bool> {
         return (0..layers).map(|i| (i + 1) % interval != 0).collect();
     };
     if listed.len() < layers {
-        let message = format!("must have an element for each of {layers} layers, found {}", listed.len());
+        let message = format!(
+            "must have an element for each of {layers} layers, found {}",
+            listed.len()
+        );
         keys.problem("no_rope_layers", message);
     }
-    (0..layers).map(|i| listed.get(i).is_none_or(|&flag| flag != 0)).collect()
+    (0..layers)
+        .map(|i| listed.get(i).is_none_or(|&flag| flag != 0))
+        .collect()
 }
 
 impl DecoderConfig for SmolLm3Config {
@@ -66,7 +75,9 @@ impl DecoderConfig for SmolLm3Config {
 
     fn spec(&self) -> DecoderSpec<LlamaLayerSpec> {
         let mut spec = self.llama.spec();
-        for ((layer, rotates), window) in spec.layers.iter_mut().zip(&self.rotates).zip(&self.windows) {
+        for ((layer, rotates), window) in
+            spec.layers.iter_mut().zip(&self.rotates).zip(&self.windows)
+        {
             layer.attention.rope = rotates.then_some(0);
             layer.attention.sliding_window = *window;
         }

@@ -35,12 +35,29 @@ impl Config for Starcoder2Config {
             mlp_bias: bias,
             hidden_act: read::activation_or(keys, "hidden_act", Named::GeluPytorchTanh),
             rms_norm_eps: keys.float_or("norm_epsilon", 1e-5),
-            ..LlamaConfig::read_base(keys, &LlamaDefaults { tie_word_embeddings: true, ..LlamaDefaults::LLAMA })
+            ..LlamaConfig::read_base(
+                keys,
+                &LlamaDefaults {
+                    tie_word_embeddings: true,
+                    ..LlamaDefaults::LLAMA
+                },
+            )
         };
         // Written by the first releases, beside the keys that decide: both kinds are fixed.
-        keys.only("norm_type", &["layer_norm".into()], "StarCoder 2 has layer norms");
-        keys.only("mlp_type", &["default".into()], "StarCoder 2 has a plain feed-forward block");
-        Self { llama, sliding_window: keys.opt_dim("sliding_window") }
+        keys.only(
+            "norm_type",
+            &["layer_norm".into()],
+            "StarCoder 2 has layer norms",
+        );
+        keys.only(
+            "mlp_type",
+            &["default".into()],
+            "StarCoder 2 has a plain feed-forward block",
+        );
+        Self {
+            llama,
+            sliding_window: keys.opt_dim("sliding_window"),
+        }
     }
 }
 
@@ -85,7 +102,10 @@ impl DecoderLayer for Starcoder2Layer {
     }
 
     fn forward(&self, x: Tensor, pass: &mut Pass<'_>) -> Tensor {
-        let h = &x + self.self_attn.forward(&self.input_layernorm.forward(&x), pass);
+        let h = &x
+            + self
+                .self_attn
+                .forward(&self.input_layernorm.forward(&x), pass);
         &h + self.mlp.forward(&self.post_attention_layernorm.forward(&h))
     }
 }

@@ -41,8 +41,13 @@ const TASKS: &[&str] = &["text-generation"];
 /// If there is no pipeline for the task yet, or the model cannot be loaded.
 pub fn pipeline(task: &str, path: impl AsRef<Path>) -> Result<Pipeline, Error> {
     match task {
-        "text-generation" => Ok(Pipeline::TextGeneration(TextGenerationPipeline::load(path)?)),
-        _ => Err(Error::NoPipeline { task: task.to_owned(), available: TASKS }),
+        "text-generation" => Ok(Pipeline::TextGeneration(TextGenerationPipeline::load(
+            path,
+        )?)),
+        _ => Err(Error::NoPipeline {
+            task: task.to_owned(),
+            available: TASKS,
+        }),
     }
 }
 
@@ -53,9 +58,9 @@ impl Pipeline {
     /// If the input cannot be used or the model fails.
     pub fn run(&self, text: &str) -> Result<PipelineOutput, Error> {
         match self {
-            Self::TextGeneration(pipeline) => {
-                Ok(PipelineOutput::GeneratedText(pipeline.generate(text, &hfcore_config::GenerationConfig::default())?))
-            }
+            Self::TextGeneration(pipeline) => Ok(PipelineOutput::GeneratedText(
+                pipeline.generate(text, &hfcore_config::GenerationConfig::default())?,
+            )),
         }
     }
 

@@ -57,7 +57,11 @@ impl TextGenerationPipeline {
     /// Of a model and a tokenizer that are loaded already.
     #[must_use]
     pub const fn new(model: AutoModelForCausalLm, tokenizer: Tokenizer) -> Self {
-        Self { model, tokenizer, seed: 0 }
+        Self {
+            model,
+            tokenizer,
+            seed: 0,
+        }
     }
 
     /// The seed of sampling, 0 by default: the same seed gives the same text.
@@ -88,7 +92,10 @@ impl TextGenerationPipeline {
     pub fn chat_prompt(&self, messages: &[Message]) -> Result<Prompt, Error> {
         let options = ChatOptions::default().with_add_generation_prompt(true);
         let text = self.tokenizer.apply_chat_template(messages, &options)?;
-        Ok(Prompt { text, special_tokens: false })
+        Ok(Prompt {
+            text,
+            special_tokens: false,
+        })
     }
 
     /// Continue `prompt`, and wait for the end.
@@ -97,7 +104,11 @@ impl TextGenerationPipeline {
     ///
     /// # Errors
     /// If the prompt or the configuration cannot be used, or the model fails.
-    pub fn generate(&self, prompt: impl Into<Prompt>, config: &GenerationConfig) -> Result<GeneratedText, Error> {
+    pub fn generate(
+        &self,
+        prompt: impl Into<Prompt>,
+        config: &GenerationConfig,
+    ) -> Result<GeneratedText, Error> {
         let mut texts = self.generate_batch(&[prompt.into()], config)?;
         Ok(texts.swap_remove(0))
     }
@@ -113,17 +124,24 @@ impl TextGenerationPipeline {
         config: &GenerationConfig,
     ) -> Result<Vec<GeneratedText>, Error> {
         let prompts: Vec<Prompt> = prompts.iter().cloned().map(Into::into).collect();
-        let tokens = prompts.iter().map(|prompt| self.encode(prompt)).collect::<Result<Vec<_>, _>>()?;
+        let tokens = prompts
+            .iter()
+            .map(|prompt| self.encode(prompt))
+            .collect::<Result<Vec<_>, _>>()?;
         let config = self.config(config);
         let output = self.generator(&config).generate(&tokens)?;
         let per_prompt = (output.sequences.len() / prompts.len().max(1)).max(1);
-        let texts = output.sequences.iter().enumerate().map(|(i, sequence)| GeneratedText {
-            prompt: prompts[i / per_prompt].text.clone(),
-            text: self.tokenizer.decode(sequence.new_tokens(), true),
-            tokens: sequence.new_tokens().to_vec(),
-            finish_reason: sequence.finish_reason,
-            usage: output.usage,
-        });
+        let texts = output
+            .sequences
+            .iter()
+            .enumerate()
+            .map(|(i, sequence)| GeneratedText {
+                prompt: prompts[i / per_prompt].text.clone(),
+                text: self.tokenizer.decode(sequence.new_tokens(), true),
+                tokens: sequence.new_tokens().to_vec(),
+                finish_reason: sequence.finish_reason,
+                usage: output.usage,
+            });
         Ok(texts.collect())
     }
 
@@ -131,7 +149,11 @@ impl TextGenerationPipeline {
     ///
     /// # Errors
     /// As [`generate`](Self::generate).
-    pub fn stream(&self, prompt: impl Into<Prompt>, config: &GenerationConfig) -> Result<TextStream<'_>, Error> {
+    pub fn stream(
+        &self,
+        prompt: impl Into<Prompt>,
+        config: &GenerationConfig,
+    ) -> Result<TextStream<'_>, Error> {
         self.stream_with(prompt, config, &CancelToken::new())
     }
 
@@ -148,22 +170,32 @@ impl TextGenerationPipeline {
         let tokens = self.encode(&prompt.into())?;
         let generator = self.generator(&self.config(config)).with_cancel(cancel);
         let generation = generator.stream(&[tokens])?;
-        Ok(TextStream { generation, decoder: Some(self.tokenizer.decode_stream(true)) })
+        Ok(TextStream {
+            generation,
+            decoder: Some(self.tokenizer.decode_stream(true)),
+        })
     }
 
     fn generator(&self, config: &GenerationConfig) -> Generator<'_> {
         let text = |ids: &[u32]| self.tokenizer.decode(ids, false);
-        Generator::new(self.model.model(), config).with_seed(self.seed).with_text(text)
+        Generator::new(self.model.model(), config)
+            .with_seed(self.seed)
+            .with_text(text)
     }
 
     fn encode(&self, prompt: &Prompt) -> Result<Vec<u32>, Error> {
-        Ok(self.tokenizer.encode(&prompt.text, prompt.special_tokens)?.ids)
+        Ok(self
+            .tokenizer
+            .encode(&prompt.text, prompt.special_tokens)?
+            .ids)
     }
 
     /// The caller's configuration over the model's over the task's.
     fn config(&self, config: &GenerationConfig) -> GenerationConfig {
         let config = config.clone().merge(self.model.generation_config());
-        let mut task = GenerationConfig::default().with_do_sample(true).with_temperature(0.7);
+        let mut task = GenerationConfig::default()
+            .with_do_sample(true)
+            .with_temperature(0.7);
         if config.max_length.is_none() {
             task = task.with_max_new_tokens(256);
         }
@@ -189,13 +221,19 @@ impl Prompt {
 
 impl From<&str> for Prompt {
     fn from(text: &str) -> Self {
-        Self { text: text.to_owned(), special_tokens: true }
+        Self {
+            text: text.to_owned(),
+            special_tokens: true,
+        }
     }
 }
 
 impl From<String> for Prompt {
     fn from(text: String) -> Self {
-        Self { text, special_tokens: true }
+        Self {
+            text,
+            special_tokens: true,
+        }
     }
 }
 
@@ -210,13 +248,19 @@ impl TextStream<'_> {
     /// The tokens so far.
     #[must_use]
     pub fn tokens(&self) -> &[u32] {
-        self.generation.sequences().first().map_or(&[], |sequence| sequence.new_tokens())
+        self.generation
+            .sequences()
+            .first()
+            .map_or(&[], |sequence| sequence.new_tokens())
     }
 
     /// Why it ended; `None` while it has not.
     #[must_use]
     pub fn finish_reason(&self) -> Option<FinishReason> {
-        self.generation.sequences().first().and_then(|sequence| sequence.finish_reason)
+        self.generation
+            .sequences()
+            .first()
+            .and_then(|sequence| sequence.finish_reason)
     }
 
     /// What it has cost so far.

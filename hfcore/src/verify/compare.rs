@@ -17,7 +17,10 @@ pub(super) enum Places {
     /// Everywhere: both are whole.
     Whole,
     /// Columns of each row of `[B, T, E]`: what is not padding.
-    Columns { columns: Vec<std::ops::Range<usize>>, width: usize },
+    Columns {
+        columns: Vec<std::ops::Range<usize>>,
+        width: usize,
+    },
 }
 
 /// The difference between an output and its reference.
@@ -65,7 +68,12 @@ impl Difference {
 /// Compare an output with its reference; `Err` with both sizes where they do not even fit.
 pub(super) fn compare(actual: &Actual, reference: &Array<f32>) -> Result<Difference, String> {
     let misfit = |expected: usize| {
-        Err(format!("{} has {} numbers where the reference {:?} has {expected}", actual.name, actual.values.len(), reference.shape))
+        Err(format!(
+            "{} has {} numbers where the reference {:?} has {expected}",
+            actual.name,
+            actual.values.len(),
+            reference.shape
+        ))
     };
     match &actual.places {
         Places::Whole if actual.values.len() == reference.values.len() => {
@@ -75,7 +83,9 @@ pub(super) fn compare(actual: &Actual, reference: &Array<f32>) -> Result<Differe
         Places::Columns { columns, width } => {
             let e = reference.width();
             let real: usize = columns.iter().map(ExactSizeIterator::len).sum();
-            if actual.values.len() != real * e || reference.values.len() != columns.len() * width * e {
+            if actual.values.len() != real * e
+                || reference.values.len() != columns.len() * width * e
+            {
                 return misfit(real * e);
             }
             let mut worst = Difference::default();
@@ -102,18 +112,34 @@ mod tests {
     #[test]
     fn the_comparison_rejects_what_is_wrong() {
         assert!(Difference::of(&[0.0, 1.0], &[0.0, 1.0 + 1e-3]).relative() > STRICT_CPU);
-        assert!(Difference::of(&[1e30], &[0.0]).relative() > STRICT_CPU, "at zero, too");
+        assert!(
+            Difference::of(&[1e30], &[0.0]).relative() > STRICT_CPU,
+            "at zero, too"
+        );
         assert!(Difference::of(&[f32::NAN], &[0.0]).relative() > STRICT_CPU);
         assert!(Difference::of(&[0.0], &[f32::NAN]).relative() > STRICT_CPU);
         assert!(Difference::of(&[f32::INFINITY], &[1.0]).relative() > STRICT_CPU);
-        assert!(Difference::of(&[f32::NEG_INFINITY, 100.0], &[f32::NEG_INFINITY, 100.001]).relative() < STRICT_CPU);
+        assert!(
+            Difference::of(&[f32::NEG_INFINITY, 100.0], &[f32::NEG_INFINITY, 100.001]).relative()
+                < STRICT_CPU
+        );
     }
 
     #[test]
     fn padding_does_not_count_and_sizes_do() {
-        let reference = Array { shape: vec![1, 3, 1], values: vec![9.0, 1.0, 2.0] };
-        let places = Places::Columns { columns: vec![1..3], width: 3 };
-        let mut actual = Actual { name: "logits".to_owned(), values: vec![1.0, 2.0], places };
+        let reference = Array {
+            shape: vec![1, 3, 1],
+            values: vec![9.0, 1.0, 2.0],
+        };
+        let places = Places::Columns {
+            columns: vec![1..3],
+            width: 3,
+        };
+        let mut actual = Actual {
+            name: "logits".to_owned(),
+            values: vec![1.0, 2.0],
+            places,
+        };
         assert_eq!(compare(&actual, &reference).unwrap().max_abs_error, 0.0);
         actual.values.push(0.0);
         assert!(compare(&actual, &reference).is_err());

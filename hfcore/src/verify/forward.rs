@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use hfcore_arch::{
-    CacheOptions, CausalLm, EncoderInput, ImageClassifier, ImageEncoder, LogitsFor, MaskedLm, Probe, Seq2Seq,
-    SequenceClassifier, Step, TextEncoder, TokenBatch,
+    CacheOptions, CausalLm, EncoderInput, ImageClassifier, ImageEncoder, LogitsFor, MaskedLm,
+    Probe, Seq2Seq, SequenceClassifier, Step, TextEncoder, TokenBatch,
 };
 use hfcore_kernels::Tensor;
 
@@ -25,7 +25,11 @@ enum Way {
 }
 
 /// Everything the case names, as the model gives it; several times where there are several ways.
-pub(super) fn run(heads: &Heads, reference: &Reference, case: &Case) -> Result<Vec<Actual>, Failure> {
+pub(super) fn run(
+    heads: &Heads,
+    reference: &Reference,
+    case: &Case,
+) -> Result<Vec<Actual>, Failure> {
     match heads {
         Heads::CausalLm(model) => causal_lm(&**model, reference, case),
         Heads::Seq2Seq(model) => seq2seq(&**model, reference, case),
@@ -47,7 +51,11 @@ pub(super) fn run(heads: &Heads, reference: &Reference, case: &Case) -> Result<V
             let (batch, padded) = token_batch(reference, case)?;
             encoder_outputs(case, &padded, |probe| {
                 let output = TextEncoder::encode(&**model, &batch, probe)?;
-                let mut outputs = vec![("last_hidden_state", output.last_hidden_state.into_vec()?, true)];
+                let mut outputs = vec![(
+                    "last_hidden_state",
+                    output.last_hidden_state.into_vec()?,
+                    true,
+                )];
                 if let Some(pooled) = output.pooler_output {
                     outputs.push(("pooler_output", pooled.into_vec()?, false));
                 }
@@ -68,15 +76,26 @@ pub(super) fn run(heads: &Heads, reference: &Reference, case: &Case) -> Result<V
         Heads::ImageClassifier(model) => {
             let pixels = features(reference, case, "pixel_values", &model.info().device)?;
             whole_outputs(case, |probe| {
-                Ok(vec![("logits", ImageClassifier::logits(&**model, &pixels, probe)?.into_vec()?)])
+                Ok(vec![(
+                    "logits",
+                    ImageClassifier::logits(&**model, &pixels, probe)?.into_vec()?,
+                )])
             })
         }
     }
 }
 
-fn causal_lm(model: &dyn CausalLm, reference: &Reference, case: &Case) -> Result<Vec<Actual>, Failure> {
+fn causal_lm(
+    model: &dyn CausalLm,
+    reference: &Reference,
+    case: &Case,
+) -> Result<Vec<Actual>, Failure> {
     let batch = padded(reference, case, "input_ids", "attention_mask")?;
-    let rows: Vec<_> = batch.rows().iter().map(|row| (row.tokens.as_slice(), row.columns.start)).collect();
+    let rows: Vec<_> = batch
+        .rows()
+        .iter()
+        .map(|row| (row.tokens.as_slice(), row.columns.start))
+        .collect();
     let places = columns(&batch);
     let mut layers = Layers::wanted(case);
     let logits = decode(model, &rows, Way::Together, &mut layers)?;
@@ -88,7 +107,11 @@ fn causal_lm(model: &dyn CausalLm, reference: &Reference, case: &Case) -> Result
                 ways.push(decode(model, &rows, way, &mut Layers::none())?);
             }
         }
-        let output = |values| Actual { name: "logits".to_owned(), values, places: places.clone() };
+        let output = |values| Actual {
+            name: "logits".to_owned(),
+            values,
+            places: places.clone(),
+        };
         actual.extend(ways.into_iter().map(output));
     }
     Ok(actual)
@@ -102,8 +125,13 @@ fn decode(
     probe: &mut dyn Probe,
 ) -> Result<Vec<f32>, Failure> {
     let mut cache = model.new_cache(&CacheOptions::default());
-    let sequences: Vec<_> = rows.iter().map(|(_, position)| cache.add_at(*position)).collect();
-    let all = |step: &mut Step, i: usize, part: Range<usize>| step.push(sequences[i], &rows[i].0[part], LogitsFor::All);
+    let sequences: Vec<_> = rows
+        .iter()
+        .map(|(_, position)| cache.add_at(*position))
+        .collect();
+    let all = |step: &mut Step, i: usize, part: Range<usize>| {
+        step.push(sequences[i], &rows[i].0[part], LogitsFor::All);
+    };
     match way {
         Way::Together => {
             let mut step = Step::new();
@@ -120,7 +148,11 @@ fn decode(
             Ok(logits)
         }
         Way::Stepwise => {
-            let longest = rows.iter().map(|(tokens, _)| tokens.len()).max().unwrap_or(0);
+            let longest = rows
+                .iter()
+                .map(|(tokens, _)| tokens.len())
+                .max()
+                .unwrap_or(0);
             let mut logits = vec![Vec::new(); rows.len()];
             let first = longest / 2;
             let parts = std::iter::once(0..first).chain((first..longest).map(|i| i..i + 1));
@@ -147,20 +179,42 @@ fn decode(
     }
 }
 
-fn seq2seq(model: &dyn Seq2Seq, reference: &Reference, case: &Case) -> Result<Vec<Actual>, Failure> {
+fn seq2seq(
+    model: &dyn Seq2Seq,
+    reference: &Reference,
+    case: &Case,
+) -> Result<Vec<Actual>, Failure> {
     let (input, encoder_places) = encoder_input(model, reference, case)?;
-    let decoder = padded(reference, case, "decoder_input_ids", "decoder_attention_mask")?;
+    let decoder = padded(
+        reference,
+        case,
+        "decoder_input_ids",
+        "decoder_attention_mask",
+    )?;
     let decoder_places = columns(&decoder);
     let mut actual = Vec::new();
     for way in [Way::Together, Way::Stepwise] {
         let mut cache = model.new_cache(&CacheOptions::default());
-        let sequences: Vec<_> = decoder.rows().iter().map(|row| cache.add_at(row.columns.start)).collect();
+        let sequences: Vec<_> = decoder
+            .rows()
+            .iter()
+            .map(|row| cache.add_at(row.columns.start))
+            .collect();
         let mut encoder_layers = Layers::wanted(case);
         let encoded = model.encode_probed(&input, &mut cache, &sequences, &mut encoder_layers)?;
         let mut decoder_layers = Layers::wanted(case);
         let mut logits = vec![Vec::new(); sequences.len()];
-        let longest = decoder.rows().iter().map(|row| row.tokens.len()).max().unwrap_or(0);
-        let stride = if way == Way::Together { longest.max(1) } else { 1 };
+        let longest = decoder
+            .rows()
+            .iter()
+            .map(|row| row.tokens.len())
+            .max()
+            .unwrap_or(0);
+        let stride = if way == Way::Together {
+            longest.max(1)
+        } else {
+            1
+        };
         for start in (0..longest).step_by(stride) {
             let mut step = Step::new();
             let mut owners = Vec::new();
@@ -177,7 +231,11 @@ fn seq2seq(model: &dyn Seq2Seq, reference: &Reference, case: &Case) -> Result<Ve
             }
         }
         if wants(case, "logits") {
-            actual.push(Actual { name: "logits".to_owned(), values: logits.concat(), places: decoder_places.clone() });
+            actual.push(Actual {
+                name: "logits".to_owned(),
+                values: logits.concat(),
+                places: decoder_places.clone(),
+            });
         }
         if way == Way::Together {
             if wants(case, "encoder_last_hidden_state") {
@@ -209,10 +267,20 @@ pub(super) fn encoder_input(
 }
 
 /// The padded rows of an input of token ids.
-pub(super) fn padded(reference: &Reference, case: &Case, ids: &str, mask: &str) -> Result<PaddedBatch, Failure> {
-    let ids = (reference.integers(case, ids)?).ok_or_else(|| Failure(format!("the case has no input {ids}")))?;
+pub(super) fn padded(
+    reference: &Reference,
+    case: &Case,
+    ids: &str,
+    mask: &str,
+) -> Result<PaddedBatch, Failure> {
+    let ids = (reference.integers(case, ids)?)
+        .ok_or_else(|| Failure(format!("the case has no input {ids}")))?;
     let mask = reference.integers(case, mask)?;
-    Ok(PaddedBatch::new(&ids.values, mask.as_ref().map(|mask| mask.values.as_slice()), ids.width())?)
+    Ok(PaddedBatch::new(
+        &ids.values,
+        mask.as_ref().map(|mask| mask.values.as_slice()),
+        ids.width(),
+    )?)
 }
 
 fn token_batch(reference: &Reference, case: &Case) -> Result<(TokenBatch, PaddedBatch), Failure> {
@@ -223,9 +291,12 @@ fn token_batch(reference: &Reference, case: &Case) -> Result<(TokenBatch, Padded
         batch = match &types {
             Some(types) => {
                 let start = b * padded.width() + row.columns.start;
-                let types: Result<Vec<u32>, _> =
-                    types.values[start..start + row.tokens.len()].iter().map(|&t| u32::try_from(t)).collect();
-                let types = types.map_err(|_| Failure("token_type_ids has a negative id".to_owned()))?;
+                let types: Result<Vec<u32>, _> = types.values[start..start + row.tokens.len()]
+                    .iter()
+                    .map(|&t| u32::try_from(t))
+                    .collect();
+                let types =
+                    types.map_err(|_| Failure("token_type_ids has a negative id".to_owned()))?;
                 batch.with_types(&row.tokens, &types)
             }
             None => batch.with(&row.tokens),
@@ -240,7 +311,8 @@ fn features(
     name: &str,
     device: &hfcore_kernels::Device,
 ) -> Result<Tensor, Failure> {
-    let array = (reference.floats(case, name)?).ok_or_else(|| Failure(format!("the case has no input {name}")))?;
+    let array = (reference.floats(case, name)?)
+        .ok_or_else(|| Failure(format!("the case has no input {name}")))?;
     Ok(Tensor::from_vec(device, &array.shape, array.values))
 }
 
@@ -254,25 +326,46 @@ fn encoder_outputs(
 ) -> Result<Vec<Actual>, Failure> {
     let places = columns(padded);
     let mut layers = Layers::wanted(case);
-    let outputs = run(&mut layers)?.into_iter().filter(|(name, ..)| wants(case, name));
+    let outputs = run(&mut layers)?
+        .into_iter()
+        .filter(|(name, ..)| wants(case, name));
     let actual = outputs.map(|(name, values, per_token)| Actual {
         name: name.to_owned(),
         values,
-        places: if per_token { places.clone() } else { Places::Whole },
+        places: if per_token {
+            places.clone()
+        } else {
+            Places::Whole
+        },
     });
     let actual: Vec<_> = actual.collect();
-    Ok(actual.into_iter().chain(layers.into_actual("hidden_states", &places)).collect())
+    Ok(actual
+        .into_iter()
+        .chain(layers.into_actual("hidden_states", &places))
+        .collect())
 }
 
 fn whole_outputs(
     case: &Case,
     run: impl FnOnce(&mut Layers) -> Result<Vec<(&'static str, Vec<f32>)>, Failure>,
 ) -> Result<Vec<Actual>, Failure> {
-    let mut layers = Layers { before_norm: true, ..Layers::wanted(case) };
-    let outputs = run(&mut layers)?.into_iter().filter(|(name, _)| wants(case, name));
-    let actual = outputs.map(|(name, values)| Actual { name: name.to_owned(), values, places: Places::Whole });
+    let mut layers = Layers {
+        before_norm: true,
+        ..Layers::wanted(case)
+    };
+    let outputs = run(&mut layers)?
+        .into_iter()
+        .filter(|(name, _)| wants(case, name));
+    let actual = outputs.map(|(name, values)| Actual {
+        name: name.to_owned(),
+        values,
+        places: Places::Whole,
+    });
     let actual: Vec<_> = actual.collect();
-    Ok(actual.into_iter().chain(layers.into_actual("hidden_states", &Places::Whole)).collect())
+    Ok(actual
+        .into_iter()
+        .chain(layers.into_actual("hidden_states", &Places::Whole))
+        .collect())
 }
 
 fn wants(case: &Case, output: &str) -> bool {
@@ -280,7 +373,10 @@ fn wants(case: &Case, output: &str) -> bool {
 }
 
 fn columns(batch: &PaddedBatch) -> Places {
-    Places::Columns { columns: batch.rows().iter().map(|row| row.columns.clone()).collect(), width: batch.width() }
+    Places::Columns {
+        columns: batch.rows().iter().map(|row| row.columns.clone()).collect(),
+        width: batch.width(),
+    }
 }
 
 /// A probe that keeps what transformers calls `hidden_states`: what enters layer 0, and what leaves
@@ -299,12 +395,24 @@ impl Layers {
     }
 
     fn wanted(case: &Case) -> Self {
-        Self { active: case.outputs.iter().any(|name| name.contains("hidden_states.")), ..Self::default() }
+        Self {
+            active: case
+                .outputs
+                .iter()
+                .any(|name| name.contains("hidden_states.")),
+            ..Self::default()
+        }
     }
 
     fn into_actual(self, name: &str, places: &Places) -> Vec<Actual> {
         let states = self.states.into_iter().enumerate();
-        states.map(|(i, values)| Actual { name: format!("{name}.{i}"), values, places: places.clone() }).collect()
+        states
+            .map(|(i, values)| Actual {
+                name: format!("{name}.{i}"),
+                values,
+                places: places.clone(),
+            })
+            .collect()
     }
 }
 
@@ -320,7 +428,11 @@ impl Probe for Layers {
                 self.states.pop();
                 self.states.push(values);
             }
-        } else if path == "embed_tokens" || path.strip_prefix("layers.").is_some_and(|i| i.parse::<usize>().is_ok()) {
+        } else if path == "embed_tokens"
+            || path
+                .strip_prefix("layers.")
+                .is_some_and(|i| i.parse::<usize>().is_ok())
+        {
             self.states.push(values);
         }
     }

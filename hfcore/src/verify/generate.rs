@@ -7,9 +7,14 @@ use super::reference::{Case, Reference};
 use super::{Failure, Heads, forward};
 
 /// Tokens that are equal, and all tokens.
-pub(super) fn run(heads: &Heads, reference: &Reference, case: &Case) -> Result<(usize, usize), Failure> {
+pub(super) fn run(
+    heads: &Heads,
+    reference: &Reference,
+    case: &Case,
+) -> Result<(usize, usize), Failure> {
     let kwargs = serde_json::to_vec(&case.kwargs).map_err(|error| Failure(error.to_string()))?;
-    let kwargs = GenerationConfig::from_slice(&kwargs).map_err(|error| Failure(format!("kwargs: {error}")))?;
+    let kwargs = GenerationConfig::from_slice(&kwargs)
+        .map_err(|error| Failure(format!("kwargs: {error}")))?;
     let output = match heads {
         Heads::CausalLm(model) => {
             let config = kwargs.merge(model.generation_config());
@@ -20,7 +25,12 @@ pub(super) fn run(heads: &Heads, reference: &Reference, case: &Case) -> Result<(
             let (input, _) = forward::encoder_input(model.model(), reference, case)?;
             let generator = Generator::encoder_decoder(model.model(), input, &config);
             if Reference::has_input(case, "decoder_input_ids") {
-                let prompts = forward::padded(reference, case, "decoder_input_ids", "decoder_attention_mask")?;
+                let prompts = forward::padded(
+                    reference,
+                    case,
+                    "decoder_input_ids",
+                    "decoder_attention_mask",
+                )?;
                 generator.generate(&tokens(&prompts))?
             } else {
                 generator.generate::<Vec<u32>>(&[])?
@@ -30,11 +40,19 @@ pub(super) fn run(heads: &Heads, reference: &Reference, case: &Case) -> Result<(
     };
     let expected = reference.ids(case, "sequences")?;
     let speech = Reference::has_input(case, "input_features");
-    let Some(rows) = (if speech { transcripts(&output) } else { output.padded() }) else {
-        return Err(Failure("sequences differ in length, and there is no pad_token_id to fill them with".to_owned()));
+    let Some(rows) = (if speech {
+        transcripts(&output)
+    } else {
+        output.padded()
+    }) else {
+        return Err(Failure(
+            "sequences differ in length, and there is no pad_token_id to fill them with".to_owned(),
+        ));
     };
     let found: Vec<i64> = rows.concat().into_iter().map(i64::from).collect();
-    if rows.len() * expected.width() != expected.values.len() || found.len() != expected.values.len() {
+    if rows.len() * expected.width() != expected.values.len()
+        || found.len() != expected.values.len()
+    {
         return Err(Failure(format!(
             "expected sequences {:?}, found {} of {}",
             expected.shape,
@@ -42,7 +60,11 @@ pub(super) fn run(heads: &Heads, reference: &Reference, case: &Case) -> Result<(
             rows.first().map_or(0, Vec::len)
         )));
     }
-    let equal = found.iter().zip(&expected.values).filter(|(a, b)| a == b).count();
+    let equal = found
+        .iter()
+        .zip(&expected.values)
+        .filter(|(a, b)| a == b)
+        .count();
     Ok((equal, found.len()))
 }
 
@@ -64,7 +86,11 @@ fn transcripts(output: &Output) -> Option<Vec<Vec<u32>>> {
     Some(rows)
 }
 
-fn decoder(generator: Generator<'_>, reference: &Reference, case: &Case) -> Result<Output, Failure> {
+fn decoder(
+    generator: Generator<'_>,
+    reference: &Reference,
+    case: &Case,
+) -> Result<Output, Failure> {
     let prompts = forward::padded(reference, case, "input_ids", "attention_mask")?;
     Ok(generator.generate(&tokens(&prompts))?)
 }

@@ -15,12 +15,13 @@ use hfcore_generate::GenerateError;
 use hfcore_kernels::{DType, Device, DeviceError};
 use hfcore_weights::WeightsError;
 
-use self::compare::STRICT_CPU;
 pub use self::compare::Difference;
+use self::compare::STRICT_CPU;
 use self::reference::{Case, Reference};
 use crate::auto::{
-    AutoImageModel, AutoModel, AutoModelForCausalLm, AutoModelForImageClassification, AutoModelForMaskedLm,
-    AutoModelForSeq2SeqLm, AutoModelForSequenceClassification, AutoTextModel, Head,
+    AutoImageModel, AutoModel, AutoModelForCausalLm, AutoModelForImageClassification,
+    AutoModelForMaskedLm, AutoModelForSeq2SeqLm, AutoModelForSequenceClassification, AutoTextModel,
+    Head,
 };
 use crate::error::Error;
 use crate::model_dir::ModelDir;
@@ -157,11 +158,25 @@ pub fn verify(path: impl AsRef<Path>, options: &VerifyOptions) -> Result<Verific
     let reference = Reference::open(dir.path())?;
     let heads = Heads::load(&dir, &reference.json.architecture, options)?;
     let config = dir.config()?;
-    let judged = options.dtype.is_none_or(|dtype| config.dtype() == Some(dtype.name()));
-    let cases = reference.json.cases.iter().map(|case| run_case(&heads, &reference, case, judged));
+    let judged = options
+        .dtype
+        .is_none_or(|dtype| config.dtype() == Some(dtype.name()));
+    let cases = reference
+        .json
+        .cases
+        .iter()
+        .map(|case| run_case(&heads, &reference, case, judged));
     let cases = cases.collect();
-    let reference::ReferenceJson { architecture, transformers, .. } = reference.json;
-    Ok(Verification { architecture, transformers, cases })
+    let reference::ReferenceJson {
+        architecture,
+        transformers,
+        ..
+    } = reference.json;
+    Ok(Verification {
+        architecture,
+        transformers,
+        cases,
+    })
 }
 
 fn run_case(heads: &Heads, reference: &Reference, case: &Case, judged: bool) -> CaseResult {
@@ -172,29 +187,48 @@ fn run_case(heads: &Heads, reference: &Reference, case: &Case, judged: bool) -> 
             tokens: Some((equal, all)),
             ..CaseResult::new(case)
         }),
-        other => Err(Failure(format!("the call {other} is not known; forward and generate are"))),
+        other => Err(Failure(format!(
+            "the call {other} is not known; forward and generate are"
+        ))),
     };
-    result.unwrap_or_else(|failure| CaseResult { problem: Some(failure.0), ..CaseResult::new(case) })
+    result.unwrap_or_else(|failure| CaseResult {
+        problem: Some(failure.0),
+        ..CaseResult::new(case)
+    })
 }
 
-fn forward_case(heads: &Heads, reference: &Reference, case: &Case, judged: bool) -> Result<CaseResult, Failure> {
+fn forward_case(
+    heads: &Heads,
+    reference: &Reference,
+    case: &Case,
+    judged: bool,
+) -> Result<CaseResult, Failure> {
     let actual = forward::run(heads, reference, case)?;
     let mut result = CaseResult::new(case);
     for name in &case.outputs {
         let expected = reference.output(case, name)?;
-        let mut given = actual.iter().filter(|actual| &actual.name == name).peekable();
+        let mut given = actual
+            .iter()
+            .filter(|actual| &actual.name == name)
+            .peekable();
         if given.peek().is_none() {
             return Err(Failure(format!("the model has no output {name}")));
         }
         for actual in given {
             let difference = compare::compare(actual, &expected).map_err(Failure)?;
-            if result.difference.is_none_or(|worst| difference.relative() > worst.relative()) {
+            if result
+                .difference
+                .is_none_or(|worst| difference.relative() > worst.relative())
+            {
                 result.worst_output = Some(name.clone());
                 result.difference = Some(difference);
             }
         }
     }
-    result.holds = !judged || result.difference.is_some_and(|worst| worst.relative() <= STRICT_CPU);
+    result.holds = !judged
+        || result
+            .difference
+            .is_some_and(|worst| worst.relative() <= STRICT_CPU);
     Ok(result)
 }
 
@@ -223,7 +257,14 @@ macro_rules! failures {
         })*
     };
 }
-failures!(CacheError, DeviceError, ForwardError, GenerateError, PaddedError, VerifyError);
+failures!(
+    CacheError,
+    DeviceError,
+    ForwardError,
+    GenerateError,
+    PaddedError,
+    VerifyError
+);
 
 /// The model under test, as the head that the reference's class is.
 enum Heads {
@@ -252,20 +293,28 @@ impl Heads {
         } else if suffix("Model") {
             let config = dir.config()?;
             let family = options.registry.find(&config);
-            let failed = |source| Error::Model { folder: dir.path().to_path_buf(), source };
+            let failed = |source| Error::Model {
+                folder: dir.path().to_path_buf(),
+                source: Box::new(source),
+            };
             if family.map_err(failed)?.heads().contains(&"ImageEncoder") {
                 Self::ImageEncoder(load(dir, options)?)
             } else {
                 Self::TextEncoder(load(dir, options)?)
             }
         } else {
-            return Err(VerifyError::Architecture { architecture: architecture.to_owned() }.into());
+            return Err(VerifyError::Architecture {
+                architecture: architecture.to_owned(),
+            }
+            .into());
         })
     }
 }
 
 fn load<T: Head + ?Sized>(dir: &ModelDir, options: &VerifyOptions) -> Result<AutoModel<T>, Error> {
-    let builder = AutoModel::<T>::builder().device(options.device.clone()).registry(options.registry.clone());
+    let builder = AutoModel::<T>::builder()
+        .device(options.device.clone())
+        .registry(options.registry.clone());
     let builder = match options.dtype {
         Some(dtype) => builder.dtype(dtype),
         None => builder,

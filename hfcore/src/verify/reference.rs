@@ -54,11 +54,23 @@ impl<T> Array<T> {
 impl Reference {
     pub(super) fn open(dir: &Path) -> Result<Self, VerifyError> {
         let path = dir.join("reference.json");
-        let bytes = fs::read(&path).map_err(|source| VerifyError::Io { path: path.clone(), source })?;
-        let json = serde_json::from_slice(&bytes).map_err(|error| VerifyError::Json { path, message: error.to_string() })?;
+        let bytes = fs::read(&path).map_err(|source| VerifyError::Io {
+            path: path.clone(),
+            source,
+        })?;
+        let json = serde_json::from_slice(&bytes).map_err(|error| VerifyError::Json {
+            path,
+            message: error.to_string(),
+        })?;
         let path = dir.join("reference.safetensors");
-        let failed = |source| VerifyError::Tensors { path: path.clone(), source: Box::new(source) };
-        Ok(Self { json, tensors: Weights::from_file(&path).map_err(failed)? })
+        let failed = |source| VerifyError::Tensors {
+            path: path.clone(),
+            source: Box::new(source),
+        };
+        Ok(Self {
+            json,
+            tensors: Weights::from_file(&path).map_err(failed)?,
+        })
     }
 
     /// Whether the case has the input `name`.
@@ -67,7 +79,11 @@ impl Reference {
     }
 
     /// An input of integers, `None` if the case has none of this name.
-    pub(super) fn integers(&self, case: &Case, name: &str) -> Result<Option<Array<i64>>, VerifyError> {
+    pub(super) fn integers(
+        &self,
+        case: &Case,
+        name: &str,
+    ) -> Result<Option<Array<i64>>, VerifyError> {
         if !Self::has_input(case, name) {
             return Ok(None);
         }
@@ -75,7 +91,11 @@ impl Reference {
     }
 
     /// An input of floats, `None` if the case has none of this name.
-    pub(super) fn floats(&self, case: &Case, name: &str) -> Result<Option<Array<f32>>, VerifyError> {
+    pub(super) fn floats(
+        &self,
+        case: &Case,
+        name: &str,
+    ) -> Result<Option<Array<f32>>, VerifyError> {
         if !Self::has_input(case, name) {
             return Ok(None);
         }
@@ -93,15 +113,25 @@ impl Reference {
     }
 
     fn view(&self, name: &str) -> Result<TensorView, VerifyError> {
-        let failed = |source| VerifyError::Tensors { path: "reference.safetensors".into(), source: Box::new(source) };
+        let failed = |source| VerifyError::Tensors {
+            path: "reference.safetensors".into(),
+            source: Box::new(source),
+        };
         self.tensors.get(name).map_err(failed)
     }
 
     fn float(&self, name: &str) -> Result<Array<f32>, VerifyError> {
         let view = self.view(name)?;
         match view.to_f32() {
-            Some(values) => Ok(Array { shape: view.shape, values }),
-            None => Err(VerifyError::DType { tensor: name.to_owned(), expected: "floats", found: format!("{:?}", view.dtype) }),
+            Some(values) => Ok(Array {
+                shape: view.shape,
+                values,
+            }),
+            None => Err(VerifyError::DType {
+                tensor: name.to_owned(),
+                expected: "floats",
+                found: format!("{:?}", view.dtype),
+            }),
         }
     }
 
@@ -109,9 +139,23 @@ impl Reference {
         let view = self.view(name)?;
         if view.dtype != DType::I64 {
             let found = format!("{:?}", view.dtype);
-            return Err(VerifyError::DType { tensor: name.to_owned(), expected: "I64", found });
+            return Err(VerifyError::DType {
+                tensor: name.to_owned(),
+                expected: "I64",
+                found,
+            });
         }
-        let values = view.bytes.as_ref().as_chunks::<8>().0.iter().map(|b| i64::from_le_bytes(*b)).collect();
-        Ok(Array { shape: view.shape, values })
+        let values = view
+            .bytes
+            .as_ref()
+            .as_chunks::<8>()
+            .0
+            .iter()
+            .map(|b| i64::from_le_bytes(*b))
+            .collect();
+        Ok(Array {
+            shape: view.shape,
+            values,
+        })
     }
 }
