@@ -70,7 +70,7 @@ English. It is here to show that everything works, and knows nothing but its sto
 - **Tokenizer**: byte-level BPE of {vocab_size} tokens, trained on the same stories.
 - **Training**: `tools/make_demo.py`, {steps} steps of {batch} rows of {row} tokens; weights stored in bf16.
 - **Prompts**: `Once upon a time` (any beginning of a story will do), or the chat template with a wish such as
-  `Tell me a story about a fox.`
+  `Tell me a story about a fox.` It always tells one, but is too small to be sure about whom.
 - **Licence**: MIT OR Apache-2.0, as the rest of this repository.
 """
 
