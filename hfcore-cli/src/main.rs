@@ -1,7 +1,6 @@
 //! The `hfcore` command line: generate, inspect, verify and bench, on any model folder.
 
 #![forbid(unsafe_code)]
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that prints")]
 
 mod commands;
 mod demo;
@@ -41,6 +40,7 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if output::is_closed_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
             output::error(&*error);
             ExitCode::FAILURE

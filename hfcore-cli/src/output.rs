@@ -1,18 +1,65 @@
-//! How errors and sizes are printed.
+//! What commands print, and how: results to standard output, everything else to standard error.
+//!
+//! Whoever reads either may stop early (`hfcore inspect … | head -1`). That is no failure of ours: every
+//! write goes through [`stdout`] with `?`, and `main` takes a closed pipe for success.
 
 use std::error::Error;
+use std::fmt;
+use std::io::{self, StdoutLock, Write};
+
+use serde::Serialize;
 
 /// What a command returns.
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
+/// Standard output, for `writeln!(out, …)?`. `println!` would panic where nobody reads.
+pub(crate) fn stdout() -> StdoutLock<'static> {
+    io::stdout().lock()
+}
+
+/// `value` as JSON, indented, and a line break.
+pub(crate) fn json(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, value)?;
+    writeln!(out)?;
+    out.flush()
+}
+
+/// A line on standard error, if anybody reads it.
+pub(crate) fn message(text: impl fmt::Display) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 /// An error and its causes, one a line, on standard error.
 pub(crate) fn error(error: &(dyn Error + 'static)) {
-    eprintln!("error: {error}");
+    let mut text = format!("error: {error}");
     let mut source = error.source();
     while let Some(cause) = source {
-        eprintln!("  because: {}", cause.to_string().replace('\n', "\n  "));
+        let cause_text = cause.to_string().replace('\n', "\n  ");
+        text.push_str("\n  because: ");
+        text.push_str(&cause_text);
         source = cause.source();
     }
+    message(text);
+}
+
+/// Whether this says that nobody reads our output any more.
+pub(crate) fn is_closed_pipe(error: &(dyn Error + 'static)) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Text of a file for a terminal: control characters, which could move the cursor, are spelled out.
+pub(crate) fn printable(text: &str) -> String {
+    let mut printable = String::with_capacity(text.len());
+    for char in text.chars() {
+        if char.is_control() && char != '\n' {
+            printable.extend(char.escape_default());
+        } else {
+            printable.push(char);
+        }
+    }
+    printable
 }
 
 /// Bytes for people: `2.3 GiB`.
@@ -24,7 +71,11 @@ pub(crate) fn bytes(bytes: u64) -> String {
         value /= 1024.0;
         unit += 1;
     }
-    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+    if unit == 0 {
+        format!("{bytes} B")
+    } else {
+        format!("{value:.1} {}", UNITS[unit])
+    }
 }
 
 /// A count for people: `1.24 B` of 1,235,814,400.
@@ -46,6 +97,40 @@ mod tests {
     fn sizes_read_well() {
         assert_eq!(bytes(512), "512 B");
         assert_eq!(bytes(2_471_645_608), "2.3 GiB");
-        assert_eq!((count(999), count(134_515_008), count(1_235_814_400)), ("999".into(), "134.5 M".into(), "1.24 B".into()));
+        assert_eq!(
+            (count(999), count(134_515_008), count(1_235_814_400)),
+            ("999".into(), "134.5 M".into(), "1.24 B".into())
+        );
+    }
+
+    #[test]
+    fn only_a_closed_pipe_is_one() {
+        let boxed = |error: io::Error| -> Box<dyn Error + Send + Sync> { error.into() };
+        assert!(is_closed_pipe(&*boxed(io::ErrorKind::BrokenPipe.into())));
+        assert!(!is_closed_pipe(&*boxed(io::ErrorKind::StorageFull.into())));
+        assert!(!is_closed_pipe(&*Box::<dyn Error + Send + Sync>::from(
+            "broken pipe"
+        )));
+    }
+
+    /// What `serde_json` makes of a failed write is still the failed write.
+    #[test]
+    fn a_closed_pipe_is_one_through_json() {
+        struct Closed;
+        impl Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let error = json(&mut Closed, &[1]).unwrap_err();
+        assert!(is_closed_pipe(&error));
+    }
+
+    #[test]
+    fn a_file_cannot_move_the_cursor() {
+        assert_eq!(printable("a\u{1b}[2Jb\nc"), "a\\u{1b}[2Jb\nc");
     }
 }

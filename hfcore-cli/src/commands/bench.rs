@@ -4,6 +4,7 @@
 //! tokens one after the other, each waiting for the logits of the one before. One run of each warms up
 //! and does not count. No tokenizer takes part, so a folder of random weights will do.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -42,16 +43,25 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for _ in 0..args.repetitions.max(1) {
         drop(model.take());
         let start = Instant::now();
-        model = Some(args.runtime.builder::<dyn CausalLm>(&device).load(&args.model)?);
+        model = Some(
+            args.runtime
+                .builder::<dyn CausalLm>(&device)
+                .load(&args.model)?,
+        );
         load_ms.push(start.elapsed().as_secs_f64() * 1e3);
     }
     let model = model.expect("loaded at least once");
-    let bench = Bench { model: model.model(), tokens: Tokens::new(model.info().vocab_size) };
-    let weights = hfcore::ModelDir::new(&args.model)?.weights(&hfcore::weights::OpenOptions::default())?;
+    let bench = Bench {
+        model: model.model(),
+        tokens: Tokens::new(model.info().vocab_size),
+    };
+    let weights =
+        hfcore::ModelDir::new(&args.model)?.weights(&hfcore::weights::OpenOptions::default())?;
 
     let pp = bench.samples(args.n_prompt, args.repetitions, |bench, n| bench.prompt(n))?;
     let tg = bench.samples(args.n_gen, args.repetitions, |bench, n| bench.generate(n))?;
     let peak_rss = peak_rss_bytes();
+    let mut out = output::stdout();
     if args.json {
         let result = json!({
             "model": args.model.display().to_string(),
@@ -66,21 +76,28 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             "peak_rss_bytes": peak_rss,
             "weight_bytes": weights.total_bytes(),
         });
-        println!("{result:#}");
+        output::json(&mut out, &result)?;
         return Ok(());
     }
-    println!("{} ({}) on {}", args.model.display(), model.info().model_type, device.name());
-    println!("  weights   {}", output::bytes(weights.total_bytes()));
-    println!("  load      {:.1} ms", median(&load_ms));
+    writeln!(
+        out,
+        "{} ({}) on {}",
+        args.model.display(),
+        model.info().model_type,
+        device.name()
+    )?;
+    writeln!(out, "  weights   {}", output::bytes(weights.total_bytes()))?;
+    writeln!(out, "  load      {:.1} ms", median(&load_ms))?;
     if !pp.is_empty() {
-        println!("  pp{:<7} {}", args.n_prompt, describe(&pp));
+        writeln!(out, "  pp{:<7} {}", args.n_prompt, describe(&pp))?;
     }
     if !tg.is_empty() {
-        println!("  tg{:<7} {}", args.n_gen, describe(&tg));
+        writeln!(out, "  tg{:<7} {}", args.n_gen, describe(&tg))?;
     }
     if let Some(peak) = peak_rss {
-        println!("  peak RSS  {}", output::bytes(peak));
+        writeln!(out, "  peak RSS  {}", output::bytes(peak))?;
     }
+    out.flush()?;
     Ok(())
 }
 
@@ -92,7 +109,12 @@ struct Bench<'a> {
 impl Bench<'_> {
     /// Tokens per second, once for each repetition; after one run that does not count.
     #[expect(clippy::cast_precision_loss, reason = "token counts are small")]
-    fn samples(&self, n: usize, repetitions: usize, run: impl Fn(&Self, usize) -> Result<()>) -> Result<Vec<f64>> {
+    fn samples(
+        &self,
+        n: usize,
+        repetitions: usize,
+        run: impl Fn(&Self, usize) -> Result<()>,
+    ) -> Result<Vec<f64>> {
         if n == 0 {
             return Ok(Vec::new());
         }
@@ -117,7 +139,10 @@ impl Bench<'_> {
         let mut cache = self.model.new_cache(&CacheOptions::default());
         let sequence = cache.add();
         for token in self.tokens.take(n) {
-            self.model.forward(&Step::new().with(sequence, &[token], LogitsFor::Last), &mut cache)?;
+            self.model.forward(
+                &Step::new().with(sequence, &[token], LogitsFor::Last),
+                &mut cache,
+            )?;
         }
         Ok(())
     }
@@ -137,7 +162,9 @@ impl Tokens {
     fn take(&self, n: usize) -> Vec<u32> {
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;
         let next = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             let id = (state >> 33) % self.vocab_size as u64;
             u32::try_from(id).expect("31 bits fit 32")
         };
@@ -148,7 +175,9 @@ impl Tokens {
 /// The most memory this process ever had resident; `None` where the system does not tell in a file.
 fn peak_rss_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }
@@ -161,5 +190,9 @@ fn median(samples: &[f64]) -> f64 {
 
 fn describe(samples: &[f64]) -> String {
     let best = samples.iter().copied().fold(0.0, f64::max);
-    format!("{:.1} tokens/s (median of {}, best {best:.1})", median(samples), samples.len())
+    format!(
+        "{:.1} tokens/s (median of {}, best {best:.1})",
+        median(samples),
+        samples.len()
+    )
 }

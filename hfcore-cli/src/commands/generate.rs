@@ -1,14 +1,17 @@
 //! `hfcore generate [MODEL] PROMPT`: continue a text, as it comes.
 
-use std::io::{self, Write};
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 
-use hfcore::{CausalLm, FinishReason, GenerationConfig, Message, ModelDir, Prompt, TextGenerationPipeline, Usage};
+use hfcore::{
+    CausalLm, FinishReason, GenerationConfig, Message, ModelDir, Prompt, TextGenerationPipeline,
+    Usage,
+};
 use serde_json::json;
 
-use crate::demo;
-use crate::output::Result;
+use crate::demo::Demo;
+use crate::output::{self, Result};
 use crate::runtime::Runtime;
 
 /// The arguments of `generate`.
@@ -48,14 +51,22 @@ pub(crate) struct Args {
 
 /// Continue, and print.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    // A copy of the demo model is kept until the model is dropped.
+    let demo;
     let (folder, prompt) = match args.texts.as_slice() {
-        [prompt] => (demo::folder()?, prompt),
-        [model, prompt, ..] => (PathBuf::from(model), prompt),
+        [model] if Path::new(model).join("config.json").is_file() => {
+            return Err(format!("{model} is a model folder: a PROMPT is needed after it").into());
+        }
+        [prompt] => {
+            demo = Demo::new()?;
+            (demo.path(), prompt)
+        }
+        [model, prompt, ..] => (Path::new(model), prompt),
         [] => return Err("a PROMPT is needed".into()),
     };
-    let tokenizer = ModelDir::new(&folder)?.tokenizer()?;
+    let tokenizer = ModelDir::new(folder)?.tokenizer()?;
     let device = args.runtime.device();
-    let model = args.runtime.builder::<dyn CausalLm>(&device).load(&folder)?;
+    let model = args.runtime.builder::<dyn CausalLm>(&device).load(folder)?;
     let generator = TextGenerationPipeline::new(model, tokenizer).with_seed(args.seed);
     let prompt: Prompt = if args.chat {
         generator.chat_prompt(&[Message::user(prompt.as_str())])?
@@ -65,7 +76,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
     let mut stream = generator.stream(prompt.clone(), &args.config())?;
     let mut text = String::new();
-    let mut out = io::stdout().lock();
+    let mut out = output::stdout();
     if !args.json && !args.chat {
         write!(out, "{}", prompt.text())?;
         out.flush()?;
@@ -92,12 +103,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                 "decode_ms": milliseconds(usage.decode),
             },
         });
-        writeln!(out, "{result:#}")?;
+        output::json(&mut out, &result)?;
     } else {
         writeln!(out)?;
+        out.flush()?;
     }
     if args.verbose {
-        eprintln!("{}", timings(&usage));
+        output::message(timings(&usage));
     }
     Ok(())
 }

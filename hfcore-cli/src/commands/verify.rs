@@ -1,5 +1,6 @@
 //! `hfcore verify DIR`: is a model right?
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -40,37 +41,61 @@ impl Precision {
     }
 }
 
-/// 0 if all cases hold, 1 if one does not, 2 if the folder could not be loaded.
+/// 0 if all cases hold, 1 if one does not, 2 if the folder could not be loaded or the result not be written.
 pub(crate) fn run(args: &Args) -> ExitCode {
     let options = VerifyOptions::default()
         .with_device(args.runtime.device())
         .with_dtype(args.runtime.dtype.map(Into::into));
-    match verify(&args.dir, &options) {
+    let (verdict, printed) = match verify(&args.dir, &options) {
         Ok(verification) => {
-            if args.json {
-                println!("{:#}", to_json(&verification, args.precision));
+            let printed = if args.json {
+                output::json(
+                    &mut output::stdout(),
+                    &to_json(&verification, args.precision),
+                )
             } else {
-                print(&verification);
-            }
-            ExitCode::from(u8::from(!verification.holds()))
+                print(&mut output::stdout(), &verification)
+            };
+            (u8::from(!verification.holds()), printed)
         }
         Err(error) => {
-            if args.json {
-                println!("{:#}", json!({ "holds": false, "error": error.chain() }));
-            }
+            let printed = if args.json {
+                let result = json!({ "holds": false, "error": error.chain() });
+                output::json(&mut output::stdout(), &result)
+            } else {
+                Ok(())
+            };
+            output::error(&error);
+            (2, printed)
+        }
+    };
+    // The verdict stands whether or not somebody reads all of it.
+    match printed {
+        Err(error) if !output::is_closed_pipe(&error) => {
             output::error(&error);
             ExitCode::from(2)
         }
+        _ => ExitCode::from(verdict),
     }
 }
 
-fn print(verification: &Verification) {
-    println!("{} (transformers {})", verification.architecture, verification.transformers);
-    let width = verification.cases.iter().map(|case| case.name.len()).max().unwrap_or(0);
+fn print(out: &mut impl Write, verification: &Verification) -> io::Result<()> {
+    writeln!(
+        out,
+        "{} (transformers {})",
+        verification.architecture, verification.transformers
+    )?;
+    let width = verification
+        .cases
+        .iter()
+        .map(|case| case.name.len())
+        .max()
+        .unwrap_or(0);
     for case in &verification.cases {
         let verdict = if case.holds { "ok  " } else { "FAIL" };
-        println!("  {verdict} {:width$}  {}", case.name, describe(case));
+        writeln!(out, "  {verdict} {:width$}  {}", case.name, describe(case))?;
     }
+    out.flush()
 }
 
 fn describe(case: &CaseResult) -> String {
