@@ -132,7 +132,7 @@ mod tests {
             values: vec![9.0, 1.0, 2.0],
         };
         let places = Places::Columns {
-            columns: vec![1..3],
+            columns: std::iter::once(1..3).collect(),
             width: 3,
         };
         let mut actual = Actual {
