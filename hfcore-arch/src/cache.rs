@@ -328,16 +328,16 @@ impl Cache {
         let (slot, end) = (state.len, state.len + rows.len());
         let Layer { store, .. } = &mut self.layers[layer];
         let state = &mut state.layers[layer];
+        // Pages that are written to must be this sequence's own. What is behind `slot` is not kept: it is
+        // what a step that failed had written.
         let first = (slot - state.dropped) / PAGE;
-        // The page that is written to next must be this sequence's own.
-        if let Some(page) = state
-            .pages
-            .get_mut(first)
-            .filter(|page| store.ref_count(**page) > 1)
-        {
-            let own = store.copy_page(*page, slot % PAGE);
-            store.release(*page);
-            *page = own;
+        for (i, page) in state.pages.iter_mut().enumerate().skip(first) {
+            if store.ref_count(*page) > 1 {
+                let used = if i == first { slot % PAGE } else { 0 };
+                let own = store.copy_page(*page, used);
+                store.release(*page);
+                *page = own;
+            }
         }
         while state.dropped + state.pages.len() * PAGE < end {
             state.pages.push(store.alloc());

@@ -38,6 +38,8 @@ pub const MAX_DIM: usize = 1 << 24;
 pub const MAX_LAYERS: usize = 100_000;
 /// The largest number of attention heads.
 pub const MAX_HEADS: usize = 4096;
+/// The largest number of experts in a layer.
+pub const MAX_EXPERTS: usize = 4096;
 /// The largest number of positions: 2³¹.
 pub const MAX_POSITIONS: usize = 1 << 31;
 
@@ -172,6 +174,13 @@ impl<'a> Keys<'a> {
     #[must_use]
     pub fn opt_heads(&self, key: &str) -> Option<usize> {
         self.size(key, 1, MAX_HEADS)
+    }
+
+    /// A number of experts in `1..=4096`, or `default` where the key is absent or null. The tensors of an expert are
+    /// looked up one by one, so that this bounds what a file can make a loader do.
+    #[must_use]
+    pub fn experts_or(&self, key: &str, default: usize) -> usize {
+        self.size(key, 1, MAX_EXPERTS).unwrap_or(default)
     }
 
     /// A required number of positions in `1..=2^31`. Placeholder: 1. Nothing may be allocated in proportion to it.

@@ -9,8 +9,10 @@ use crate::fold::{fold, fold_members};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LoadError {
-    /// Tensors the model needs and the checkpoint lacks.
+    /// Tensors the model needs and the checkpoint lacks; the first 65 536 of them.
     pub missing_keys: Vec<String>,
+    /// How many more are missing.
+    pub more_missing: usize,
     /// Tensors of the checkpoint that nobody asked for although they lie among others that were: loading without them
     /// would give wrong numbers.
     ///
@@ -62,6 +64,8 @@ pub struct LoadReport {
     pub ignored: Vec<String>,
 }
 
+/// Missing tensors that are remembered by name.
+pub(crate) const MAX_MISSING: usize = 1 << 16;
 /// Lines of each kind that an error prints; its fields hold all.
 const MAX_LINES: usize = 20;
 
@@ -129,7 +133,7 @@ impl fmt::Display for LoadError {
         write!(
             f,
             "checkpoint does not fit the model: {} missing, {} unexpected, {} of another shape",
-            self.missing_keys.len(),
+            self.missing_keys.len() + self.more_missing,
             self.unexpected_keys.len(),
             self.mismatched_keys.len(),
         )?;

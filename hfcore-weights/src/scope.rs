@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::report::MAX_MISSING;
 use crate::{DType, LoadError, LoadReport, TensorView, Weights, WeightsError};
 
 /// A place in a checkpoint: `scope.at("model").at("layers.3")` reads below `model.layers.3.`.
@@ -261,8 +262,13 @@ impl Scope {
         let placeholder = TensorView::placeholder(shape);
         let Some(index) = weights.table().find(name) else {
             let mut seen = self.seen();
-            seen.missing.push(name.to_owned());
-            seen.error.missing_keys.push(name.to_owned());
+            // A configuration may ask for millions of layers' tensors; what is missing is clear long before.
+            if seen.missing.len() < MAX_MISSING {
+                seen.missing.push(name.to_owned());
+                seen.error.missing_keys.push(name.to_owned());
+            } else {
+                seen.error.more_missing += 1;
+            }
             return placeholder;
         };
         {

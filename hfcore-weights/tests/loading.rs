@@ -112,6 +112,17 @@ fn everything_that_does_not_fit_is_reported_at_once() {
 }
 
 #[test]
+fn what_is_missing_is_counted_beyond_what_is_named() {
+    let weights = checkpoint(layers(&["w"], 2));
+    let error = weights
+        .build(|scope| read(scope, &["w"], 100_002))
+        .unwrap_err();
+    assert_eq!(error.missing_keys.len(), 65_536);
+    assert_eq!(error.more_missing, 100_000 - 65_536);
+    assert!(error.to_string().contains("100000 missing"), "{error}");
+}
+
+#[test]
 fn another_prefix_is_suggested() {
     let mut names: Vec<String> = (0..12)
         .map(|i| format!("transformer.h.{i}.ln_1.weight"))

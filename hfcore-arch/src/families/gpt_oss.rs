@@ -57,7 +57,7 @@ impl Config for GptOssConfig {
             })
         };
         let num_local_experts =
-            keys.dim_or(keys.spelling(&["num_local_experts", "num_experts"]), 128);
+            keys.experts_or(keys.spelling(&["num_local_experts", "num_experts"]), 128);
         let window = keys.nullable_dim("sliding_window", 128);
         // Old names, beside the keys that decide; experts have a nonlinearity of their own, so that
         // `hidden_act` says nothing.

@@ -48,7 +48,7 @@ const DEFAULTS: LlamaDefaults = LlamaDefaults {
 impl Config for MixtralConfig {
     fn read(keys: &Keys<'_>) -> Self {
         let num_local_experts =
-            keys.dim_or(keys.spelling(&["num_local_experts", "num_experts"]), 8);
+            keys.experts_or(keys.spelling(&["num_local_experts", "num_experts"]), 8);
         Self {
             llama: LlamaConfig::read_base(keys, &DEFAULTS),
             sliding_window: keys.opt_dim("sliding_window"),

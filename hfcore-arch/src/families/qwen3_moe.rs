@@ -42,7 +42,8 @@ impl Config for Qwen3MoeConfig {
             ..LlamaConfig::read_base(keys, &LlamaDefaults::LLAMA)
         };
         let used = keys.flag_or("use_sliding_window", false);
-        let num_experts = keys.dim_or(keys.spelling(&["num_experts", "num_local_experts"]), 128);
+        let num_experts =
+            keys.experts_or(keys.spelling(&["num_experts", "num_local_experts"]), 128);
         let every = keys.dim_or("decoder_sparse_step", 1);
         let dense = keys.dims("mlp_only_layers").unwrap_or_default();
         // Written by the dense family's class, whose files share the tooling.
