@@ -25,7 +25,7 @@ pub struct LoadError {
     /// What the model refused for reasons of its own, and tensors that could not be read.
     pub problems: Vec<Problem>,
     /// For a missing tensor, one of the checkpoint's whose name ends alike. In the order of `missing_keys`.
-    suggestions: Vec<(String, String)>,
+    suggestions: Box<[(String, String)]>,
 }
 
 /// A tensor of another shape than the model's.
@@ -102,11 +102,11 @@ impl LoadError {
         for name in unread {
             by_tail.entry(tail(name)).or_insert(name);
         }
-        for missing in &self.missing_keys {
-            if let Some(near) = by_tail.get(tail(missing)) {
-                self.suggestions.push((missing.clone(), (*near).to_owned()));
-            }
-        }
+        let near = |missing: &String| {
+            let near = by_tail.get(tail(missing))?;
+            Some((missing.clone(), (*near).to_owned()))
+        };
+        self.suggestions = self.missing_keys.iter().filter_map(near).collect();
     }
 }
 
