@@ -16,6 +16,7 @@ use crate::runtime::Runtime;
 
 /// The arguments of `generate`.
 #[derive(Debug, clap::Args)]
+#[command(override_usage = "hfcore generate [OPTIONS] [MODEL] <PROMPT>")]
 pub(crate) struct Args {
     /// A model folder, and a text to continue. With a text alone, the demo model continues it.
     #[arg(value_names = ["MODEL", "PROMPT"], num_args = 1..=2, required = true)]
