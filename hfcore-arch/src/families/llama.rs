@@ -185,6 +185,7 @@ impl DecoderConfig for LlamaConfig {
             norm: NormSpec::rms(self.rms_norm_eps),
             attention: self.attention(),
             mlp: self.mlp(),
+            fused_gate_up: false,
         };
         self.skeleton(vec![layer; self.num_hidden_layers])
     }
@@ -199,6 +200,8 @@ pub struct LlamaLayerSpec {
     pub attention: AttentionSpec,
     /// The second half.
     pub mlp: MlpSpec,
+    /// Whether the second half has gate and up in one matrix, `gate_up_proj`.
+    pub fused_gate_up: bool,
 }
 
 /// One residual block. Each field has the name it has in the checkpoint.
@@ -223,7 +226,11 @@ impl DecoderLayer for LlamaLayer {
             input_layernorm: norm("input_layernorm"),
             self_attn: Attention::load(&w.at("self_attn"), &s.attention),
             post_attention_layernorm: norm("post_attention_layernorm"),
-            mlp: GatedMlp::load(&w.at("mlp"), &s.mlp),
+            mlp: if s.fused_gate_up {
+                GatedMlp::load_fused(&w.at("mlp"), &s.mlp)
+            } else {
+                GatedMlp::load(&w.at("mlp"), &s.mlp)
+            },
         }
     }
 

@@ -4,15 +4,11 @@
 //! Reference: transformers 5.23 `models/phi3/modeling_phi3.py`; golden: `tests/golden/phi3*`.
 
 use hfcore_config::{Keys, RopeDefaults, RopeScaling};
-use hfcore_kernels::Tensor;
 
-use super::llama::{LlamaConfig, LlamaDefaults, LlamaLayerSpec};
-use crate::blocks::{Attention, GatedMlp, Norm, ProjectionLayout};
-use crate::cache::LayerCacheSpec;
-use crate::decoder::{Config, DecoderConfig, DecoderLayer, DecoderSpec};
+use super::llama::{LlamaConfig, LlamaDefaults, LlamaLayer, LlamaLayerSpec};
+use crate::blocks::ProjectionLayout;
+use crate::decoder::{Config, DecoderConfig, DecoderSpec};
 use crate::family::Family;
-use crate::loader::Loader;
-use crate::pass::Pass;
 
 /// `phi3`.
 pub const FAMILY: Family = Family::decoder::<Phi3Config>(&["phi3"]);
@@ -45,12 +41,13 @@ impl Config for Phi3Config {
 }
 
 impl DecoderConfig for Phi3Config {
-    type Layer = Phi3Layer;
+    type Layer = LlamaLayer;
 
     fn spec(&self) -> DecoderSpec<LlamaLayerSpec> {
         let mut spec = self.llama.spec();
         for layer in &mut spec.layers {
             layer.attention.layout = ProjectionLayout::Fused(["qkv_proj", "o_proj"]);
+            layer.fused_gate_up = true;
             layer.attention.sliding_window = self.sliding_window;
         }
         // Where LongRoPE changes from its short factors to its long ones.
@@ -65,40 +62,5 @@ impl DecoderConfig for Phi3Config {
             recompute_beyond,
             ..spec
         }
-    }
-}
-
-/// One residual block. Each field has the name it has in the checkpoint.
-#[derive(Clone, Debug)]
-pub struct Phi3Layer {
-    input_layernorm: Norm,
-    self_attn: Attention,
-    post_attention_layernorm: Norm,
-    mlp: GatedMlp,
-}
-
-impl DecoderLayer for Phi3Layer {
-    type Spec = LlamaLayerSpec;
-
-    fn cache(s: &LlamaLayerSpec) -> LayerCacheSpec {
-        s.attention.cache()
-    }
-
-    fn load(w: &Loader<'_>, s: &LlamaLayerSpec) -> Self {
-        let norm = |name| Norm::load(&w.at(name), s.attention.hidden_size, s.norm);
-        Self {
-            input_layernorm: norm("input_layernorm"),
-            self_attn: Attention::load(&w.at("self_attn"), &s.attention),
-            post_attention_layernorm: norm("post_attention_layernorm"),
-            mlp: GatedMlp::load_fused(&w.at("mlp"), &s.mlp),
-        }
-    }
-
-    fn forward(&self, x: Tensor, pass: &mut Pass<'_>) -> Tensor {
-        let h = &x
-            + self
-                .self_attn
-                .forward(&self.input_layernorm.forward(&x), pass);
-        &h + self.mlp.forward(&self.post_attention_layernorm.forward(&h))
     }
 }
