@@ -269,14 +269,15 @@ impl Cache {
     /// Bytes that a sequence of `len` tokens takes, whole pages counted, when all are remembered at once.
     #[must_use]
     pub fn bytes_for(&self, len: usize) -> usize {
-        let positions = |layer: &Layer| match layer.sliding_window {
-            Some(window) => len.min(window + PAGE).next_multiple_of(PAGE),
-            None => len.next_multiple_of(PAGE),
+        let positions = |layer: &Layer| {
+            let kept = layer
+                .sliding_window
+                .map_or(len, |window| len.min(window + PAGE));
+            kept.checked_next_multiple_of(PAGE).unwrap_or(usize::MAX)
         };
-        self.layers
-            .iter()
+        (self.layers.iter())
             .map(|layer| positions(layer).saturating_mul(layer.stride))
-            .sum()
+            .fold(0, usize::saturating_add)
     }
 
     /// Remember the encoder's keys and values, `[S, K, D]` each, for `layer` of `sequence`.
@@ -459,6 +460,8 @@ mod tests {
         let page = cache.bytes();
         cache.truncate(a, 0).unwrap();
         assert_eq!((cache.bytes(), page > 0), (0, true));
+        assert_eq!(cache.bytes_for(PAGE - 1), page);
+        assert_eq!(cache.bytes_for(usize::MAX), usize::MAX);
         let error = cache.truncate(a, 1).unwrap_err();
         assert_eq!(
             error.to_string(),
@@ -482,6 +485,7 @@ mod tests {
             "at most three pages: {}",
             cache.bytes()
         );
+        assert_eq!(cache.bytes_for(usize::MAX), cache.bytes_for(4 + PAGE));
         cache.truncate(a, 10 * PAGE - 5).unwrap();
         assert!(matches!(
             cache.truncate(a, PAGE),
