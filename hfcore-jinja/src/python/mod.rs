@@ -1,0 +1,1 @@
+//! Python as templates see it: values, operators, methods and formatting.
