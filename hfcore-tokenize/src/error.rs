@@ -107,6 +107,15 @@ impl TokenizeError {
         }
     }
 
+    /// The same, said of another file: the checks speak of `tokenizer.json`, whatever was converted into it.
+    pub(crate) fn of_file(self, file: &'static str) -> Self {
+        match self {
+            Self::Invalid { at, problem, .. } => Self::Invalid { file, at, problem },
+            Self::Unsupported { at, what, .. } => Self::Unsupported { file, at, what },
+            other => other,
+        }
+    }
+
     /// An error of the engine, or one of ours that travelled through it.
     pub(crate) fn from_engine(error: Box<dyn std::error::Error + Send + Sync>) -> Self {
         match error.downcast::<Self>() {

@@ -9,7 +9,7 @@ use tokenizers::{AddedToken, Decoder};
 
 use crate::chat::{ChatOptions, ChatTemplate, Message, TemplateError};
 use crate::encoding::Encoding;
-use crate::engine::{self, Engine, ModelKind, StreamPlan};
+use crate::engine::{self, Built, Definition, Engine, ModelKind, StreamPlan};
 use crate::error::{TokenizeError, catch};
 use crate::special::{self, Config, Side};
 use crate::stream::{DecodeStream, clean_up};
@@ -95,14 +95,14 @@ impl Tokenizer {
         tokenizer_config_json: Option<&[u8]>,
     ) -> Result<Self, TokenizeError> {
         let keys = special::parse(tokenizer_config_json)?;
-        let engine::File {
+        let Built {
             mut engine,
             model,
             stream,
             padding,
             truncation,
             added,
-        } = engine::load(tokenizer_json)?;
+        } = Definition::from_json(tokenizer_json)?.build()?;
         let config = Config::read(keys, &added, &padding, &truncation)?;
         add_special(&mut engine, &config)?;
         engine.set_encode_special_tokens(config.split_special_tokens);

@@ -1,4 +1,4 @@
-//! `tokenizer.json` as a whole: one pass that reads every section into what the engine needs.
+//! What describes a tokenizer, as a whole: read from tokenizer.json in one pass, and built into the engine.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use tokenizers::{AddedToken, TokenizerBuilder};
 
 use super::decoder::{self, StreamPlan};
-use super::model::{ModelKind, ModelRecord};
+use super::model::{Model, ModelKind, ModelRecord};
 use super::normalizer::CheckedNormalizer;
 use super::pre_tokenizer::CheckedPreTokenizer;
 use super::{Engine, MAX_ADDED, MAX_FILE, MAX_TOKEN, MAX_VOCAB, post_processor};
@@ -15,16 +15,47 @@ use crate::error::{TOKENIZER_JSON, TokenizeError, shortened};
 /// Longest padding and truncation that a file may ask for, in tokens.
 const MAX_LENGTH: u64 = 1 << 24;
 
-/// What a `tokenizer.json` holds.
-pub(crate) struct File {
+/// What describes a tokenizer: a tokenizer.json read, other files converted, or either with the rules of a
+/// class applied. Nothing is checked before [`build`](Self::build).
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Definition {
+    /// The file that it comes from, for messages.
+    pub(crate) file: &'static str,
+    pub(crate) model: Model,
+    /// Tokens found in a text before anything else, in file order.
+    pub(crate) added_tokens: Vec<Added>,
+    /// The stages, each as a tokenizer.json writes it; null for none.
+    pub(crate) normalizer: Value,
+    pub(crate) pre_tokenizer: Value,
+    pub(crate) post_processor: Value,
+    pub(crate) decoder: Value,
+    /// Not applied; side and token are defaults of transformers' configuration.
+    pub(crate) padding: Value,
+    /// Likewise.
+    pub(crate) truncation: Value,
+}
+
+/// An added token and the id that the file says it has. The engine gives ids itself: the model's, where its
+/// vocabulary has the token, else the next free one.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct Added {
+    pub(crate) id: u64,
+    pub(crate) content: String,
+    pub(crate) single_word: bool,
+    pub(crate) lstrip: bool,
+    pub(crate) rstrip: bool,
+    pub(crate) normalized: bool,
+    pub(crate) special: bool,
+}
+
+/// The engine, and what is kept beside it.
+pub(crate) struct Built {
     pub(crate) engine: Engine,
     pub(crate) model: ModelKind,
     pub(crate) stream: StreamPlan,
-    /// The `padding` section, whose side and token are defaults of transformers' configuration.
+    /// As in [`Definition`].
     pub(crate) padding: Value,
-    /// The `truncation` section; likewise.
     pub(crate) truncation: Value,
-    /// The added tokens in file order.
     pub(crate) added: Vec<AddedToken>,
 }
 
@@ -35,7 +66,7 @@ struct Sections<'a> {
     truncation: Value,
     #[serde(default)]
     padding: Value,
-    added_tokens: Option<Vec<AddedRecord>>,
+    added_tokens: Option<Vec<Added>>,
     #[serde(default)]
     normalizer: Value,
     #[serde(default)]
@@ -48,95 +79,116 @@ struct Sections<'a> {
     model: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
-struct AddedRecord {
-    id: u64,
-    content: String,
-    single_word: bool,
-    lstrip: bool,
-    rstrip: bool,
-    normalized: bool,
-    special: bool,
-}
-
-/// Reads, checks and builds.
-pub(crate) fn load(json: &[u8]) -> Result<File, TokenizeError> {
-    let found = json.len();
-    if found > MAX_FILE {
-        return Err(TokenizeError::TooLarge {
-            file: TOKENIZER_JSON,
-            found,
-            limit: MAX_FILE,
-        });
-    }
-    let parse = |error: serde_json::Error| TokenizeError::Json {
-        file: TOKENIZER_JSON,
-        message: error.to_string(),
-    };
-    let json = std::str::from_utf8(json).map_err(|error| TokenizeError::Json {
-        file: TOKENIZER_JSON,
-        message: error.to_string(),
-    })?;
-    let sections: Sections<'_> =
-        serde_json::from_str(json.trim_start_matches('\u{feff}')).map_err(parse)?;
-    if let Some(version) = sections
-        .version
-        .as_deref()
-        .filter(|&version| version != "1.0")
-    {
-        return Err(TokenizeError::unsupported(
-            "version",
-            format!("the version {:?}", shortened(version, 40)),
-        ));
-    }
-    check_lengths(&sections.padding, &sections.truncation)?;
-
-    let model = sections
-        .model
-        .ok_or_else(|| TokenizeError::invalid("model", "missing"))?;
-    let record: ModelRecord = serde_json::from_str(model.get())
-        .map_err(|error| TokenizeError::invalid("model", error.to_string()))?;
-    let (kind, model) = record.build()?;
-    let (decoder, stream) = decoder::read_checked(&sections.decoder)?;
-    let (post_processor, named) = post_processor::read_checked(&sections.post_processor)?;
-    let mut engine = TokenizerBuilder::new()
-        .with_model(model)
-        .with_normalizer(CheckedNormalizer::read(&sections.normalizer)?)
-        .with_pre_tokenizer(CheckedPreTokenizer::read(&sections.pre_tokenizer)?)
-        .with_post_processor(post_processor)
-        .with_decoder(decoder)
-        .build()
-        .map_err(TokenizeError::from_engine)?;
-
-    let added = added_tokens(sections.added_tokens.unwrap_or_default())?;
-    engine
-        .add_tokens(added.iter().cloned())
-        .map_err(|error| TokenizeError::invalid("added_tokens", error.to_string()))?;
-    for (at, id) in named {
-        if u32::try_from(id)
-            .ok()
-            .and_then(|id| engine.id_to_token(id))
-            .is_none()
-        {
-            return Err(TokenizeError::invalid(
-                at,
-                format!("the id {id} is no token's"),
-            ));
+impl Definition {
+    /// A tokenizer of this model alone: no stages, no added tokens.
+    pub(crate) fn new(file: &'static str, model: Model) -> Self {
+        Self {
+            file,
+            model,
+            added_tokens: Vec::new(),
+            normalizer: Value::Null,
+            pre_tokenizer: Value::Null,
+            post_processor: Value::Null,
+            decoder: Value::Null,
+            padding: Value::Null,
+            truncation: Value::Null,
         }
     }
-    let Sections {
-        padding,
-        truncation,
-        ..
-    } = sections;
-    Ok(File {
-        engine,
-        model: kind,
-        stream,
-        padding,
-        truncation,
-        added,
-    })
+
+    /// Reads a tokenizer.json.
+    pub(crate) fn from_json(json: &[u8]) -> Result<Self, TokenizeError> {
+        let found = json.len();
+        if found > MAX_FILE {
+            return Err(TokenizeError::TooLarge {
+                file: TOKENIZER_JSON,
+                found,
+                limit: MAX_FILE,
+            });
+        }
+        let parse = |error: serde_json::Error| TokenizeError::Json {
+            file: TOKENIZER_JSON,
+            message: error.to_string(),
+        };
+        let json = std::str::from_utf8(json).map_err(|error| TokenizeError::Json {
+            file: TOKENIZER_JSON,
+            message: error.to_string(),
+        })?;
+        let sections: Sections<'_> =
+            serde_json::from_str(json.trim_start_matches('\u{feff}')).map_err(parse)?;
+        if let Some(version) = sections
+            .version
+            .as_deref()
+            .filter(|&version| version != "1.0")
+        {
+            return Err(TokenizeError::unsupported(
+                "version",
+                format!("the version {:?}", shortened(version, 40)),
+            ));
+        }
+        let model = sections
+            .model
+            .ok_or_else(|| TokenizeError::invalid("model", "missing"))?;
+        let record: ModelRecord = serde_json::from_str(model.get())
+            .map_err(|error| TokenizeError::invalid("model", error.to_string()))?;
+        Ok(Self {
+            file: TOKENIZER_JSON,
+            model: record.read()?,
+            added_tokens: sections.added_tokens.unwrap_or_default(),
+            normalizer: sections.normalizer,
+            pre_tokenizer: sections.pre_tokenizer,
+            post_processor: sections.post_processor,
+            decoder: sections.decoder,
+            padding: sections.padding,
+            truncation: sections.truncation,
+        })
+    }
+
+    /// Checks everything and builds the engine.
+    pub(crate) fn build(self) -> Result<Built, TokenizeError> {
+        let file = self.file;
+        self.build_checked().map_err(|error| error.of_file(file))
+    }
+
+    fn build_checked(self) -> Result<Built, TokenizeError> {
+        check_lengths(&self.padding, &self.truncation)?;
+        let kind = self.model.kind();
+        let model = self.model.build()?;
+        let (decoder, stream) = decoder::read_checked(&self.decoder)?;
+        let (post_processor, named) = post_processor::read_checked(&self.post_processor)?;
+        let mut engine = TokenizerBuilder::new()
+            .with_model(model)
+            .with_normalizer(CheckedNormalizer::read(&self.normalizer)?)
+            .with_pre_tokenizer(CheckedPreTokenizer::read(&self.pre_tokenizer)?)
+            .with_post_processor(post_processor)
+            .with_decoder(decoder)
+            .build()
+            .map_err(TokenizeError::from_engine)?;
+
+        let added = added_tokens(self.added_tokens)?;
+        engine
+            .add_tokens(added.iter().cloned())
+            .map_err(|error| TokenizeError::invalid("added_tokens", error.to_string()))?;
+        for (at, id) in named {
+            if u32::try_from(id)
+                .ok()
+                .and_then(|id| engine.id_to_token(id))
+                .is_none()
+            {
+                return Err(TokenizeError::invalid(
+                    at,
+                    format!("the id {id} is no token's"),
+                ));
+            }
+        }
+        Ok(Built {
+            engine,
+            model: kind,
+            stream,
+            padding: self.padding,
+            truncation: self.truncation,
+            added,
+        })
+    }
 }
 
 /// The sections are not applied (transformers switches both off at each call that does not ask for them), but a
@@ -166,12 +218,12 @@ fn check_lengths(padding: &Value, truncation: &Value) -> Result<(), TokenizeErro
     Ok(())
 }
 
-fn added_tokens(records: Vec<AddedRecord>) -> Result<Vec<AddedToken>, TokenizeError> {
+fn added_tokens(records: Vec<Added>) -> Result<Vec<AddedToken>, TokenizeError> {
     if records.len() > MAX_ADDED {
         let problem = format!("{} tokens; at most {MAX_ADDED} are read", records.len());
         return Err(TokenizeError::invalid("added_tokens", problem));
     }
-    let check = |(index, record): (usize, AddedRecord)| {
+    let check = |(index, record): (usize, Added)| {
         let at = || format!("added_tokens[{index}]");
         if record.content.is_empty() {
             return Err(TokenizeError::invalid(at(), "the content is empty"));

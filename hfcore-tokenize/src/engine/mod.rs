@@ -17,8 +17,8 @@ use serde_json::Value;
 use tokenizers::{DecoderWrapper, ModelWrapper, PostProcessorWrapper, TokenizerImpl};
 
 pub(crate) use self::decoder::{Stream, StreamPlan};
-pub(crate) use self::file::{File, load};
-pub(crate) use self::model::ModelKind;
+pub(crate) use self::file::{Added, Built, Definition};
+pub(crate) use self::model::{Bpe, Model, ModelKind, Unigram, WordLevel, WordPiece};
 use self::normalizer::CheckedNormalizer;
 pub(crate) use self::normalizer::watched;
 use self::pre_tokenizer::CheckedPreTokenizer;
