@@ -1,7 +1,14 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod base64;
 mod chat;
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "what picks the files of a folder follows"
+)]
+mod convert;
 mod encoding;
 mod engine;
 mod error;

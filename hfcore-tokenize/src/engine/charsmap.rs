@@ -6,14 +6,15 @@
 
 use tokenizers::normalizers::Precompiled;
 
+use crate::base64;
 use crate::error::TokenizeError;
 
 /// Longest replacement in bytes; the longest in real maps is 33.
 const MAX_REPLACEMENT: usize = 1024;
 
 /// Decodes and checks a `precompiled_charsmap`.
-pub(super) fn read(base64: &str, at: &str) -> Result<Precompiled, TokenizeError> {
-    let bytes = decode_base64(base64).ok_or_else(|| {
+pub(super) fn read(encoded: &str, at: &str) -> Result<Precompiled, TokenizeError> {
+    let bytes = base64::decode(encoded).ok_or_else(|| {
         TokenizeError::invalid(at, "precompiled_charsmap is not base64 with padding")
     })?;
     check(&bytes).map_err(|problem| {
@@ -110,37 +111,6 @@ fn check_replacement(replacements: &str, start: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// Standard base64 with padding.
-fn decode_base64(text: &str) -> Option<Vec<u8>> {
-    let (groups, rest) = text.as_bytes().as_chunks::<4>();
-    if !rest.is_empty() {
-        return None;
-    }
-    let mut bytes = Vec::with_capacity(groups.len() * 3);
-    for (index, group) in groups.iter().enumerate() {
-        let padding = if index + 1 == groups.len() {
-            group.iter().rev().take_while(|&&c| c == b'=').count()
-        } else {
-            0
-        };
-        let mut bits = 0_u32;
-        for &c in &group[..4 - padding.min(2)] {
-            let value = match c {
-                b'A'..=b'Z' => c - b'A',
-                b'a'..=b'z' => c - b'a' + 26,
-                b'0'..=b'9' => c - b'0' + 52,
-                b'+' => 62,
-                b'/' => 63,
-                _ => return None,
-            };
-            bits = bits << 6 | u32::from(value);
-        }
-        bits <<= 6 * padding.min(2);
-        bytes.extend_from_slice(&bits.to_be_bytes()[1..4 - padding.min(2)]);
-    }
-    Some(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,16 +169,5 @@ mod tests {
         let mut root = map(b'a', 0, b"x\0");
         root[4..8].copy_from_slice(&(600_u32 << 10).to_le_bytes());
         assert_eq!(refused(&root), "a node points to unit 600 of 512");
-    }
-
-    #[test]
-    fn base64_with_padding() {
-        assert_eq!(decode_base64("AAECAw==").unwrap(), [0, 1, 2, 3]);
-        assert_eq!(decode_base64("/+9h").unwrap(), [0xff, 0xef, 0x61]);
-        assert_eq!(decode_base64("AAECAwQ=").unwrap(), [0, 1, 2, 3, 4]);
-        assert!(decode_base64("").unwrap().is_empty());
-        for bad in ["A", "AA=A", "A===", "AA==AAAA", "AA A"] {
-            assert_eq!(decode_base64(bad), None, "{bad}");
-        }
     }
 }

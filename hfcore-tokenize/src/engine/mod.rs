@@ -36,11 +36,11 @@ pub(crate) type Engine = TokenizerImpl<
 /// Largest `tokenizer.json` in bytes; the largest published are about 33 MB.
 pub(crate) const MAX_FILE: usize = 256 << 20;
 /// Largest vocabulary, and one more than the largest id.
-const MAX_VOCAB: usize = 4 << 20;
+pub(crate) const MAX_VOCAB: usize = 4 << 20;
 /// Most added tokens.
-const MAX_ADDED: usize = 1 << 20;
+pub(crate) const MAX_ADDED: usize = 1 << 20;
 /// Longest token in bytes.
-const MAX_TOKEN: usize = 64 << 10;
+pub(crate) const MAX_TOKEN: usize = 64 << 10;
 /// Most stages in a normalizer, pre-tokenizer, post-processor or decoder, nested ones included.
 const MAX_STAGES: usize = 256;
 
