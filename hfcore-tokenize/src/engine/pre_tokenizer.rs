@@ -12,12 +12,8 @@ use super::pattern::{CheckedRegex, PatternRecord};
 use super::{read, stages};
 use crate::error::TokenizeError;
 
-/// GPT-2's pattern, which `ByteLevel` stands for (`openai/gpt-2`, `src/encoder.py`).
-static GPT2: LazyLock<CheckedRegex> = LazyLock::new(|| {
-    let source = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
-    CheckedRegex::new(PatternRecord::Regex(source.to_owned()), "ByteLevel")
-        .expect("a constant that a test compiles")
-});
+/// GPT-2's pattern, which `ByteLevel` stands for.
+static GPT2: LazyLock<CheckedRegex> = LazyLock::new(CheckedRegex::gpt2);
 
 /// The stages in order.
 #[derive(Clone, Debug)]
