@@ -27,6 +27,9 @@ mod tekken;
 mod tiktoken;
 mod vocab_files;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use self::class_vocab::{MBART_LANGUAGES, MBART50_MORE_LANGUAGES};
 pub(crate) use self::extract::{Backend, Extracted};
 pub(crate) use self::sentencepiece::SentencePiece;
@@ -67,7 +70,7 @@ impl ModelFile {
 }
 
 #[cfg(test)]
-mod tests {
+mod names {
     use super::*;
 
     #[test]
