@@ -3,6 +3,8 @@
 //! Reference: transformers 5.23 `tokenization_utils_base.py` (`_from_pretrained`, `__init__`) and
 //! `tokenization_utils_tokenizers.py` (`TokenizersBackend.__init__`).
 
+pub(crate) mod legacy;
+
 use std::collections::HashMap;
 
 use serde_json::{Map, Value};
@@ -11,7 +13,7 @@ use tokenizers::AddedToken;
 use crate::error::{TOKENIZER_CONFIG, TokenizeError, shortened};
 
 /// The names that every tokenizer has, in transformers' order.
-const NAMES: [&str; 7] = [
+pub(crate) const NAMES: [&str; 7] = [
     "bos_token",
     "eos_token",
     "unk_token",
@@ -63,20 +65,22 @@ fn invalid(at: impl Into<String>, problem: impl Into<String>) -> TokenizeError {
 
 /// Parses the file; no file is an empty one.
 pub(crate) fn parse(json: Option<&[u8]>) -> Result<Map<String, Value>, TokenizeError> {
-    let Some(json) = json else {
-        return Ok(Map::new());
-    };
+    json.map_or_else(|| Ok(Map::new()), |json| object(json, TOKENIZER_CONFIG))
+}
+
+/// The JSON object of a small file.
+pub(super) fn object(json: &[u8], file: &'static str) -> Result<Map<String, Value>, TokenizeError> {
     let found = json.len();
     if found > MAX_CONFIG {
         return Err(TokenizeError::TooLarge {
-            file: TOKENIZER_CONFIG,
+            file,
             found,
             limit: MAX_CONFIG,
         });
     }
     let json = json.strip_prefix("\u{feff}".as_bytes()).unwrap_or(json);
     serde_json::from_slice(json).map_err(|error| TokenizeError::Json {
-        file: TOKENIZER_CONFIG,
+        file,
         message: error.to_string(),
     })
 }
@@ -90,15 +94,18 @@ impl Config {
         truncation: &Value,
     ) -> Result<Self, TokenizeError> {
         let decoder = keys.remove("added_tokens_decoder");
-        let added = decoder.as_ref().map(added_tokens_decoder).transpose()?;
-        // A name's token has the properties of the added token with its text.
+        let of_config = decoder.as_ref().map(added_tokens_decoder).transpose()?;
+        let legacy = legacy::take_added(&mut keys)?;
+        let (mut named, extra) = tokens(&keys)?;
+        let added = of_config.unwrap_or_else(|| legacy::mark_special(legacy, &named, &extra));
+        // A name's token has the properties of the added token with its text; what tokenizer.json has counts where
+        // the configuration lists none, and more than added_tokens.json.
+        let file_added = if decoder.is_some() { &[] } else { file_added };
         let known: HashMap<&str, &AddedToken> = added
-            .as_deref()
-            .unwrap_or(file_added)
             .iter()
+            .chain(file_added)
             .map(|token| (token.content.as_str(), token))
             .collect();
-        let (mut named, extra) = tokens(&mut keys)?;
         if !named.iter().any(|(name, _)| name == "pad_token")
             && let Some(pad) = padding.get("pad_token").and_then(Value::as_str)
         {
@@ -121,7 +128,7 @@ impl Config {
         Ok(Self {
             named,
             extra,
-            added: added.unwrap_or_default(),
+            added,
             padding_side: side(&keys, "padding_side", padding)?,
             truncation_side: side(&keys, "truncation_side", truncation)?,
             model_max_length: max_length(&keys)?,
@@ -140,7 +147,7 @@ impl Config {
 /// Named and extra tokens.
 type Tokens = (Vec<(String, AddedToken)>, Vec<AddedToken>);
 
-fn tokens(keys: &mut Map<String, Value>) -> Result<Tokens, TokenizeError> {
+fn tokens(keys: &Map<String, Value>) -> Result<Tokens, TokenizeError> {
     let empty = |value: &Value| match value {
         Value::Null => true,
         Value::Array(list) => list.is_empty(),
