@@ -1,1 +1,43 @@
 //! Python as templates see it: values, operators, methods and formatting.
+//!
+//! Everything that makes a value takes a [`Meter`], which bounds the work and the memory of a render. Errors have the
+//! names and the texts that CPython 3.11 and Jinja 3.1 give them.
+
+mod args;
+mod compare;
+mod dict;
+mod error;
+mod escape;
+mod index;
+mod iterate;
+mod meter;
+mod methods;
+mod object;
+mod operator;
+mod percent;
+mod repr;
+mod sandbox;
+mod sequence;
+mod text;
+mod undefined;
+mod unicode;
+mod unicode_tables;
+mod value;
+
+pub use args::{Args, Param};
+pub use compare::{Order, compare, equals, hash, is_same};
+pub use dict::{Dict, DictBuilder, View, ViewKind, key};
+pub use error::{Error, ErrorKind};
+pub(crate) use error::{type_error, unsupported, value_error};
+pub use escape::{escape, escape_text};
+pub use index::{contains, item, slice};
+pub use iterate::{Iter, Iterate, collect, len};
+pub use meter::{Charge, Limits, MAX_DEPTH, Meter, Text};
+pub use object::{Caller, Object};
+pub use operator::{Binary, binary, negative, positive};
+pub use repr::{quoted, repr, str, write_repr, write_str};
+pub use sandbox::{call, call_method, get_attr, getattr, getitem};
+pub use sequence::{List, Range, Tuple};
+pub use text::Str;
+pub use undefined::{Undefined, object_type_repr};
+pub use value::Value;
