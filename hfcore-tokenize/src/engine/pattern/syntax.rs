@@ -2,7 +2,30 @@
 //!
 //! Most of the two languages is one. What means something else there is rewritten where an exact equal exists, and else
 //! refused: a pattern read differently gives other tokens. Sources: Oniguruma's `doc/RE` (its own syntax, not Perl's) and
-//! the documentation of the crates fancy-regex and regex.
+//! the documentation of the crates fancy-regex and regex; the classes were compared over all code points.
+
+/// What is inside brackets for `\w` by itself: superscripts and fractions count, the two joiners do not.
+const WORD: &str = r"\w\xb2\xb3\xb9\xbc-\xbe&&[^\x{200c}\x{200d}]";
+/// The same for `\w` in brackets, where Oniguruma asks another table.
+const WORD_IN_CLASS: &str = r"\w&&[^\x{200c}\x{200d}]";
+
+/// The POSIX classes in brackets, by name. They are Unicode's there and ASCII's here.
+const POSIX: [(&str, &str); 14] = [
+    ("alnum", r"\p{Alphabetic}\p{Nd}"),
+    ("alpha", r"\p{Alphabetic}"),
+    ("ascii", r"\x00-\x7f"),
+    ("blank", r"\p{Zs}\t"),
+    ("cntrl", r"\p{Cc}"),
+    ("digit", r"\p{Nd}"),
+    ("graph", r"\P{Cn}&&[^\p{Cc}\s]"),
+    ("lower", r"\p{Lowercase}"),
+    ("print", r"\P{Cn}&&[^\p{Cc}\p{Zl}\p{Zp}]"),
+    ("punct", r"\p{P}\p{S}"),
+    ("space", r"\s"),
+    ("upper", r"\p{Uppercase}"),
+    ("word", WORD_IN_CLASS),
+    ("xdigit", "0-9A-Fa-f"),
+];
 
 /// The pattern in our library's language, or what stands in the way.
 pub(super) fn translate(source: &str) -> Result<String, String> {
@@ -12,7 +35,8 @@ pub(super) fn translate(source: &str) -> Result<String, String> {
         at: 0,
         out: String::with_capacity(source.len() + 16),
         classes: 0,
-        any_case: Vec::new(),
+        atom: 0,
+        groups: Vec::new(),
     };
     reader.run()?;
     Ok(reader.out)
@@ -24,8 +48,16 @@ struct Reader<'a> {
     out: String,
     /// How many `[` are open.
     classes: usize,
-    /// For each open group, whether it ignores case.
-    any_case: Vec<bool>,
+    /// Where in `out` the last atom begins, which a quantifier belongs to.
+    atom: usize,
+    groups: Vec<Group>,
+}
+
+/// An open group.
+struct Group {
+    any_case: bool,
+    /// Where in `out` it begins.
+    start: usize,
 }
 
 impl Reader<'_> {
@@ -40,18 +72,22 @@ impl Reader<'_> {
     }
 
     fn ignores_case(&self) -> bool {
-        self.any_case.last().copied().unwrap_or(false)
+        self.groups.last().is_some_and(|group| group.any_case)
     }
 
     fn run(&mut self) -> Result<(), String> {
         while let Some(c) = self.peek(0) {
+            if self.classes == 0 && !matches!(c, ')' | '{' | '+' | '*' | '?' | '|') {
+                self.atom = self.out.len();
+            }
             match c {
                 '\\' => self.escape()?,
                 _ if self.classes > 0 => self.in_class(c)?,
                 '[' => self.open_class()?,
                 '(' => self.open_group()?,
                 ')' => {
-                    self.any_case.pop();
+                    let start = self.groups.pop().map(|group| group.start);
+                    self.atom = start.unwrap_or(self.out.len());
                     self.copy(1);
                 }
                 // Both stand for lines always, whatever the options.
@@ -110,13 +146,13 @@ impl Reader<'_> {
         self.class_head()
     }
 
-    /// What may follow `[`: `^`, and a `]` that would be a character.
+    /// What may follow `[`: `^`, and a `]` that is a character.
     fn class_head(&mut self) -> Result<(), String> {
         if self.peek(0) == Some('^') {
             self.copy(1);
         }
         if self.peek(0) == Some(']') {
-            return Err("a `]` as the first of a class; write `\\]`".to_owned());
+            self.replace(1, r"\]");
         }
         Ok(())
     }
@@ -124,7 +160,7 @@ impl Reader<'_> {
     fn in_class(&mut self, c: char) -> Result<(), String> {
         match c {
             '[' if self.peek(1) == Some(':') => {
-                return Err("a POSIX class such as `[:alpha:]`".to_owned());
+                return self.posix();
             }
             '[' => {
                 self.classes += 1;
@@ -132,9 +168,8 @@ impl Reader<'_> {
                 return self.class_head();
             }
             ']' => self.classes -= 1,
-            '-' | '~' if self.peek(1) == Some(c) => {
-                return Err(format!("`{c}{c}` in a class"));
-            }
+            '-' if self.peek(1) == Some(c) => return Err(format!("`{c}{c}` in a class")),
+            '~' => self.out.push('\\'),
             _ if self.ignores_case() && !c.is_ascii() => {
                 return Err(format!("{c:?} where case is ignored"));
             }
@@ -144,24 +179,56 @@ impl Reader<'_> {
         Ok(())
     }
 
+    /// `[:alpha:]` or `[:^alpha:]`.
+    fn posix(&mut self) -> Result<(), String> {
+        let rest: String = self.chars[self.at + 2..].iter().take(10).collect();
+        let name = rest.trim_start_matches('^');
+        let known = POSIX.iter().find(|(known, _)| {
+            name.strip_prefix(known)
+                .is_some_and(|rest| rest.starts_with(":]"))
+        });
+        let Some((known, class)) = known.filter(|_| !self.ignores_case()) else {
+            return Err(format!("the class [:{rest}"));
+        };
+        let negation = rest.len() - name.len();
+        if negation > 1 {
+            return Err(format!("the class [:{rest}"));
+        }
+        let by = format!("[{}{class}]", &rest[..negation]);
+        self.replace(known.len() + negation + 4, &by);
+        Ok(())
+    }
+
     fn open_group(&mut self) -> Result<(), String> {
         let inherited = self.ignores_case();
+        let start = self.out.len();
         if self.peek(1) != Some('?') {
-            self.any_case.push(inherited);
+            self.groups.push(Group {
+                any_case: inherited,
+                start,
+            });
             self.copy(1);
             return Ok(());
         }
-        for opening in ["(?:", "(?=", "(?!", "(?<=", "(?<!", "(?>"] {
+        // `m` lets `.` match a line break, which is called `s` here.
+        let groups = [
+            ("(?:", "(?:", inherited),
+            ("(?=", "(?=", inherited),
+            ("(?!", "(?!", inherited),
+            ("(?<=", "(?<=", inherited),
+            ("(?<!", "(?<!", inherited),
+            ("(?>", "(?>", inherited),
+            ("(?i:", "(?i:", true),
+            ("(?-i:", "(?-i:", false),
+            ("(?m:", "(?s:", inherited),
+            ("(?-m:", "(?-s:", inherited),
+            ("(?mi:", "(?si:", true),
+            ("(?im:", "(?is:", true),
+        ];
+        for (opening, by, any_case) in groups {
             if self.starts_with(opening) {
-                self.any_case.push(inherited);
-                self.copy(opening.len());
-                return Ok(());
-            }
-        }
-        for (opening, any_case) in [("(?i:", true), ("(?-i:", false)] {
-            if self.starts_with(opening) {
-                self.any_case.push(any_case);
-                self.copy(opening.len());
+                self.groups.push(Group { any_case, start });
+                self.replace(opening.len(), by);
                 return Ok(());
             }
         }
@@ -178,24 +245,32 @@ impl Reader<'_> {
         let range = body.split_once(',');
         let known = range.map_or_else(
             || digits(&body),
-            |(from, to)| digits(from) && (to.is_empty() || digits(to)),
+            |(from, to)| match (from, to) {
+                (from, "") => digits(from),
+                ("", to) => digits(to),
+                (from, to) => digits(from) && digits(to),
+            },
         );
         if !known {
             return Err(format!("the interval {{{body}}}"));
         }
         let length = body.len() + 2;
-        match self.peek(length) {
-            // There `{2,3}+` is a repeated repetition, not a possessive one; and `{2}?` an optional one.
-            Some('+') => return Err(format!("`+` after the interval {{{body}}}")),
-            Some('?') if range.is_none() => {
-                return Err(format!("`?` after the interval {{{body}}}"));
-            }
-            _ => {}
-        }
         if self.ignores_case() && self.folds_to_more(self.at.checked_sub(1)) {
             return Err("a repeated letter that ignores case".to_owned());
         }
+        // There `{2,3}+` is a repeated repetition, not a possessive one; and `{2}?` an optional one.
+        let again = match self.peek(length) {
+            Some('+') => true,
+            Some('?') => range.is_none(),
+            _ => false,
+        };
+        if again {
+            self.out.insert_str(self.atom, "(?:");
+        }
         self.copy(length);
+        if again {
+            self.out.push(')');
+        }
         Ok(())
     }
 
@@ -210,6 +285,22 @@ impl Reader<'_> {
             '1'..='9' if self.classes == 0 => self.copy(2),
             'h' if self.classes == 0 => self.replace(2, "[0-9A-Fa-f]"),
             'h' => self.replace(2, "0-9A-Fa-f"),
+            'w' if self.classes > 0 => self.replace(2, &format!("[{WORD_IN_CLASS}]")),
+            'W' if self.classes > 0 => self.replace(2, &format!("[^{WORD_IN_CLASS}]")),
+            'w' => self.replace(2, &format!("[{WORD}]")),
+            'W' => self.replace(2, &format!("[^{WORD}]")),
+            'b' if self.classes == 0 => {
+                let edge = format!("(?:(?<=[{WORD}])(?![{WORD}])|(?<![{WORD}])(?=[{WORD}]))");
+                self.replace(2, &edge);
+            }
+            'B' if self.classes == 0 => {
+                let inside = format!("(?:(?<=[{WORD}])(?=[{WORD}])|(?<![{WORD}])(?![{WORD}]))");
+                self.replace(2, &inside);
+            }
+            'Z' if self.classes == 0 => self.replace(2, r"(?=\n?\z)"),
+            'R' if self.classes == 0 => {
+                self.replace(2, r"(?>\r\n|[\n-\r\x{85}\x{2028}\x{2029}])");
+            }
             'x' | 'u' => self.code(c)?,
             'p' | 'P' => self.property()?,
             _ if c.is_ascii_alphanumeric() || !c.is_ascii() => return Err(format!("`\\{c}`")),
@@ -364,17 +455,67 @@ mod tests {
         assert_eq!(translate("^▁+").unwrap(), r"(?:(?:\A|(?<=\n)(?!\z)))▁+");
     }
 
+    /// The parts of `text`, cut where `source` matches.
+    fn split<'a>(source: &str, text: &'a str) -> Vec<&'a str> {
+        let regex = fancy_regex::Regex::new(&translate(source).unwrap()).unwrap();
+        let (mut parts, mut end) = (Vec::new(), 0);
+        for found in regex.find_iter(text) {
+            let found = found.unwrap();
+            parts.extend([&text[end..found.start()], found.as_str()]);
+            end = found.end();
+        }
+        parts.push(&text[end..]);
+        parts.retain(|part| !part.is_empty());
+        parts
+    }
+
+    /// The expected parts are Python's, `pre_tokenizers.Split(Regex(source), "isolated")`.
+    #[test]
+    fn what_is_rewritten_matches_as_in_python() {
+        let cases: [(&str, &str, &[&str]); 26] = [
+            (
+                r"\w+",
+                "x²½y a\u{200d}b",
+                &["x²½y", " ", "a", "\u{200d}", "b"],
+            ),
+            (r"[^\W\d]+", "ab1²_", &["ab", "1²", "_"]),
+            (r"\b", "a\u{200d}b ²a", &["a", "\u{200d}", "b", " ", "²a"]),
+            (r"^", "a\nb\n", &["a\n", "b\n"]),
+            (r"^", "a\n\nb", &["a\n", "\n", "b"]),
+            (r"a$", "a\na\nba", &["a", "\n", "a", "\nb", "a"]),
+            (r"\n$", "a\n\nb", &["a", "\n", "\nb"]),
+            (r"\s+$", "a  \n b  ", &["a", "  ", "\n b", "  "]),
+            (r"\n\Z", "a\n\n", &["a", "\n", "\n"]),
+            (r"a{2}+", "aaaaaaa", &["aaaaaa", "a"]),
+            (r"a{1,3}+a", "aaaaaaa", &["aaaaaaa"]),
+            (r"a++a", "aaaaaaa", &["aaaaaaa"]),
+            (r"a{1,3}?", "aaa", &["a", "a", "a"]),
+            (r"a{2}?", "aaaaaaa", &["aa", "aa", "aa", "a"]),
+            (r"(?:ab|\p{N}){2}+", "abab1ab1ab", &["abab1ab1ab"]),
+            (r"[ab]{2}+c", "abac ababc", &["a", "bac", " ", "ababc"]),
+            (r"a{,2}", "aaa", &["aa", "a"]),
+            (r"(?m:a.b)", "a\nb", &["a\nb"]),
+            (r"(?mi:A.b)", "xa\nbx", &["x", "a\nb", "x"]),
+            (r"[[:punct:]]+", "a!b$«", &["a", "!", "b", "$«"]),
+            (r"[[:^punct:]]+", "ab!", &["ab", "!"]),
+            (r"[[:alpha:]\d]+", "é1 ", &["é1", " "]),
+            (r"[\w&&[^a]]+", "abc", &["a", "bc"]),
+            (r"[]a]+", "]a[", &["]a", "["]),
+            (r"[~~a]+", "~a", &["~a"]),
+            (r"\R", "a\r\nb", &["a", "\r\n", "b"]),
+        ];
+        for (source, text, expected) in cases {
+            assert_eq!(split(source, text), expected, "{source}");
+        }
+    }
+
     #[test]
     fn what_would_be_read_differently_is_refused() {
         for (source, problem) in [
-            (r"\w+", r"`\w`"),
-            (r"a\b", r"`\b`"),
-            ("[[:punct:]]", "a POSIX class such as `[:alpha:]`"),
+            ("[[:word]", "the class [:word]"),
+            ("(?i:[[:lower:]])", "the class [:lower:]])"),
             (r"[\p{L}--\p{Lu}]", "`--` in a class"),
-            ("[a~~b]", "`~~` in a class"),
-            (r"\p{N}{1,3}+", "`+` after the interval {1,3}"),
-            ("a{2}?", "`?` after the interval {2}"),
-            ("a{,3}", "the interval {,3}"),
+            ("a{,}", "the interval {,}"),
             ("(?m)a", "the group \"(?m)a\""),
             ("(?P<x>a)", "the group \"(?P<x>\""),
             (r"\p{Alnum}", r"the property \p{Alnum}"),
@@ -386,7 +527,6 @@ mod tests {
             ),
             ("(?i:ß)", "'ß' where case is ignored"),
             ("(?i:s+)", "a repeated letter that ignores case"),
-            ("[]a]", "a `]` as the first of a class; write `\\]`"),
             (r"\xe9", r"the byte \xe9"),
             (r"\0", r"`\0`"),
             ("a\\", "a `\\` at the end"),
