@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod answer;
 mod base64;
 mod chat;
 #[allow(
@@ -18,6 +19,9 @@ mod tokenizer;
 
 pub use serde_json::Value;
 
+pub use self::answer::{
+    Answer, AnswerEvent, AnswerFormat, AnswerParser, ResponseError, ResponseTemplate, ToolCall,
+};
 pub use self::chat::{ChatOptions, ChatTemplate, Message, TemplateError};
 pub use self::encoding::Encoding;
 pub use self::error::TokenizeError;
