@@ -24,6 +24,32 @@ pub enum TokenizeError {
         /// The limit in bytes.
         limit: usize,
     },
+    /// A file that is there and cannot be read.
+    #[error("{path}: {message}")]
+    Io {
+        /// The path of the file.
+        path: String,
+        /// What the system says.
+        message: String,
+    },
+    /// None of the files that the class of tokenizer is made from.
+    #[error("no files for a {class}: looked for {wanted}; found {found}")]
+    NoFiles {
+        /// transformers' name of the class.
+        class: &'static str,
+        /// The files that it can be made from.
+        wanted: String,
+        /// The files that there are.
+        found: String,
+    },
+    /// A class of tokenizer that this crate does not have.
+    #[error("the tokenizer class {class} is not supported: {reason}")]
+    UnsupportedClass {
+        /// transformers' name of the class.
+        class: String,
+        /// What it needs, and what to do.
+        reason: &'static str,
+    },
     /// A value that no tokenizer can work with.
     #[error("{file}: {at}: {problem}")]
     Invalid {

@@ -4,15 +4,12 @@
 mod answer;
 mod base64;
 mod chat;
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "what picks the files of a folder follows"
-)]
+mod classes;
 mod convert;
 mod encoding;
 mod engine;
 mod error;
+mod files;
 mod special;
 mod stream;
 mod tokenizer;
@@ -23,8 +20,10 @@ pub use self::answer::{
     Answer, AnswerEvent, AnswerFormat, AnswerParser, ResponseError, ResponseTemplate, ToolCall,
 };
 pub use self::chat::{ChatOptions, ChatTemplate, Message, TemplateError};
+pub use self::classes::TimedText;
 pub use self::encoding::Encoding;
 pub use self::error::TokenizeError;
+pub use self::files::TokenizerFiles;
 pub use self::special::Side;
 pub use self::stream::DecodeStream;
 pub use self::tokenizer::Tokenizer;

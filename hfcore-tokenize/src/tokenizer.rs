@@ -8,9 +8,11 @@ use serde_json::Value;
 use tokenizers::{AddedToken, Decoder};
 
 use crate::chat::{ChatOptions, ChatTemplate, Message, TemplateError};
+use crate::classes::{self, Behaviour, Decode, Loaded};
 use crate::encoding::Encoding;
 use crate::engine::{self, Built, Definition, Engine, ModelKind, StreamPlan};
 use crate::error::{TokenizeError, catch};
+use crate::files::TokenizerFiles;
 use crate::special::{self, Config, Side};
 use crate::stream::{DecodeStream, clean_up};
 
@@ -34,6 +36,7 @@ pub struct Tokenizer(Arc<Inner>);
 struct Inner {
     engine: Engine,
     stream: StreamPlan,
+    behaviour: Behaviour,
     vocab_size: usize,
     len: usize,
     named: Vec<(String, String)>,
@@ -95,23 +98,97 @@ impl Tokenizer {
         tokenizer_config_json: Option<&[u8]>,
     ) -> Result<Self, TokenizeError> {
         let keys = special::parse(tokenizer_config_json)?;
+        let mut built = Definition::from_json(tokenizer_json)?.build()?;
+        let config = Config::read(keys, &built.added, &built.padding, &built.truncation)?;
+        add_special(&mut built.engine, &config)?;
+        let behaviour = Behaviour {
+            class: "TokenizersBackend",
+            ..Behaviour::default()
+        };
+        Ok(Self::assemble(built, config, behaviour))
+    }
+
+    /// Loads the tokenizer of a repository as `AutoTokenizer` of transformers 5.23 does. The class is the one that
+    /// `tokenizer_config.json` or `config.json` names, or that the model type has; what the class builds itself it
+    /// builds from the vocabulary, whichever file that is in, also where a `tokenizer.json` says otherwise.
+    /// `model_type` is that of `config.json`, and is read there if it is `None`.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenizeError::NoFiles`] names the files that were looked for; [`TokenizeError::UnsupportedClass`] says what
+    /// a class needs; others name the value in a file that is not valid, not supported or absurd.
+    pub fn from_files(
+        files: &TokenizerFiles,
+        model_type: Option<&str>,
+    ) -> Result<Self, TokenizeError> {
+        catch("loading", || {
+            let Loaded {
+                built,
+                config,
+                behaviour,
+            } = classes::load(files, model_type)?;
+            Ok(Self::assemble(built, config, behaviour))
+        })
+    }
+
+    /// transformers' name of the tokenizer's class, such as `Qwen2Tokenizer`; `TokenizersBackend` for the general one.
+    pub fn class(&self) -> &'static str {
+        self.0.behaviour.class
+    }
+
+    pub(crate) fn behaviour(&self) -> &Behaviour {
+        &self.0.behaviour
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    /// The ids of all special tokens with or without a name, in transformers' order (`all_special_ids`).
+    pub(crate) fn special_ids(&self) -> impl Iterator<Item = u32> {
+        let mut seen = std::collections::HashSet::new();
+        let named = self.0.named.iter().map(|(_, token)| token);
+        named
+            .chain(&self.0.extra)
+            .filter(move |token| seen.insert(token.as_str()))
+            .filter_map(|token| self.token_to_id(token))
+    }
+
+    /// A copy with another post-processor.
+    pub(crate) fn with_post_processor(
+        &self,
+        post_processor: &Value,
+        behaviour: Behaviour,
+    ) -> Result<Self, TokenizeError> {
+        let mut inner = self.0.with_templates(self.0.templates.clone());
+        engine::set_post_processor(&mut inner.engine, post_processor)?;
+        inner.behaviour = behaviour;
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// Puts together what was loaded: an engine that has all its tokens, the names of the special ones, and what the
+    /// class does besides.
+    pub(crate) fn assemble(built: Built, config: Config, behaviour: Behaviour) -> Self {
         let Built {
             mut engine,
             model,
             stream,
-            padding,
-            truncation,
-            added,
-        } = Definition::from_json(tokenizer_json)?.build()?;
-        let config = Config::read(keys, &added, &padding, &truncation)?;
-        add_special(&mut engine, &config)?;
+            ..
+        } = built;
         engine.set_encode_special_tokens(config.split_special_tokens);
+        // What a class does to a decoded text it does to the whole.
+        let stream = if behaviour.decode == Decode::Plain {
+            stream
+        } else {
+            StreamPlan::AtTheEnd
+        };
         let text = |token: AddedToken| token.content;
-        Ok(Self(Arc::new(Inner {
+        Self(Arc::new(Inner {
             vocab_size: engine.get_vocab_size(false),
             len: engine.get_vocab_size(true),
             engine,
             stream,
+            behaviour,
             named: config
                 .named
                 .into_iter()
@@ -128,7 +205,7 @@ impl Tokenizer {
                 .into_iter()
                 .map(NamedTemplate::new)
                 .collect(),
-        })))
+        }))
     }
 
     /// With the templates of `chat_template.jinja` (named `default`) and `additional_chat_templates/*.jinja` (named
@@ -208,6 +285,21 @@ impl Tokenizer {
     /// The text of `ids`. `skip_special_tokens` leaves out special tokens (not other added ones). Ids that no token
     /// has are left out, as transformers does; bytes that are not UTF-8 become U+FFFD.
     pub fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> String {
+        let rule = self.0.behaviour.decode;
+        if rule == Decode::Plain {
+            return self.decode_plain(ids, skip_special_tokens);
+        }
+        let ids = if rule == Decode::Whisper {
+            self.without_prompt(ids, skip_special_tokens)
+        } else {
+            ids
+        };
+        let changed = rule.ids(ids);
+        rule.text(self.decode_plain(changed.as_deref().unwrap_or(ids), skip_special_tokens))
+    }
+
+    /// Decodes without the rules of the class.
+    pub(crate) fn decode_plain(&self, ids: &[u32], skip_special_tokens: bool) -> String {
         let tokens: Vec<String> = ids
             .iter()
             .filter_map(|&id| self.token_of(id, skip_special_tokens))
@@ -510,6 +602,7 @@ impl Inner {
         Self {
             engine: self.engine.clone(),
             stream: self.stream.clone(),
+            behaviour: self.behaviour.clone(),
             named: self.named.clone(),
             extra: self.extra.clone(),
             model_input_names: self.model_input_names.clone(),

@@ -57,6 +57,75 @@ pub(crate) struct Built {
     pub(crate) padding: Value,
     pub(crate) truncation: Value,
     pub(crate) added: Vec<AddedToken>,
+    /// The file that it comes from, for messages.
+    file: &'static str,
+}
+
+impl Built {
+    /// Adds tokens that the engine does not know, and gives those that it knows other properties.
+    pub(crate) fn add_tokens(&mut self, tokens: Vec<AddedToken>) -> Result<(), TokenizeError> {
+        check_added(&tokens).map_err(|error| error.of_file(self.file))?;
+        self.engine
+            .add_tokens(tokens)
+            .map_err(TokenizeError::from_engine)?;
+        Ok(())
+    }
+
+    /// Another normalizer, checked; it applies to added tokens too.
+    pub(crate) fn set_normalizer(&mut self, value: &Value) -> Result<(), TokenizeError> {
+        let normalizer =
+            CheckedNormalizer::read(value).map_err(|error| error.of_file(self.file))?;
+        self.engine
+            .with_normalizer(normalizer)
+            .map_err(TokenizeError::from_engine)?;
+        Ok(())
+    }
+
+    /// Another post-processor, checked.
+    pub(crate) fn set_post_processor(&mut self, value: &Value) -> Result<(), TokenizeError> {
+        set_post_processor(&mut self.engine, value).map_err(|error| error.of_file(self.file))
+    }
+}
+
+/// Puts a post-processor into the engine, whose tokens must all exist.
+pub(crate) fn set_post_processor(engine: &mut Engine, value: &Value) -> Result<(), TokenizeError> {
+    let (post_processor, named) = post_processor::read_checked(value)?;
+    check_named(engine, named)?;
+    engine.with_post_processor(post_processor);
+    Ok(())
+}
+
+fn check_named(engine: &Engine, named: post_processor::Added) -> Result<(), TokenizeError> {
+    for (at, id) in named {
+        if u32::try_from(id)
+            .ok()
+            .and_then(|id| engine.id_to_token(id))
+            .is_none()
+        {
+            return Err(TokenizeError::invalid(
+                at,
+                format!("the id {id} is no token's"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn check_added(tokens: &[AddedToken]) -> Result<(), TokenizeError> {
+    if tokens.len() > MAX_ADDED {
+        let problem = format!("{} tokens; at most {MAX_ADDED} are read", tokens.len());
+        return Err(TokenizeError::invalid("added_tokens", problem));
+    }
+    match tokens.iter().find(|token| token.content.len() > MAX_TOKEN) {
+        None => Ok(()),
+        Some(token) => Err(TokenizeError::invalid(
+            format!("added_tokens[{:?}]", shortened(&token.content, 40)),
+            format!(
+                "the content has {} bytes; at most {MAX_TOKEN} are read",
+                token.content.len()
+            ),
+        )),
+    }
 }
 
 #[derive(Deserialize)]
@@ -168,19 +237,9 @@ impl Definition {
         engine
             .add_tokens(added.iter().cloned())
             .map_err(|error| TokenizeError::invalid("added_tokens", error.to_string()))?;
-        for (at, id) in named {
-            if u32::try_from(id)
-                .ok()
-                .and_then(|id| engine.id_to_token(id))
-                .is_none()
-            {
-                return Err(TokenizeError::invalid(
-                    at,
-                    format!("the id {id} is no token's"),
-                ));
-            }
-        }
+        check_named(&engine, named)?;
         Ok(Built {
+            file: self.file,
             engine,
             model: kind,
             stream,

@@ -17,7 +17,7 @@ use serde_json::Value;
 use tokenizers::{DecoderWrapper, ModelWrapper, PostProcessorWrapper, TokenizerImpl};
 
 pub(crate) use self::decoder::{Stream, StreamPlan};
-pub(crate) use self::file::{Added, Built, Definition};
+pub(crate) use self::file::{Added, Built, Definition, set_post_processor};
 pub(crate) use self::model::{Bpe, Model, ModelKind, Unigram, WordLevel, WordPiece};
 use self::normalizer::CheckedNormalizer;
 pub(crate) use self::normalizer::watched;
