@@ -90,6 +90,18 @@ impl<'m> DictBuilder<'m> {
         Ok(())
     }
 
+    /// How many keys there are so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is none so far.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     fn link(&mut self, at: u32) {
         let entry = &mut self.entries[at as usize];
         entry.next = self.index.insert(entry.hash, at).unwrap_or(END);

@@ -8,6 +8,12 @@ use std::fmt;
 pub enum ErrorKind {
     /// The source is no template.
     TemplateSyntaxError,
+    /// The source is a template that cannot be compiled: unknown filters, a block defined twice.
+    TemplateAssertionError,
+    /// Python refuses the code that Jinja makes of the template: `break` outside of a loop.
+    SyntaxError,
+    /// A template to be included is not there.
+    TemplatesNotFound,
     /// An undefined value was used.
     UndefinedError,
     /// The sandbox refuses this access.
@@ -26,6 +32,10 @@ pub enum ErrorKind {
     OverflowError,
     /// An object has no such attribute.
     AttributeError,
+    /// A condition of Jinja's own code does not hold.
+    AssertionError,
+    /// Python's error for what is none of the others.
+    RuntimeError,
     /// Jinja's error at run time.
     TemplateRuntimeError,
     /// A filter was called with arguments that it does not take.
@@ -52,6 +62,11 @@ impl ErrorKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::TemplateSyntaxError => "TemplateSyntaxError",
+            Self::TemplateAssertionError => "TemplateAssertionError",
+            Self::SyntaxError => "SyntaxError",
+            Self::TemplatesNotFound => "TemplatesNotFound",
+            Self::AssertionError => "AssertionError",
+            Self::RuntimeError => "RuntimeError",
             Self::UndefinedError => "UndefinedError",
             Self::SecurityError => "SecurityError",
             Self::TypeError => "TypeError",

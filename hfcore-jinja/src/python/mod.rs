@@ -40,4 +40,5 @@ pub use sandbox::{call, call_method, get_attr, getattr, getitem};
 pub use sequence::{List, Range, Tuple};
 pub use text::Str;
 pub use undefined::{Undefined, object_type_repr};
+pub(crate) use unicode::is_space;
 pub use value::Value;
