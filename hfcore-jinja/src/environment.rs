@@ -29,7 +29,9 @@ pub type FunctionCall = Arc<dyn Fn(&Meter, Args) -> Result<Value, Error> + Send 
 
 impl fmt::Debug for Function {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Function").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Function")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -45,6 +47,10 @@ pub(crate) struct Environment<'t> {
 
 /// The namespace that a value is.
 pub(crate) fn namespace(value: &Value) -> Option<Arc<Namespace>> {
-    let Value::Object(object) = value else { return None };
-    object.downcast_ref::<crate::namespace::NamespaceObject>().map(|object| object.0.clone())
+    let Value::Object(object) = value else {
+        return None;
+    };
+    object
+        .downcast_ref::<crate::namespace::NamespaceObject>()
+        .map(|object| object.0.clone())
 }

@@ -23,7 +23,11 @@ pub(crate) fn python_syntax(message: impl Into<String>, line: u32) -> Error {
 
 /// The template is nested too deeply.
 pub(crate) fn nesting(line: u32, limit: usize) -> Error {
-    at(ErrorKind::RecursionError, format!("brackets and blocks are nested deeper than {limit} levels"), line)
+    at(
+        ErrorKind::RecursionError,
+        format!("brackets and blocks are nested deeper than {limit} levels"),
+        line,
+    )
 }
 
 /// Python would go on; this crate does not.

@@ -8,7 +8,8 @@ use crate::fail;
 use crate::interpreter::Interpreter;
 use crate::namespace::{Namespace, NamespaceObject};
 use crate::python::{
-    Args, Caller, Dict, DictBuilder, Error, ErrorKind, Iterate, Meter, Object, Param, Range, Str, Value, str, strftime,
+    Args, Caller, Dict, DictBuilder, Error, ErrorKind, Iterate, Meter, Object, Param, Range, Str,
+    Value, str,
 };
 
 /// The most numbers that `range` may give: `jinja2.sandbox.MAX_RANGE`.
@@ -34,7 +35,12 @@ pub(crate) enum Builtin {
 pub(crate) fn all(functions: &[Function]) -> Vec<(&'static str, Value)> {
     let mut all: Vec<(&'static str, Value)> = functions
         .iter()
-        .map(|function| (function.name, Value::object(Builtin::Caller(function.clone()))))
+        .map(|function| {
+            (
+                function.name,
+                Value::object(Builtin::Caller(function.clone())),
+            )
+        })
         .collect();
     all.extend([
         ("range", Value::object(Builtin::Range)),
@@ -71,7 +77,10 @@ impl Interpreter<'_> {
                     &[Param::required("message")],
                 )?;
                 let message = bound[0].as_ref().expect("a required parameter is bound");
-                Err(Error::new(ErrorKind::TemplateError, str(meter, message)?.as_str()))
+                Err(Error::new(
+                    ErrorKind::TemplateError,
+                    str(meter, message)?.as_str(),
+                ))
             }
             Builtin::StrftimeNow => {
                 let bound = args.bind(
@@ -86,8 +95,13 @@ impl Interpreter<'_> {
                         format.type_name()
                     )));
                 };
-                let now = self.environment.now.ok_or_else(|| fail::unsupported("strftime_now without a clock"))?;
-                strftime(meter, format, now.local_seconds, now.microseconds)
+                let now = self
+                    .environment
+                    .now
+                    .ok_or_else(|| fail::unsupported("strftime_now without a clock"))?;
+                Err(fail::unsupported(format!(
+                    "strftime_now({format:?}) at {now:?}"
+                )))
             }
             Builtin::Caller(function) => (function.call)(meter, args),
         }
@@ -97,14 +111,20 @@ impl Interpreter<'_> {
 /// `jinja2.sandbox.safe_range`
 fn range(args: Args) -> Result<Value, Error> {
     if let Some((name, _)) = args.keyword.first() {
-        return Err(fail::type_error(format!("safe_range() got an unexpected keyword argument '{name}'")));
+        return Err(fail::type_error(format!(
+            "safe_range() got an unexpected keyword argument '{name}'"
+        )));
     }
     let given = args.positional.len();
     if given == 0 {
-        return Err(fail::type_error("range expected at least 1 argument, got 0"));
+        return Err(fail::type_error(
+            "range expected at least 1 argument, got 0",
+        ));
     }
     if given > 3 {
-        return Err(fail::type_error(format!("range expected at most 3 arguments, got {given}")));
+        return Err(fail::type_error(format!(
+            "range expected at most 3 arguments, got {given}"
+        )));
     }
     let mut numbers = Vec::with_capacity(3);
     for value in &args.positional {
@@ -137,25 +157,38 @@ fn range(args: Args) -> Result<Value, Error> {
         (Some(start), Some(stop), Some(step)) => Range::new(start, stop, step),
         _ => None,
     };
-    range.filter(|range| range.length() <= MAX_RANGE).map(Value::Range).ok_or_else(|| {
-        Error::new(
-            ErrorKind::OverflowError,
-            format!("Range too big. The sandbox blocks ranges larger than MAX_RANGE ({MAX_RANGE})."),
-        )
-    })
+    range
+        .filter(|range| range.length() <= MAX_RANGE)
+        .map(Value::Range)
+        .ok_or_else(|| {
+            Error::new(
+                ErrorKind::OverflowError,
+                format!(
+                    "Range too big. The sandbox blocks ranges larger than MAX_RANGE ({MAX_RANGE})."
+                ),
+            )
+        })
 }
 
 /// `dict(mapping or pairs, name=value)`
 fn dict(meter: &Meter, args: Args) -> Result<Dict, Error> {
-    let Args { positional, keyword } = args;
+    let Args {
+        positional,
+        keyword,
+    } = args;
     if positional.len() > 1 {
-        return Err(fail::type_error(format!("dict expected at most 1 argument, got {}", positional.len())));
+        return Err(fail::type_error(format!(
+            "dict expected at most 1 argument, got {}",
+            positional.len()
+        )));
     }
     let mut dict = DictBuilder::new(meter);
     match positional.first() {
         None => {}
         Some(Value::Dict(other)) => {
-            other.iter().try_for_each(|(key, value)| dict.insert(key.clone(), value.clone()))?;
+            other
+                .iter()
+                .try_for_each(|(key, value)| dict.insert(key.clone(), value.clone()))?;
         }
         Some(pairs) => {
             let mut pairs = Iterate::new(meter, pairs)?;
@@ -168,7 +201,8 @@ fn dict(meter: &Meter, args: Args) -> Result<Dict, Error> {
                     _ => error,
                 })?;
                 let length = items.remaining();
-                let (Some(key), Some(value), 2) = (items.next(meter)?, items.next(meter)?, length) else {
+                let (Some(key), Some(value), 2) = (items.next(meter)?, items.next(meter)?, length)
+                else {
                     return Err(fail::value_error(format!(
                         "dictionary update sequence element #{at} has length {length}; 2 is required"
                     )));
@@ -187,14 +221,23 @@ fn dict(meter: &Meter, args: Args) -> Result<Dict, Error> {
 /// `dict.fromkeys(iterable, value=None)`
 fn from_keys(meter: &Meter, args: Args) -> Result<Value, Error> {
     if !args.keyword.is_empty() {
-        return Err(fail::type_error("dict.fromkeys() takes no keyword arguments"));
+        return Err(fail::type_error(
+            "dict.fromkeys() takes no keyword arguments",
+        ));
     }
     let (keys, value) = match &args.positional[..] {
-        [] => return Err(fail::type_error("fromkeys expected at least 1 argument, got 0")),
+        [] => {
+            return Err(fail::type_error(
+                "fromkeys expected at least 1 argument, got 0",
+            ));
+        }
         [keys] => (keys, Value::None),
         [keys, value] => (keys, value.clone()),
         more => {
-            return Err(fail::type_error(format!("fromkeys expected at most 2 arguments, got {}", more.len())));
+            return Err(fail::type_error(format!(
+                "fromkeys expected at most 2 arguments, got {}",
+                more.len()
+            )));
         }
     };
     let mut keys = Iterate::new(meter, keys)?;
@@ -254,13 +297,21 @@ struct Cycler {
 
 fn cycler(meter: &Meter, args: Args) -> Result<Value, Error> {
     if let Some((name, _)) = args.keyword.first() {
-        return Err(fail::type_error(format!("Cycler.__init__() got an unexpected keyword argument '{name}'")));
+        return Err(fail::type_error(format!(
+            "Cycler.__init__() got an unexpected keyword argument '{name}'"
+        )));
     }
     if args.positional.is_empty() {
-        return Err(Error::new(ErrorKind::RuntimeError, "at least one item has to be provided"));
+        return Err(Error::new(
+            ErrorKind::RuntimeError,
+            "at least one item has to be provided",
+        ));
     }
     let items = Value::tuple(meter, args.positional)?;
-    Ok(Value::object(CyclerObject(Arc::new(Cycler { items, at: Mutex::new(0) }))))
+    Ok(Value::object(CyclerObject(Arc::new(Cycler {
+        items,
+        at: Mutex::new(0),
+    }))))
 }
 
 /// A cycler as a value.
@@ -300,14 +351,22 @@ impl Object for CyclerObject {
             "current" => self.0.current(false),
             "items" => self.0.items.clone(),
             "pos" => Value::from(*self.0.at.lock().unwrap_or_else(PoisonError::into_inner)),
-            "next" => Value::object(CyclerMethod { cycler: self.0.clone(), next: true }),
-            "reset" => Value::object(CyclerMethod { cycler: self.0.clone(), next: false }),
+            "next" => Value::object(CyclerMethod {
+                cycler: self.0.clone(),
+                next: true,
+            }),
+            "reset" => Value::object(CyclerMethod {
+                cycler: self.0.clone(),
+                next: false,
+            }),
             _ => return Ok(None),
         }))
     }
 
     fn repr(&self, _meter: &Meter) -> Result<String, Error> {
-        Err(fail::unsupported("printing a cycler, which Python prints with its address"))
+        Err(fail::unsupported(
+            "printing a cycler, which Python prints with its address",
+        ))
     }
 
     fn depth(&self) -> u32 {
@@ -328,11 +387,23 @@ impl Object for CyclerMethod {
     }
 
     fn call(&self, _caller: &mut dyn Caller, args: Args) -> Result<Value, Error> {
-        args.bind(if self.next { "Cycler.next" } else { "Cycler.reset" }, 1, &[])?;
+        args.bind(
+            if self.next {
+                "Cycler.next"
+            } else {
+                "Cycler.reset"
+            },
+            1,
+            &[],
+        )?;
         if self.next {
             return Ok(self.cycler.current(true));
         }
-        *self.cycler.at.lock().unwrap_or_else(PoisonError::into_inner) = 0;
+        *self
+            .cycler
+            .at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = 0;
         Ok(Value::None)
     }
 
@@ -341,7 +412,9 @@ impl Object for CyclerMethod {
     }
 
     fn repr(&self, _meter: &Meter) -> Result<String, Error> {
-        Err(fail::unsupported("printing a method, which Python prints with its address"))
+        Err(fail::unsupported(
+            "printing a method, which Python prints with its address",
+        ))
     }
 
     fn depth(&self) -> u32 {
@@ -358,8 +431,13 @@ struct Joiner {
 
 fn joiner(args: Args) -> Result<Value, Error> {
     let mut bound = args.bind("Joiner.__init__", 1, &[Param::optional("sep")])?;
-    let separator = bound[0].take().unwrap_or_else(|| Value::Str(Str::constant(", ")));
-    Ok(Value::object(Joiner { separator, used: Mutex::new(false) }))
+    let separator = bound[0]
+        .take()
+        .unwrap_or_else(|| Value::Str(Str::constant(", ")));
+    Ok(Value::object(Joiner {
+        separator,
+        used: Mutex::new(false),
+    }))
 }
 
 impl Object for Joiner {
@@ -374,7 +452,9 @@ impl Object for Joiner {
     fn get_attr(&self, _meter: &Meter, name: &str) -> Result<Option<Value>, Error> {
         Ok(match name {
             "sep" => Some(self.separator.clone()),
-            "used" => Some(Value::Bool(*self.used.lock().unwrap_or_else(PoisonError::into_inner))),
+            "used" => Some(Value::Bool(
+                *self.used.lock().unwrap_or_else(PoisonError::into_inner),
+            )),
             _ => None,
         })
     }
@@ -393,7 +473,9 @@ impl Object for Joiner {
     }
 
     fn repr(&self, _meter: &Meter) -> Result<String, Error> {
-        Err(fail::unsupported("printing a joiner, which Python prints with its address"))
+        Err(fail::unsupported(
+            "printing a joiner, which Python prints with its address",
+        ))
     }
 
     fn depth(&self) -> u32 {

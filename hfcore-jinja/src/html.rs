@@ -11,7 +11,9 @@ pub(crate) fn escape<'v>(meter: &Meter, value: &'v Value) -> Result<Cow<'v, str>
 
 /// `markupsafe.escape(value)`
 pub(crate) fn escaped(meter: &Meter, value: &Value) -> Result<Value, Error> {
-    Ok(Value::Str(Str::new(meter, escape(meter, value)?.as_ref())?.with_markup(true)))
+    Ok(Value::Str(
+        Str::new(meter, escape(meter, value)?.as_ref())?.with_markup(true),
+    ))
 }
 
 /// `markupsafe.Markup(value)`
@@ -32,7 +34,11 @@ pub(crate) fn join(meter: &Meter, separator: &Str, values: &[Value]) -> Result<V
 }
 
 /// The filter `join` where text is escaped.
-pub(crate) fn join_items(meter: &Meter, separator: &Value, values: Vec<Value>) -> Result<Value, Error> {
+pub(crate) fn join_items(
+    meter: &Meter,
+    separator: &Value,
+    values: Vec<Value>,
+) -> Result<Value, Error> {
     let is_markup = |value: &Value| matches!(value, Value::Str(text) if text.is_markup());
     if is_markup(separator) || values.iter().any(is_markup) {
         let separator = Str::new(meter, escape(meter, separator)?.as_ref())?;

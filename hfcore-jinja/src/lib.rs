@@ -8,6 +8,7 @@ mod filters;
 mod globals;
 mod html;
 mod interpreter;
+mod json;
 mod namespace;
 pub mod python;
 mod syntax;
@@ -15,5 +16,7 @@ mod template;
 mod tests;
 
 pub use self::environment::{Function, FunctionCall, Now};
-pub use self::python::{Args, Dict, DictBuilder, Error, ErrorKind, Limits, List, Meter, Str, Tuple, Value};
+pub use self::python::{
+    Args, Dict, DictBuilder, Error, ErrorKind, Limits, List, Meter, Str, Tuple, Value,
+};
 pub use self::template::{Options, Rendered, Template};

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::fail;
-use crate::python::{Charge, Dict, DictBuilder, Error, ErrorKind, MAX_DEPTH, Meter, Object, Value, quoted, repr};
+use crate::python::{
+    Charge, Dict, DictBuilder, Error, ErrorKind, MAX_DEPTH, Meter, Object, Value, quoted, repr,
+};
 
 /// `TemplateNamespace` of transformers: a `jinja2.utils.Namespace` without underscores.
 #[derive(Debug)]
@@ -29,7 +31,9 @@ pub(crate) struct NamespaceObject(pub(crate) Arc<Namespace>);
 impl Namespace {
     /// `namespace(mapping, name=value)`
     pub(crate) fn new(meter: &Meter, attributes: &Dict) -> Result<Arc<Self>, Error> {
-        let namespace = Arc::new(Self { state: Mutex::default() });
+        let namespace = Arc::new(Self {
+            state: Mutex::default(),
+        });
         for (name, value) in attributes.iter() {
             check_name(name)?;
             namespace.insert(meter, name.clone(), value.clone())?;
@@ -61,7 +65,10 @@ impl Namespace {
         }
         let mut state = self.state();
         state.depth = state.depth.max(depth);
-        let known = state.attributes.iter().position(|(known, _)| known.as_str() == name.as_str());
+        let known = state
+            .attributes
+            .iter()
+            .position(|(known, _)| known.as_str() == name.as_str());
         // The old value may be the last that holds another: it is dropped when the lock is not held any more.
         let old = match known {
             Some(at) => Some(std::mem::replace(&mut state.attributes[at].1, value)),
@@ -79,7 +86,11 @@ impl Namespace {
 
     pub(crate) fn get(&self, name: &str) -> Option<Value> {
         let state = self.state();
-        state.attributes.iter().find(|(known, _)| known.as_str() == Some(name)).map(|(_, value)| value.clone())
+        state
+            .attributes
+            .iter()
+            .find(|(known, _)| known.as_str() == Some(name))
+            .map(|(_, value)| value.clone())
     }
 
     /// Forgets everything, so that namespaces that hold each other are freed.
@@ -100,7 +111,9 @@ fn check_name(name: &Value) -> Result<(), Error> {
             ),
         )),
         Some(_) => Ok(()),
-        None => Err(fail::unsupported("names in a namespace that are no strings")),
+        None => Err(fail::unsupported(
+            "names in a namespace that are no strings",
+        )),
     }
 }
 

@@ -47,7 +47,10 @@ impl Template {
     pub fn new(source: &str) -> Result<Self, Error> {
         let mut tree = syntax::parse(source)?;
         compiler::compile(&mut tree)?;
-        Ok(Self { tree, source_bytes: source.len() })
+        Ok(Self {
+            tree,
+            source_bytes: source.len(),
+        })
     }
 
     /// Renders the template with these variables.
@@ -57,13 +60,22 @@ impl Template {
     /// What Python raises, by its [kind](Error::kind) and with its message; a limit of `options`; and
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for what only Python does.
     pub fn render(&self, variables: &Dict, options: &Options) -> Result<Rendered, Error> {
-        let limits = options.limits.unwrap_or_else(|| Limits::for_input(self.source_bytes));
+        let limits = options
+            .limits
+            .unwrap_or_else(|| Limits::for_input(self.source_bytes));
         let meter = Meter::new(limits);
-        let environment =
-            Environment { meter: &meter, now: options.now, functions: &options.functions, autoescape: false };
+        let environment = Environment {
+            meter: &meter,
+            now: options.now,
+            functions: &options.functions,
+            autoescape: false,
+        };
         let (text, spans) = Interpreter::new(&self.tree, environment, variables).render()?;
         let generation_spans = byte_spans(&text, spans);
-        Ok(Rendered { text, generation_spans })
+        Ok(Rendered {
+            text,
+            generation_spans,
+        })
     }
 }
 
@@ -74,5 +86,8 @@ fn byte_spans(text: &str, spans: Vec<Range<usize>>) -> Vec<Range<usize>> {
     }
     let starts: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
     let byte = |at: usize| starts.get(at).copied().unwrap_or(text.len());
-    spans.into_iter().map(|span| byte(span.start)..byte(span.end)).collect()
+    spans
+        .into_iter()
+        .map(|span| byte(span.start)..byte(span.end))
+        .collect()
 }

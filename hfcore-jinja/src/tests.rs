@@ -4,7 +4,8 @@ use crate::environment::Environment;
 use crate::fail;
 use crate::filters::{self, bind, given};
 use crate::python::{
-    Args, Binary, Error, Iterate, Order, Value, binary, compare, contains, equals, is_same, len, str,
+    Args, Binary, Error, Iterate, Order, Value, binary, compare, contains, equals, is_same, len,
+    str,
 };
 
 /// A test by its name in templates. The value comes first among its arguments.
@@ -87,7 +88,12 @@ fn value(args: Args, function: &str) -> Result<Value, Error> {
     Ok(given(value))
 }
 
-fn remainder(environment: &Environment<'_>, args: Args, function: &str, wanted: i128) -> Result<bool, Error> {
+fn remainder(
+    environment: &Environment<'_>,
+    args: Args,
+    function: &str,
+    wanted: i128,
+) -> Result<bool, Error> {
     let value = value(args, function)?;
     let rest = binary(environment.meter, Binary::Mod, &value, &Value::Int(2))?;
     equals(environment.meter, &rest, &Value::Int(wanted))
@@ -112,7 +118,12 @@ fn named(
     Ok(value.as_str().is_some_and(exists))
 }
 
-fn cased(environment: &Environment<'_>, args: Args, function: &str, method: &str) -> Result<bool, Error> {
+fn cased(
+    environment: &Environment<'_>,
+    args: Args,
+    function: &str,
+    method: &str,
+) -> Result<bool, Error> {
     let text = Value::Str(str(environment.meter, &value(args, function)?)?);
     Ok(filters::method(environment, &text, method, Vec::new())?.truth())
 }
@@ -140,7 +151,9 @@ fn sameas(_environment: &Environment<'_>, args: Args) -> Result<bool, Error> {
 /// The two arguments of a function of Python's module `operator`.
 fn two(args: Args, function: &str) -> Result<[Value; 2], Error> {
     if !args.keyword.is_empty() {
-        return Err(fail::type_error(format!("_operator.{function}() takes no keyword arguments")));
+        return Err(fail::type_error(format!(
+            "_operator.{function}() takes no keyword arguments"
+        )));
     }
     let count = args.positional.len();
     args.positional
@@ -153,7 +166,12 @@ fn equal(environment: &Environment<'_>, args: Args, function: &str) -> Result<bo
     equals(environment.meter, &a, &b)
 }
 
-fn ordered(environment: &Environment<'_>, args: Args, function: &str, order: Order) -> Result<bool, Error> {
+fn ordered(
+    environment: &Environment<'_>,
+    args: Args,
+    function: &str,
+    order: Order,
+) -> Result<bool, Error> {
     let [a, b] = two(args, function)?;
     compare(environment.meter, order, &a, &b)
 }

@@ -13,10 +13,10 @@ use std::sync::Arc;
 use self::names::{has_scoped_block, undeclared};
 use self::symbols::SymbolTable;
 use crate::fail;
-use crate::python::{Error, ErrorKind, Value, quoted};
+use crate::python::{Error, ErrorKind, quoted};
 use crate::syntax::ast::{
-    Arguments, Block, Body, Escape, Expr, For, Function, MacroCode, Name, Post, Scope, Slot, Statement, StatementKind,
-    Target, Template,
+    Arguments, Block, Body, Escape, Expr, For, Function, MacroCode, Name, Post, Scope, Slot,
+    Statement, StatementKind, Target, Template,
 };
 
 /// What is known where a statement stands: `jinja2.compiler.Frame`.
@@ -35,15 +35,31 @@ struct Frame {
 
 impl Frame {
     fn root(symbols: usize) -> Self {
-        Self { symbols, toplevel: true, rootlevel: true, soft: false, in_loop: false }
+        Self {
+            symbols,
+            toplevel: true,
+            rootlevel: true,
+            soft: false,
+            in_loop: false,
+        }
     }
 
     fn inner(self, symbols: usize) -> Self {
-        Self { symbols, toplevel: false, rootlevel: false, soft: false, in_loop: self.in_loop }
+        Self {
+            symbols,
+            toplevel: false,
+            rootlevel: false,
+            soft: false,
+            in_loop: self.in_loop,
+        }
     }
 
     fn soft(self) -> Self {
-        Self { rootlevel: false, soft: true, ..self }
+        Self {
+            rootlevel: false,
+            soft: true,
+            ..self
+        }
     }
 }
 
@@ -54,10 +70,21 @@ impl Frame {
 /// `TemplateAssertionError` with jinja2's messages (unknown filters and tests, blocks defined twice, …); `SyntaxError`
 /// where Python refuses jinja2's code (`break` outside of a loop).
 pub(crate) fn compile(template: &mut Template) -> Result<(), Error> {
-    let mut compiler = Compiler { table: SymbolTable::default(), escape: Escape::Off, blocks: Vec::new(), extends: 0 };
+    let mut compiler = Compiler {
+        table: SymbolTable::default(),
+        escape: Escape::Off,
+        blocks: Vec::new(),
+        extends: 0,
+    };
     for (at, block) in template.blocks.iter().enumerate() {
-        if template.blocks[..at].iter().any(|other| other.name == block.name) {
-            return Err(fail::assertion(format!("block {} defined twice", quoted(&block.name)), block.line));
+        if template.blocks[..at]
+            .iter()
+            .any(|other| other.name == block.name)
+        {
+            return Err(fail::assertion(
+                format!("block {} defined twice", quoted(&block.name)),
+                block.line,
+            ));
         }
     }
     compiler.blocks = std::mem::take(&mut template.blocks);
@@ -83,7 +110,8 @@ impl Compiler {
         self.table.push_function();
         let frame = Frame::root(self.table.new_frame(None));
         let [uses_self] = undeclared(&template.body, ["self"]);
-        template.self_slot = uses_self.then(|| self.table.declare_parameter(frame.symbols, &"self".into()));
+        template.self_slot =
+            uses_self.then(|| self.table.declare_parameter(frame.symbols, &"self".into()));
         self.table.analyze_body(frame.symbols, &template.body);
         self.body(frame, &mut template.body)?;
         template.function = self.end_function(frame);
@@ -94,7 +122,11 @@ impl Compiler {
         let mut body = std::mem::take(&mut self.blocks[at].body);
         self.table.push_function();
         let symbols = self.table.new_frame(None);
-        let frame = Frame { toplevel: false, rootlevel: false, ..Frame::root(symbols) };
+        let frame = Frame {
+            toplevel: false,
+            rootlevel: false,
+            ..Frame::root(symbols)
+        };
         let [uses_self, uses_super] = undeclared(&body, ["self", "super"]);
         let self_slot = uses_self.then(|| self.table.declare_parameter(symbols, &"self".into()));
         let super_slot = uses_super.then(|| self.table.declare_parameter(symbols, &"super".into()));
@@ -102,13 +134,21 @@ impl Compiler {
         self.body(frame, &mut body)?;
         let function = self.end_function(frame);
         let block = &mut self.blocks[at];
-        (block.body, block.function, block.self_slot, block.super_slot) = (body, function, self_slot, super_slot);
+        (
+            block.body,
+            block.function,
+            block.self_slot,
+            block.super_slot,
+        ) = (body, function, self_slot, super_slot);
         Ok(())
     }
 
     fn end_function(&mut self, frame: Frame) -> Function {
         let scope = self.table.scope(frame.symbols);
-        Function { scope, slots: self.table.pop_function() }
+        Function {
+            scope,
+            slots: self.table.pop_function(),
+        }
     }
 
     /// A frame within `frame`, in the same function.
@@ -129,7 +169,8 @@ impl Compiler {
     }
 
     fn body(&mut self, frame: Frame, body: &mut Body) -> Result<(), Error> {
-        body.iter_mut().try_for_each(|statement| self.statement(frame, statement))
+        body.iter_mut()
+            .try_for_each(|statement| self.statement(frame, statement))
     }
 
     fn statement(&mut self, frame: Frame, statement: &mut Statement) -> Result<(), Error> {
@@ -223,14 +264,19 @@ impl Compiler {
             }
             StatementKind::Extends(template) => {
                 if !frame.toplevel {
-                    return Err(fail::assertion("cannot use extend from a non top-level scope", line));
+                    return Err(fail::assertion(
+                        "cannot use extend from a non top-level scope",
+                        line,
+                    ));
                 }
                 self.extends += 1;
                 self.expression(frame, template)
             }
             StatementKind::Include(node) => self.expression(frame, &mut node.template),
             StatementKind::Import(node) => self.expression(frame, &mut node.template),
-            StatementKind::Break if !frame.in_loop => Err(fail::python_syntax("'break' outside loop", line)),
+            StatementKind::Break if !frame.in_loop => {
+                Err(fail::python_syntax("'break' outside loop", line))
+            }
             StatementKind::Continue if !frame.in_loop => {
                 Err(fail::python_syntax("'continue' not properly in loop", line))
             }
@@ -257,7 +303,10 @@ impl Compiler {
             filter.function = self.end_function(test);
         }
         if names::stores_loop(node) {
-            return Err(fail::assertion("Can't assign to special loop variable in for-loop target", line));
+            return Err(fail::assertion(
+                "Can't assign to special loop variable in for-loop target",
+                line,
+            ));
         }
         self.expression(frame, &mut node.iter)?;
 
@@ -266,7 +315,8 @@ impl Compiler {
         }
         let mut inner = self.inner(frame);
         inner.in_loop = true;
-        node.loop_slot = extended.then(|| self.table.declare_parameter(inner.symbols, &"loop".into()));
+        node.loop_slot =
+            extended.then(|| self.table.declare_parameter(inner.symbols, &"loop".into()));
         self.table.declare_target(inner.symbols, &node.target);
         self.table.analyze_body(inner.symbols, &node.body);
         self.target(inner, &mut node.target)?;
@@ -279,7 +329,10 @@ impl Compiler {
         self.body(otherwise, &mut node.otherwise)?;
         node.otherwise_scope = self.table.scope(otherwise.symbols);
         if let Some(function) = &mut node.recursive {
-            *function = Function { scope: Scope::default(), slots: self.table.pop_function() };
+            *function = Function {
+                scope: Scope::default(),
+                slots: self.table.pop_function(),
+            };
         }
         Ok(())
     }
@@ -291,7 +344,11 @@ impl Compiler {
         let symbols = inner.symbols;
         self.analyze_macro(symbols, code);
 
-        let explicit = |name: &str| code.arguments.iter().position(|argument| &*argument.name == name);
+        let explicit = |name: &str| {
+            code.arguments
+                .iter()
+                .position(|argument| &*argument.name == name)
+        };
         let [caller, kwargs, varargs] = undeclared(&code.body, ["caller", "kwargs", "varargs"]);
         code.accesses_caller = caller;
         if caller {
@@ -344,12 +401,20 @@ impl Compiler {
     fn target(&self, frame: Frame, target: &mut Target) -> Result<(), Error> {
         match target {
             Target::Name(name) | Target::Namespace(name, _) => self.name(frame, name),
-            Target::Tuple(items) => items.iter_mut().try_for_each(|item| self.target(frame, item)),
+            Target::Tuple(items) => items
+                .iter_mut()
+                .try_for_each(|item| self.target(frame, item)),
         }
     }
 
-    fn expressions<'a>(&self, frame: Frame, exprs: impl IntoIterator<Item = &'a mut Expr>) -> Result<(), Error> {
-        exprs.into_iter().try_for_each(|expr| self.expression(frame, expr))
+    fn expressions<'a>(
+        &self,
+        frame: Frame,
+        exprs: impl IntoIterator<Item = &'a mut Expr>,
+    ) -> Result<(), Error> {
+        exprs
+            .into_iter()
+            .try_for_each(|expr| self.expression(frame, expr))
     }
 
     fn expression(&self, frame: Frame, expr: &mut Expr) -> Result<(), Error> {
@@ -363,7 +428,9 @@ impl Compiler {
                 *escape = self.escape;
                 self.expressions(frame, items)
             }
-            Expr::Dict(items) => items.iter_mut().try_for_each(|(key, value)| self.expressions(frame, [key, value])),
+            Expr::Dict(items) => items
+                .iter_mut()
+                .try_for_each(|(key, value)| self.expressions(frame, [key, value])),
             Expr::Not(operand, _) => self.expression(frame, operand),
             Expr::Compare(compare) => {
                 self.expression(frame, &mut compare.first)?;
@@ -407,7 +474,10 @@ impl Compiler {
                 Post::Test(call) if call.test.is_none() => ("test", &call.name, call.line),
                 _ => continue,
             };
-            return Err(fail::assertion(format!("No {kind} named {}.", quoted(name)), line));
+            return Err(fail::assertion(
+                format!("No {kind} named {}.", quoted(name)),
+                line,
+            ));
         }
         Ok(())
     }

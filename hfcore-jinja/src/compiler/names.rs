@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::syntax::ast::{Arguments, Block, Body, Expr, For, Post, Statement, StatementKind, Target};
+use crate::syntax::ast::{
+    Arguments, Block, Body, Expr, For, Post, Statement, StatementKind, Target,
+};
 
 /// How a name is used (`Name.ctx`).
 #[derive(Clone, Copy, Debug)]
@@ -17,7 +19,11 @@ pub(crate) fn expression_names<'a>(expr: &'a Expr, found: &mut dyn FnMut(Use<'a>
     match expr {
         Expr::Const(_) => {}
         Expr::Name(name) => found(Use::Load(&name.name)),
-        Expr::Tuple(items) | Expr::List(items) | Expr::Or(items) | Expr::And(items) | Expr::Concat(items, _) => {
+        Expr::Tuple(items)
+        | Expr::List(items)
+        | Expr::Or(items)
+        | Expr::And(items)
+        | Expr::Concat(items, _) => {
             items.iter().for_each(|item| expression_names(item, found));
         }
         Expr::Dict(items) => {
@@ -29,11 +35,17 @@ pub(crate) fn expression_names<'a>(expr: &'a Expr, found: &mut dyn FnMut(Use<'a>
         Expr::Not(operand, _) => expression_names(operand, found),
         Expr::Compare(compare) => {
             expression_names(&compare.first, found);
-            compare.rest.iter().for_each(|(_, operand)| expression_names(operand, found));
+            compare
+                .rest
+                .iter()
+                .for_each(|(_, operand)| expression_names(operand, found));
         }
         Expr::Arithmetic(chain) => {
             expression_names(&chain.first, found);
-            chain.rest.iter().for_each(|(_, operand)| expression_names(operand, found));
+            chain
+                .rest
+                .iter()
+                .for_each(|(_, operand)| expression_names(operand, found));
         }
         Expr::Unary(signed) => expression_names(&signed.1, found),
         Expr::Postfix(postfix) => {
@@ -43,9 +55,15 @@ pub(crate) fn expression_names<'a>(expr: &'a Expr, found: &mut dyn FnMut(Use<'a>
         Expr::Conditional(conditional) => {
             for branch in &conditional.branches {
                 expression_names(&branch.value, found);
-                branch.tests.iter().for_each(|(test, _)| expression_names(test, found));
+                branch
+                    .tests
+                    .iter()
+                    .for_each(|(test, _)| expression_names(test, found));
             }
-            conditional.otherwise.iter().for_each(|value| expression_names(value, found));
+            conditional
+                .otherwise
+                .iter()
+                .for_each(|value| expression_names(value, found));
         }
     }
 }
@@ -56,7 +74,10 @@ pub(crate) fn filter_names<'a>(ops: &'a [Post], found: &mut dyn FnMut(Use<'a>)) 
         match op {
             Post::Getattr(_) => {}
             Post::Getitem(item) => expression_names(item, found),
-            Post::Slice(parts) => parts.iter().flatten().for_each(|part| expression_names(part, found)),
+            Post::Slice(parts) => parts
+                .iter()
+                .flatten()
+                .for_each(|part| expression_names(part, found)),
             Post::Call(arguments) => argument_names(arguments, found),
             Post::Filter(call) => argument_names(&call.arguments, found),
             Post::Test(call) => argument_names(&call.arguments, found),
@@ -65,28 +86,49 @@ pub(crate) fn filter_names<'a>(ops: &'a [Post], found: &mut dyn FnMut(Use<'a>)) 
 }
 
 fn argument_names<'a>(arguments: &'a Arguments, found: &mut dyn FnMut(Use<'a>)) {
-    arguments.positional.iter().for_each(|value| expression_names(value, found));
-    arguments.keyword.iter().for_each(|(_, value)| expression_names(value, found));
-    arguments.star.iter().for_each(|value| expression_names(value, found));
-    arguments.double_star.iter().for_each(|value| expression_names(value, found));
+    arguments
+        .positional
+        .iter()
+        .for_each(|value| expression_names(value, found));
+    arguments
+        .keyword
+        .iter()
+        .for_each(|(_, value)| expression_names(value, found));
+    arguments
+        .star
+        .iter()
+        .for_each(|value| expression_names(value, found));
+    arguments
+        .double_star
+        .iter()
+        .for_each(|value| expression_names(value, found));
 }
 
 fn target_names<'a>(target: &'a Target, parameter: bool, found: &mut dyn FnMut(Use<'a>)) {
     match target {
-        Target::Name(name) => found(if parameter { Use::Parameter(&name.name) } else { Use::Store(&name.name) }),
+        Target::Name(name) => found(if parameter {
+            Use::Parameter(&name.name)
+        } else {
+            Use::Store(&name.name)
+        }),
         Target::Namespace(..) => {}
-        Target::Tuple(items) => items.iter().for_each(|item| target_names(item, parameter, found)),
+        Target::Tuple(items) => items
+            .iter()
+            .for_each(|item| target_names(item, parameter, found)),
     }
 }
 
 /// The names of statements, in the order of jinja2's nodes, but not those in blocks.
 pub(crate) fn body_names<'a>(body: &'a Body, found: &mut dyn FnMut(Use<'a>)) {
-    body.iter().for_each(|statement| statement_names(statement, found));
+    body.iter()
+        .for_each(|statement| statement_names(statement, found));
 }
 
 fn statement_names<'a>(statement: &'a Statement, found: &mut dyn FnMut(Use<'a>)) {
     match &statement.kind {
-        StatementKind::Output(value, _) | StatementKind::Extends(value) => expression_names(value, found),
+        StatementKind::Output(value, _) | StatementKind::Extends(value) => {
+            expression_names(value, found)
+        }
         StatementKind::Assign(node) => {
             target_names(&node.target, false, found);
             expression_names(&node.value, found);
@@ -101,7 +143,9 @@ fn statement_names<'a>(statement: &'a Statement, found: &mut dyn FnMut(Use<'a>))
             expression_names(&node.iter, found);
             body_names(&node.body, found);
             body_names(&node.otherwise, found);
-            node.filter.iter().for_each(|filter| expression_names(&filter.test, found));
+            node.filter
+                .iter()
+                .for_each(|filter| expression_names(&filter.test, found));
         }
         StatementKind::If(node) => {
             for (test, body) in &node.branches {
@@ -121,8 +165,12 @@ fn statement_names<'a>(statement: &'a Statement, found: &mut dyn FnMut(Use<'a>))
             filter_names(&node.filters, found);
         }
         StatementKind::With(node) => {
-            node.assignments.iter().for_each(|(target, _)| target_names(target, true, found));
-            node.assignments.iter().for_each(|(_, value)| expression_names(value, found));
+            node.assignments
+                .iter()
+                .for_each(|(target, _)| target_names(target, true, found));
+            node.assignments
+                .iter()
+                .for_each(|(_, value)| expression_names(value, found));
             body_names(&node.body, found);
         }
         StatementKind::Autoescape(node) => {
@@ -131,13 +179,20 @@ fn statement_names<'a>(statement: &'a Statement, found: &mut dyn FnMut(Use<'a>))
         }
         StatementKind::Include(node) => expression_names(&node.template, found),
         StatementKind::Import(node) => expression_names(&node.template, found),
-        StatementKind::Data(_) | StatementKind::Block(..) | StatementKind::Break | StatementKind::Continue => {}
+        StatementKind::Data(_)
+        | StatementKind::Block(..)
+        | StatementKind::Break
+        | StatementKind::Continue => {}
     }
 }
 
 fn macro_names<'a>(code: &'a crate::syntax::ast::MacroCode, found: &mut dyn FnMut(Use<'a>)) {
-    code.arguments.iter().for_each(|argument| found(Use::Parameter(&argument.name)));
-    code.defaults.iter().for_each(|value| expression_names(value, found));
+    code.arguments
+        .iter()
+        .for_each(|argument| found(Use::Parameter(&argument.name)));
+    code.defaults
+        .iter()
+        .for_each(|value| expression_names(value, found));
     body_names(&code.body, found);
 }
 
@@ -162,11 +217,17 @@ pub(crate) fn undeclared<const N: usize>(body: &Body, names: [&str; N]) -> [bool
 /// Whether a block that sees local variables stands somewhere in `body`.
 pub(crate) fn has_scoped_block(body: &Body, blocks: &[Block]) -> bool {
     body.iter().any(|statement| match &statement.kind {
-        StatementKind::Block(index, _) => blocks[*index].scoped || has_scoped_block(&blocks[*index].body, blocks),
+        StatementKind::Block(index, _) => {
+            blocks[*index].scoped || has_scoped_block(&blocks[*index].body, blocks)
+        }
         StatementKind::AssignBlock(node) => has_scoped_block(&node.body, blocks),
-        StatementKind::For(node) => has_scoped_block(&node.body, blocks) || has_scoped_block(&node.otherwise, blocks),
+        StatementKind::For(node) => {
+            has_scoped_block(&node.body, blocks) || has_scoped_block(&node.otherwise, blocks)
+        }
         StatementKind::If(node) => {
-            node.branches.iter().any(|(_, body)| has_scoped_block(body, blocks))
+            node.branches
+                .iter()
+                .any(|(_, body)| has_scoped_block(body, blocks))
                 || has_scoped_block(&node.otherwise, blocks)
         }
         StatementKind::Macro(node) => has_scoped_block(&node.code.body, blocks),

@@ -73,7 +73,10 @@ impl SymbolTable {
         while let Some(frame) = at {
             let symbols = &self.frames[frame];
             if let Some(&index) = symbols.refs.get(name) {
-                return Some(Slot { hops: self.depth() - symbols.depth, index });
+                return Some(Slot {
+                    hops: self.depth() - symbols.depth,
+                    index,
+                });
             }
             at = symbols.parent;
         }
@@ -91,8 +94,12 @@ impl SymbolTable {
     fn define(&mut self, frame: usize, name: &Arc<str>, load: Load) -> u32 {
         let symbols = &mut self.frames[frame];
         let function = &mut self.functions[symbols.depth as usize];
-        let next = u32::try_from(function.slots.len()).expect("fewer variables than bytes of source");
-        let index = *function.slots.entry((symbols.level, name.clone())).or_insert(next);
+        let next =
+            u32::try_from(function.slots.len()).expect("fewer variables than bytes of source");
+        let index = *function
+            .slots
+            .entry((symbols.level, name.clone()))
+            .or_insert(next);
         symbols.refs.insert(name.clone(), index);
         symbols.set_load(index, load);
         index
@@ -106,7 +113,9 @@ impl SymbolTable {
     fn store(&mut self, frame: usize, name: &Arc<str>) {
         self.frames[frame].add_store(name);
         if !self.frames[frame].refs.contains_key(name) {
-            let load = self.outer_ref(frame, name).map_or(Load::Undefined, Load::Alias);
+            let load = self
+                .outer_ref(frame, name)
+                .map_or(Load::Undefined, Load::Alias);
             self.define(frame, name, load);
         }
     }
@@ -119,7 +128,9 @@ impl SymbolTable {
 
     /// What entering and leaving the frame does.
     pub(crate) fn scope(&self, frame: usize) -> Scope {
-        Scope { loads: self.frames[frame].loads.clone() }
+        Scope {
+            loads: self.frames[frame].loads.clone(),
+        }
     }
 
     /// Every name that is assigned in the frame or around it (`dump_stores`).
@@ -130,7 +141,9 @@ impl SymbolTable {
         while let Some(inner) = at {
             for name in &self.frames[inner].stores {
                 if found.insert(name.clone()) {
-                    let slot = self.find_ref(frame, name).expect("what is stored has a variable");
+                    let slot = self
+                        .find_ref(frame, name)
+                        .expect("what is stored has a variable");
                     all.push((name.clone(), slot));
                 }
             }
@@ -160,7 +173,9 @@ impl SymbolTable {
         match target {
             Target::Name(name) => self.store(frame, &name.name),
             Target::Namespace(name, _) => self.load(frame, &name.name),
-            Target::Tuple(items) => items.iter().for_each(|item| self.analyze_target(frame, item)),
+            Target::Tuple(items) => items
+                .iter()
+                .for_each(|item| self.analyze_target(frame, item)),
         }
     }
 
@@ -169,7 +184,9 @@ impl SymbolTable {
         match target {
             Target::Name(name) => drop(self.declare_parameter(frame, &name.name)),
             Target::Namespace(name, _) => self.load(frame, &name.name),
-            Target::Tuple(items) => items.iter().for_each(|item| self.declare_target(frame, item)),
+            Target::Tuple(items) => items
+                .iter()
+                .for_each(|item| self.declare_target(frame, item)),
         }
     }
 
@@ -182,7 +199,9 @@ impl SymbolTable {
     /// What a statement does to the names of the frame it stands in; frames within it are analysed when their turn comes.
     fn analyze_statement(&mut self, frame: usize, statement: &Statement) {
         match &statement.kind {
-            StatementKind::Output(value, _) | StatementKind::Extends(value) => self.analyze_expression(frame, value),
+            StatementKind::Output(value, _) | StatementKind::Extends(value) => {
+                self.analyze_expression(frame, value)
+            }
             StatementKind::Assign(assign) => {
                 self.analyze_expression(frame, &assign.value);
                 self.analyze_target(frame, &assign.target);
@@ -202,7 +221,9 @@ impl SymbolTable {
             StatementKind::CallBlock(node) => self.analyze_expression(frame, &node.call),
             StatementKind::FilterBlock(node) => self.analyze_filters(frame, &node.filters),
             StatementKind::With(node) => {
-                node.assignments.iter().for_each(|(_, value)| self.analyze_expression(frame, value));
+                node.assignments
+                    .iter()
+                    .for_each(|(_, value)| self.analyze_expression(frame, value));
             }
             StatementKind::Include(node) => self.analyze_expression(frame, &node.template),
             StatementKind::Import(node) => {
@@ -224,7 +245,9 @@ impl SymbolTable {
         for at in before..self.frames[frame].stores.len() {
             let name = self.frames[frame].stores[at].clone();
             let index = self.frames[frame].refs[&name];
-            let load = self.outer_ref(frame, &name).map_or_else(|| Load::Resolve(name), Load::Alias);
+            let load = self
+                .outer_ref(frame, &name)
+                .map_or_else(|| Load::Resolve(name), Load::Alias);
             self.frames[frame].set_load(index, load);
         }
     }

@@ -23,15 +23,25 @@ impl Path {
             Value::Str(text) => text.split('.').map(part).collect::<Result<_, _>>()?,
             other => vec![other.clone()],
         };
-        Ok(Self { parts, default: None, ignore_case: false })
+        Ok(Self {
+            parts,
+            default: None,
+            ignore_case: false,
+        })
     }
 
     pub(super) fn with_default(self, default: Option<Value>) -> Self {
-        Self { default: default.filter(|default| !default.is_none()), ..self }
+        Self {
+            default: default.filter(|default| !default.is_none()),
+            ..self
+        }
     }
 
     pub(super) fn ignoring_case(self, ignore_case: bool) -> Self {
-        Self { ignore_case, ..self }
+        Self {
+            ignore_case,
+            ..self
+        }
     }
 
     /// The value at the path.
@@ -44,11 +54,20 @@ impl Path {
                 item = default.clone();
             }
         }
-        if self.ignore_case { lowered(environment, item) } else { Ok(item) }
+        if self.ignore_case {
+            lowered(environment, item)
+        } else {
+            Ok(item)
+        }
     }
 
     pub(super) fn depth(&self) -> u32 {
-        self.parts.iter().chain(&self.default).map(Value::depth).max().unwrap_or(0)
+        self.parts
+            .iter()
+            .chain(&self.default)
+            .map(Value::depth)
+            .max()
+            .unwrap_or(0)
     }
 }
 
@@ -64,14 +83,19 @@ fn part(text: &str) -> Result<Value, Error> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(Value::Str(Str::constant(text)));
     }
-    text.parse().map(Value::Int).map_err(|_| fail::unsupported(format!("the index {text}")))
+    text.parse()
+        .map(Value::Int)
+        .map_err(|_| fail::unsupported(format!("the index {text}")))
 }
 
 /// `make_multi_attrgetter`: paths with commas between them.
 pub(super) fn paths(attribute: &Value, ignore_case: bool) -> Result<Vec<Path>, Error> {
     let path = |attribute: &Value| Ok(Path::new(attribute)?.ignoring_case(ignore_case));
     match attribute {
-        Value::Str(text) => text.split(',').map(|part| path(&Value::Str(Str::constant(part)))).collect(),
+        Value::Str(text) => text
+            .split(',')
+            .map(|part| path(&Value::Str(Str::constant(part))))
+            .collect(),
         other => Ok(vec![path(other)?]),
     }
 }
@@ -84,7 +108,10 @@ pub(super) fn attr(environment: &Environment<'_>, args: Args) -> Result<Value, E
         return Err(undefined.error(environment.meter));
     }
     let Value::Str(text) = &name else {
-        return Err(fail::type_error(format!("attribute name must be string, not '{}'", name.type_name())));
+        return Err(fail::type_error(format!(
+            "attribute name must be string, not '{}'",
+            name.type_name()
+        )));
     };
     match get_attr(environment.meter, &object, text)? {
         Some(_) => getattr(environment.meter, &object, text),
@@ -94,7 +121,13 @@ pub(super) fn attr(environment: &Environment<'_>, args: Args) -> Result<Value, E
 
 /// `do_default`
 pub(super) fn default(_environment: &Environment<'_>, args: Args) -> Result<Value, Error> {
-    let [value, default, boolean] = bind(args, "do_default", 0, 1, ["value", "default_value", "boolean"])?;
+    let [value, default, boolean] = bind(
+        args,
+        "do_default",
+        0,
+        1,
+        ["value", "default_value", "boolean"],
+    )?;
     let value = given(value);
     if value.is_undefined() || (flag(boolean.as_ref(), false) && !value.truth()) {
         return Ok(default.unwrap_or_else(|| Value::Str(Str::constant(""))));

@@ -4,7 +4,7 @@ use super::{bind, flag, given, one};
 use crate::environment::Environment;
 use crate::fail;
 use crate::html;
-use crate::python::{Args, Error, Iterate, Value, escape_text, str, write_str, quoted};
+use crate::python::{Args, Error, Iterate, Value, escape_text, quoted, str, write_str};
 
 /// `markupsafe.escape`
 pub(super) fn escape(environment: &Environment<'_>, args: Args) -> Result<Value, Error> {
@@ -53,10 +53,17 @@ pub(super) fn xmlattr(environment: &Environment<'_>, args: Args) -> Result<Value
                 key.type_name()
             )));
         };
-        let forbidden =
-            |c: char| matches!(c, ' ' | '\t' | '\n' | '\r' | '\u{b}' | '\u{c}' | '/' | '>' | '=');
+        let forbidden = |c: char| {
+            matches!(
+                c,
+                ' ' | '\t' | '\n' | '\r' | '\u{b}' | '\u{c}' | '/' | '>' | '='
+            )
+        };
         if name.contains(forbidden) {
-            return Err(fail::value_error(format!("Invalid character in attribute name: {}", quoted(name))));
+            return Err(fail::value_error(format!(
+                "Invalid character in attribute name: {}",
+                quoted(name)
+            )));
         }
         if !out.as_str().is_empty() || flag(autospace.as_ref(), true) {
             out.push(' ')?;
@@ -66,7 +73,9 @@ pub(super) fn xmlattr(environment: &Environment<'_>, args: Args) -> Result<Value
         out.push_str(&html::escape(meter, value)?)?;
         out.push('"')?;
     }
-    Ok(Value::Str(out.finish()?.with_markup(environment.autoescape)))
+    Ok(Value::Str(
+        out.finish()?.with_markup(environment.autoescape),
+    ))
 }
 
 /// `urllib.parse.quote`; `query` for a part of a query, where `/` is quoted and a space is `+`.
@@ -75,7 +84,9 @@ fn quote(environment: &Environment<'_>, value: &Value, query: bool) -> Result<St
     let mut out = environment.meter.text();
     for byte in text.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-' | b'~' => out.push(char::from(byte))?,
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-' | b'~' => {
+                out.push(char::from(byte))?
+            }
             b'/' if !query => out.push('/')?,
             b' ' if query => out.push('+')?,
             byte => out.push_str(&format!("%{byte:02X}"))?,
@@ -107,12 +118,14 @@ pub(super) fn urlencode(environment: &Environment<'_>, args: Args) -> Result<Val
     } else {
         let mut pairs = Iterate::new(meter, &value)?;
         while let Some(pair) = pairs.next(meter)? {
-            let pair = crate::python::collect(meter, &pair).map_err(|error| match error.kind() {
-                crate::python::ErrorKind::TypeError => {
-                    fail::type_error(format!("cannot unpack non-iterable {} object", pair.type_name()))
-                }
-                _ => error,
-            })?;
+            let pair =
+                crate::python::collect(meter, &pair).map_err(|error| match error.kind() {
+                    crate::python::ErrorKind::TypeError => fail::type_error(format!(
+                        "cannot unpack non-iterable {} object",
+                        pair.type_name()
+                    )),
+                    _ => error,
+                })?;
             match &pair[..] {
                 [key, value] => push(key, value)?,
                 short if short.len() < 2 => {
@@ -135,15 +148,28 @@ pub(super) fn urlize(environment: &Environment<'_>, args: Args) -> Result<Value,
         "do_urlize",
         1,
         1,
-        ["value", "trim_url_limit", "nofollow", "target", "rel", "extra_schemes"],
+        [
+            "value",
+            "trim_url_limit",
+            "nofollow",
+            "target",
+            "rel",
+            "extra_schemes",
+        ],
     )?;
     let meter = environment.meter;
     let mut text = meter.text();
     write_str(meter, &given(value), &mut text)?;
     let escaped = escape_text(meter, text.as_str())?;
     // Nothing in such a text can be a link.
-    if escaped.contains("://") || escaped.contains("www.") || escaped.contains('@') || escaped.contains('.') {
-        return Err(fail::unsupported("the filter urlize of text that may hold a link"));
+    if escaped.contains("://")
+        || escaped.contains("www.")
+        || escaped.contains('@')
+        || escaped.contains('.')
+    {
+        return Err(fail::unsupported(
+            "the filter urlize of text that may hold a link",
+        ));
     }
     Value::str(meter, escaped.as_ref())
 }

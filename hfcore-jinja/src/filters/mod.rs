@@ -33,7 +33,9 @@ impl Filter {
 
 /// The filter of this name.
 pub(crate) fn find(name: &str) -> Option<&'static Filter> {
-    let at = FILTERS.binary_search_by(|filter| filter.name.cmp(name)).ok()?;
+    let at = FILTERS
+        .binary_search_by(|filter| filter.name.cmp(name))
+        .ok()?;
     Some(&FILTERS[at])
 }
 
@@ -112,7 +114,11 @@ pub(crate) fn bind<const N: usize>(
 ) -> Result<[Option<Value>; N], Error> {
     let mut params = [Param::optional(""); N];
     for (at, name) in names.into_iter().enumerate() {
-        params[at] = if at < required { Param::required(name) } else { Param::optional(name) };
+        params[at] = if at < required {
+            Param::required(name)
+        } else {
+            Param::optional(name)
+        };
     }
     let bound = args.bind(function, hidden, &params)?;
     Ok(bound.try_into().expect("one value for each parameter"))
@@ -121,13 +127,17 @@ pub(crate) fn bind<const N: usize>(
 /// The arguments of a function that Python implements in C and that takes exactly one.
 pub(crate) fn one(args: Args, function: &str) -> Result<Value, Error> {
     if !args.keyword.is_empty() {
-        return Err(fail::type_error(format!("{function}() takes no keyword arguments")));
+        return Err(fail::type_error(format!(
+            "{function}() takes no keyword arguments"
+        )));
     }
     let count = args.positional.len();
     let mut values = args.positional.into_iter();
     match (values.next(), values.next()) {
         (Some(value), None) => Ok(value),
-        _ => Err(fail::type_error(format!("{function}() takes exactly one argument ({count} given)"))),
+        _ => Err(fail::type_error(format!(
+            "{function}() takes exactly one argument ({count} given)"
+        ))),
     }
 }
 
@@ -146,7 +156,10 @@ pub(crate) fn integer(value: Option<&Value>, default: i128) -> Result<i128, Erro
     match value {
         None => Ok(default),
         Some(value) => value.as_int().ok_or_else(|| {
-            fail::type_error(format!("'{}' object cannot be interpreted as an integer", value.type_name()))
+            fail::type_error(format!(
+                "'{}' object cannot be interpreted as an integer",
+                value.type_name()
+            ))
         }),
     }
 }
@@ -158,7 +171,12 @@ pub(crate) fn method(
     name: &str,
     args: Vec<Value>,
 ) -> Result<Value, Error> {
-    call_method(&mut Account(environment.meter), text, name, Args::positional(args))
+    call_method(
+        &mut Account(environment.meter),
+        text,
+        name,
+        Args::positional(args),
+    )
 }
 
 /// A caller that has nothing but the account.

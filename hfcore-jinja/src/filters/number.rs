@@ -4,9 +4,7 @@ use super::attribute::Path;
 use super::{bind, flag, given, integer, one};
 use crate::environment::Environment;
 use crate::fail;
-use crate::python::{
-    Args, Binary, Error, ErrorKind, Iterate, Value, binary, parse_float, parse_int,
-};
+use crate::python::{Args, Binary, Error, ErrorKind, Iterate, Value, binary, is_space, quoted};
 
 /// `abs`
 pub(super) fn abs(_environment: &Environment<'_>, args: Args) -> Result<Value, Error> {
@@ -15,9 +13,10 @@ pub(super) fn abs(_environment: &Environment<'_>, args: Args) -> Result<Value, E
         Value::Float(number) => Ok(Value::Float(number.abs())),
         value => match value.as_int() {
             Some(number) => number.checked_abs().map(Value::Int).ok_or_else(too_large),
-            None => {
-                Err(fail::type_error(format!("bad operand type for abs(): '{}'", value.type_name())))
-            }
+            None => Err(fail::type_error(format!(
+                "bad operand type for abs(): '{}'",
+                value.type_name()
+            ))),
         },
     }
 }
@@ -31,8 +30,11 @@ fn to_float(environment: &Environment<'_>, value: &Value) -> Result<f64, Error> 
     match value {
         Value::Undefined(undefined) => Err(undefined.error(environment.meter)),
         Value::Float(number) => Ok(*number),
-        Value::Str(text) => parse_float(environment.meter, text),
-        #[allow(clippy::cast_precision_loss, reason = "Python rounds to the nearest float here too")]
+        Value::Str(text) => parse_float(text),
+        #[allow(
+            clippy::cast_precision_loss,
+            reason = "Python rounds to the nearest float here too"
+        )]
         value => match value.as_int() {
             Some(number) => Ok(number as f64),
             None => Err(fail::type_error(format!(
@@ -43,18 +45,123 @@ fn to_float(environment: &Environment<'_>, value: &Value) -> Result<f64, Error> 
     }
 }
 
+/// `float(text)`
+fn parse_float(text: &str) -> Result<f64, Error> {
+    let invalid = || {
+        fail::value_error(format!(
+            "could not convert string to float: {}",
+            quoted(text)
+        ))
+    };
+    let trimmed = text.trim_matches(is_space);
+    if !trimmed.is_ascii() {
+        // Python reads other scripts' digits.
+        return Err(if trimmed.chars().any(char::is_numeric) {
+            fail::unsupported("numbers in digits that are not ASCII")
+        } else {
+            invalid()
+        });
+    }
+    let digits = without_underscores(trimmed).ok_or_else(invalid)?;
+    let unsigned = digits.trim_start_matches(['+', '-']).to_ascii_lowercase();
+    let word = matches!(&*unsigned, "inf" | "infinity" | "nan");
+    let number = word || unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.');
+    if !number || unsigned.len() + 1 < digits.len() {
+        return Err(invalid());
+    }
+    digits.parse().map_err(|_| invalid())
+}
+
+/// A number's text without the underscores that Python allows between digits.
+fn without_underscores(text: &str) -> Option<String> {
+    let bytes = text.as_bytes();
+    let digit = |at: Option<usize>| {
+        at.and_then(|at| bytes.get(at))
+            .is_some_and(u8::is_ascii_alphanumeric)
+    };
+    for (at, byte) in bytes.iter().enumerate() {
+        if *byte == b'_' && !(digit(at.checked_sub(1)) && digit(Some(at + 1))) {
+            return None;
+        }
+    }
+    Some(text.replace('_', ""))
+}
+
+/// `int(text, base)`
+fn parse_int(text: &str, base: i128) -> Result<i128, Error> {
+    if base != 0 && !(2..=36).contains(&base) {
+        return Err(fail::value_error("int() base must be >= 2 and <= 36, or 0"));
+    }
+    let invalid = || {
+        fail::value_error(format!(
+            "invalid literal for int() with base {base}: {}",
+            quoted(text)
+        ))
+    };
+    let trimmed = text.trim_matches(is_space);
+    if !trimmed.is_ascii() {
+        return Err(if trimmed.chars().any(char::is_numeric) {
+            fail::unsupported("numbers in digits that are not ASCII")
+        } else {
+            invalid()
+        });
+    }
+    let (negative, unsigned) = match trimmed.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, trimmed.strip_prefix('+').unwrap_or(trimmed)),
+    };
+    let lower = unsigned.to_ascii_lowercase();
+    let prefixed = match lower.get(..2) {
+        Some("0b") if matches!(base, 0 | 2) => Some(2),
+        Some("0o") if matches!(base, 0 | 8) => Some(8),
+        Some("0x") if matches!(base, 0 | 16) => Some(16),
+        _ => None,
+    };
+    let (digits, radix) = match prefixed {
+        Some(radix) => (lower[2..].strip_prefix('_').unwrap_or(&lower[2..]), radix),
+        None if base == 0 => (&lower[..], 10),
+        None => (&lower[..], u32::try_from(base).expect("at most 36")),
+    };
+    let digits = without_underscores(digits).ok_or_else(invalid)?;
+    if digits.is_empty() || !digits.chars().all(|c| c.is_digit(radix)) {
+        return Err(invalid());
+    }
+    if base == 0
+        && prefixed.is_none()
+        && digits.starts_with('0')
+        && digits.bytes().any(|digit| digit != b'0')
+    {
+        return Err(invalid());
+    }
+    if digits.len() > 4300 && !radix.is_power_of_two() {
+        return Err(fail::value_error(format!(
+            "Exceeds the limit (4300 digits) for integer string conversion: value has {} digits; use \
+             sys.set_int_max_str_digits() to increase the limit",
+            digits.len()
+        )));
+    }
+    let number = i128::from_str_radix(&digits, radix).map_err(|_| too_large())?;
+    Ok(if negative { -number } else { number })
+}
+
 /// `int(number)`, towards zero.
 fn truncated(number: f64) -> Result<i128, Error> {
     if number.is_nan() {
         return Err(fail::value_error("cannot convert float NaN to integer"));
     }
     if number.is_infinite() {
-        return Err(Error::new(ErrorKind::OverflowError, "cannot convert float infinity to integer"));
+        return Err(Error::new(
+            ErrorKind::OverflowError,
+            "cannot convert float infinity to integer",
+        ));
     }
     if number.abs() >= 1.7e38 {
         return Err(too_large());
     }
-    #[allow(clippy::cast_possible_truncation, reason = "tested against the range of i128")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "tested against the range of i128"
+    )]
     Ok(number.trunc() as i128)
 }
 
@@ -66,7 +173,7 @@ pub(super) fn int(environment: &Environment<'_>, args: Args) -> Result<Value, Er
         Value::Str(text) => {
             let base = base.unwrap_or(Value::Int(10));
             match base.as_int() {
-                Some(base) => parse_int(environment.meter, text, base),
+                Some(base) => parse_int(text, base),
                 None => Err(fail::type_error(format!(
                     "'{}' object cannot be interpreted as an integer",
                     base.type_name()
@@ -75,7 +182,9 @@ pub(super) fn int(environment: &Environment<'_>, args: Args) -> Result<Value, Er
         }
         Value::Undefined(undefined) => Err(undefined.error(environment.meter)),
         Value::Float(number) => truncated(*number),
-        value => value.as_int().ok_or_else(|| fail::type_error("int() argument")),
+        value => value
+            .as_int()
+            .ok_or_else(|| fail::type_error("int() argument")),
     };
     let error = match first {
         Ok(number) => return Ok(Value::Int(number)),
@@ -88,7 +197,10 @@ pub(super) fn int(environment: &Environment<'_>, args: Args) -> Result<Value, Er
     match to_float(environment, &value).and_then(truncated) {
         Ok(number) => Ok(Value::Int(number)),
         Err(error)
-            if matches!(error.kind(), ErrorKind::TypeError | ErrorKind::ValueError | ErrorKind::OverflowError) =>
+            if matches!(
+                error.kind(),
+                ErrorKind::TypeError | ErrorKind::ValueError | ErrorKind::OverflowError
+            ) =>
         {
             Ok(default.unwrap_or(Value::Int(0)))
         }
@@ -110,7 +222,13 @@ pub(super) fn float(environment: &Environment<'_>, args: Args) -> Result<Value, 
 
 /// `do_sum`
 pub(super) fn sum(environment: &Environment<'_>, args: Args) -> Result<Value, Error> {
-    let [iterable, attribute, start] = bind(args, "sync_do_sum", 1, 1, ["iterable", "attribute", "start"])?;
+    let [iterable, attribute, start] = bind(
+        args,
+        "sync_do_sum",
+        1,
+        1,
+        ["iterable", "attribute", "start"],
+    )?;
     let meter = environment.meter;
     let path = match attribute.filter(|attribute| !attribute.is_none()) {
         Some(attribute) => Some(Path::new(&attribute)?),
@@ -119,7 +237,9 @@ pub(super) fn sum(environment: &Environment<'_>, args: Args) -> Result<Value, Er
     let mut items = Iterate::new(meter, &given(iterable))?;
     let mut total = start.unwrap_or(Value::Int(0));
     if matches!(total, Value::Str(_)) {
-        return Err(fail::type_error("sum() can't sum strings [use ''.join(seq) instead]"));
+        return Err(fail::type_error(
+            "sum() can't sum strings [use ''.join(seq) instead]",
+        ));
     }
     while let Some(item) = items.next(meter)? {
         meter.step(1)?;
@@ -134,13 +254,18 @@ pub(super) fn sum(environment: &Environment<'_>, args: Args) -> Result<Value, Er
 
 /// `do_round`
 pub(super) fn round(environment: &Environment<'_>, args: Args) -> Result<Value, Error> {
-    let [value, precision, method] = bind(args, "do_round", 0, 1, ["value", "precision", "method"])?;
+    let [value, precision, method] =
+        bind(args, "do_round", 0, 1, ["value", "precision", "method"])?;
     let (value, precision) = (given(value), precision.unwrap_or(Value::Int(0)));
     let method = match &method {
         None => "common",
         Some(method) => match method.as_str() {
             Some(method @ ("common" | "ceil" | "floor")) => method,
-            _ => return Err(fail::filter_argument("method must be common, ceil or floor")),
+            _ => {
+                return Err(fail::filter_argument(
+                    "method must be common, ceil or floor",
+                ));
+            }
         },
     };
     if method == "common" {
@@ -149,9 +274,11 @@ pub(super) fn round(environment: &Environment<'_>, args: Args) -> Result<Value, 
     let meter = environment.meter;
     let scale = binary(meter, Binary::Pow, &Value::Int(10), &precision)?;
     let whole = match binary(meter, Binary::Mul, &value, &scale)? {
-        Value::Float(number) => {
-            truncated(if method == "ceil" { number.ceil() } else { number.floor() })?
-        }
+        Value::Float(number) => truncated(if method == "ceil" {
+            number.ceil()
+        } else {
+            number.floor()
+        })?,
         other => other.as_int().ok_or_else(|| {
             fail::type_error(format!("must be real number, not {}", other.type_name()))
         })?,
@@ -162,9 +289,16 @@ pub(super) fn round(environment: &Environment<'_>, args: Args) -> Result<Value, 
 /// `round(value, precision)`
 fn rounded(value: &Value, precision: &Value) -> Result<Value, Error> {
     if value.as_int().is_none() && !matches!(value, Value::Float(_)) {
-        return Err(fail::type_error(format!("type {} doesn't define __round__ method", value.type_name())));
+        return Err(fail::type_error(format!(
+            "type {} doesn't define __round__ method",
+            value.type_name()
+        )));
     }
-    let places = if precision.is_none() { None } else { Some(integer(Some(precision), 0)?) };
+    let places = if precision.is_none() {
+        None
+    } else {
+        Some(integer(Some(precision), 0)?)
+    };
     match value {
         Value::Float(number) => match places {
             None => {
@@ -193,7 +327,9 @@ fn round_float(number: f64, places: i128) -> Result<f64, Error> {
         return Ok(0.0 * number);
     }
     if let Ok(places) = usize::try_from(places) {
-        return Ok(format!("{number:.places$}").parse().expect("a number was printed"));
+        return Ok(format!("{number:.places$}")
+            .parse()
+            .expect("a number was printed"));
     }
     // Digits before the point go: those that stay, and the exact rest for the rounding.
     let drop = usize::try_from(-places).expect("between 1 and 308");
@@ -207,7 +343,11 @@ fn round_float(number: f64, places: i128) -> Result<f64, Error> {
     let up = rest > half || (rest == half && odd);
     let mut digits: Vec<u8> = kept.bytes().collect();
     if up {
-        let nines = digits.iter().rev().take_while(|digit| **digit == b'9').count();
+        let nines = digits
+            .iter()
+            .rev()
+            .take_while(|digit| **digit == b'9')
+            .count();
         let keep = digits.len() - nines;
         digits[keep..].fill(b'0');
         match keep.checked_sub(1) {
@@ -215,23 +355,36 @@ fn round_float(number: f64, places: i128) -> Result<f64, Error> {
             None => digits.insert(0, b'1'),
         }
     }
-    let text: String = digits.into_iter().map(char::from).chain(std::iter::repeat_n('0', drop)).collect();
+    let text: String = digits
+        .into_iter()
+        .map(char::from)
+        .chain(std::iter::repeat_n('0', drop))
+        .collect();
     let result: f64 = text.parse().expect("digits were written");
     if result.is_infinite() {
-        return Err(Error::new(ErrorKind::OverflowError, "rounded value too large to represent"));
+        return Err(Error::new(
+            ErrorKind::OverflowError,
+            "rounded value too large to represent",
+        ));
     }
     Ok(result.copysign(number))
 }
 
 /// To tens, hundreds, …; half to even.
 fn round_integer(number: i128, places: i128) -> Result<i128, Error> {
-    let power = u32::try_from(-places).ok().and_then(|places| 10_i128.checked_pow(places));
+    let power = u32::try_from(-places)
+        .ok()
+        .and_then(|places| 10_i128.checked_pow(places));
     let Some(power) = power else { return Ok(0) };
     let low = number.rem_euclid(power);
     let down = number - low;
     let twice = low.checked_mul(2).ok_or_else(too_large)?;
     let up = twice > power || (twice == power && (down / power) % 2 != 0);
-    if up { down.checked_add(power).ok_or_else(too_large) } else { Ok(down) }
+    if up {
+        down.checked_add(power).ok_or_else(too_large)
+    } else {
+        Ok(down)
+    }
 }
 
 /// `do_filesizeformat`
@@ -255,7 +408,11 @@ pub(super) fn filesizeformat(environment: &Environment<'_>, args: Args) -> Resul
                 break;
             }
         }
-        let letter = if binary { letter.to_ascii_uppercase() } else { letter };
+        let letter = if binary {
+            letter.to_ascii_uppercase()
+        } else {
+            letter
+        };
         let i = if binary { "i" } else { "" };
         format!("{:.1} {letter}{i}B", base * bytes / unit)
     };

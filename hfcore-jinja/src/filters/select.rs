@@ -17,10 +17,16 @@ fn callable<'n, T>(
     if let Some(found) = name.as_str().and_then(find) {
         return Ok(found);
     }
-    let mut message = format!("No {kind} named {}.", crate::python::repr(environment.meter, name)?);
+    let mut message = format!(
+        "No {kind} named {}.",
+        crate::python::repr(environment.meter, name)?
+    );
     if let Value::Undefined(undefined) = name {
         let error = undefined.error(environment.meter);
-        message += &format!(" ({}; did you forget to quote the callable name?)", error.message());
+        message += &format!(
+            " ({}; did you forget to quote the callable name?)",
+            error.message()
+        );
     }
     Err(fail::runtime(message))
 }
@@ -30,7 +36,10 @@ fn with_item(item: Value, args: &Args, skip: usize) -> Args {
     let mut positional = Vec::with_capacity(args.positional.len() - skip + 1);
     positional.push(item);
     positional.extend_from_slice(&args.positional[skip..]);
-    Args { positional, keyword: args.keyword.clone() }
+    Args {
+        positional,
+        keyword: args.keyword.clone(),
+    }
 }
 
 /// The value that a filter is for, and the other arguments.
@@ -48,14 +57,20 @@ pub(super) fn map(environment: &Environment<'_>, args: Args) -> Result<Value, Er
     let meter = environment.meter;
     let mut found = Vec::new();
     if value.truth() {
-        let attribute = args.keyword.iter().position(|(name, _)| name == "attribute");
+        let attribute = args
+            .keyword
+            .iter()
+            .position(|(name, _)| name == "attribute");
         let path = match attribute {
             Some(at) if args.positional.is_empty() => {
                 let attribute = args.keyword.remove(at).1;
                 let default = args.keyword.iter().position(|(name, _)| name == "default");
                 let default = default.map(|at| args.keyword.remove(at).1);
                 if let Some((name, _)) = args.keyword.first() {
-                    return Err(fail::filter_argument(format!("Unexpected keyword argument {}", quoted(name))));
+                    return Err(fail::filter_argument(format!(
+                        "Unexpected keyword argument {}",
+                        quoted(name)
+                    )));
                 }
                 Some(Path::new(&attribute)?.with_default(default))
             }
@@ -115,7 +130,11 @@ fn select_or_reject(
         let path = match (by_attribute, args.positional.first()) {
             (false, _) => None,
             (true, Some(attribute)) => Some(Path::new(attribute)?),
-            (true, None) => return Err(fail::filter_argument("Missing parameter for attribute name")),
+            (true, None) => {
+                return Err(fail::filter_argument(
+                    "Missing parameter for attribute name",
+                ));
+            }
         };
         let offset = usize::from(by_attribute);
         let mut items = Iterate::new(meter, &value)?;
@@ -138,5 +157,9 @@ fn select_or_reject(
             }
         }
     }
-    Ok(Value::Iter(Iter::generator(meter, "select_or_reject", found)?))
+    Ok(Value::Iter(Iter::generator(
+        meter,
+        "select_or_reject",
+        found,
+    )?))
 }

@@ -4,13 +4,20 @@ use super::attribute::Path;
 use super::{bind, flag, given, integer, one};
 use crate::environment::Environment;
 use crate::fail;
-use crate::python::{Args, DictBuilder, Error, ErrorKind, Iter, Iterate, Undefined, Value, ViewKind, collect, len, slice as sliced, quoted};
+use crate::python::{
+    Args, DictBuilder, Error, ErrorKind, Iter, Iterate, Undefined, Value, ViewKind, collect, len,
+    quoted, slice as sliced,
+};
 
 /// `AttributeError` as Python words it.
 pub(super) fn no_attribute(value: &Value, name: &str) -> Error {
     Error::new(
         ErrorKind::AttributeError,
-        format!("{} object has no attribute {}", quoted(&value.type_name()), quoted(name)),
+        format!(
+            "{} object has no attribute {}",
+            quoted(&value.type_name()),
+            quoted(name)
+        ),
     )
 }
 
@@ -30,11 +37,15 @@ pub(super) fn list(environment: &Environment<'_>, args: Args) -> Result<Value, E
 pub(super) fn first(environment: &Environment<'_>, args: Args) -> Result<Value, Error> {
     let [seq] = bind(args, "sync_do_first", 1, 1, ["seq"])?;
     let first = Iterate::new(environment.meter, &given(seq))?.next(environment.meter)?;
-    Ok(first.unwrap_or_else(|| Value::Undefined(Undefined::hint("No first item, sequence was empty."))))
+    Ok(first
+        .unwrap_or_else(|| Value::Undefined(Undefined::hint("No first item, sequence was empty."))))
 }
 
 /// `reversed(value)`: the items, and the name of the iterator's type.
-fn reversed(environment: &Environment<'_>, value: &Value) -> Result<Option<(Vec<Value>, &'static str)>, Error> {
+fn reversed(
+    environment: &Environment<'_>,
+    value: &Value,
+) -> Result<Option<(Vec<Value>, &'static str)>, Error> {
     let name = match value {
         Value::List(_) => "list_reverseiterator",
         Value::Str(_) | Value::Tuple(_) | Value::Undefined(_) => "reversed",
@@ -57,7 +68,10 @@ pub(super) fn last(environment: &Environment<'_>, args: Args) -> Result<Value, E
     let [seq] = bind(args, "do_last", 1, 1, ["seq"])?;
     let seq = given(seq);
     let Some((items, _)) = reversed(environment, &seq)? else {
-        return Err(fail::type_error(format!("'{}' object is not reversible", seq.type_name())));
+        return Err(fail::type_error(format!(
+            "'{}' object is not reversible",
+            seq.type_name()
+        )));
     };
     Ok(items
         .into_iter()
@@ -86,7 +100,9 @@ pub(super) fn reverse(environment: &Environment<'_>, args: Args) -> Result<Value
 
 /// `do_random`
 pub(super) fn random(_environment: &Environment<'_>, _args: Args) -> Result<Value, Error> {
-    Err(fail::unsupported("the filter random: a prompt is to be the same each time"))
+    Err(fail::unsupported(
+        "the filter random: a prompt is to be the same each time",
+    ))
 }
 
 /// `do_items`
@@ -97,7 +113,9 @@ pub(super) fn items(environment: &Environment<'_>, args: Args) -> Result<Value, 
         Value::Undefined(_) => Vec::new(),
         Value::Dict(dict) => {
             meter.check_items(dict.len())?;
-            let pair = |(key, value): (&Value, &Value)| Value::tuple(meter, vec![key.clone(), value.clone()]);
+            let pair = |(key, value): (&Value, &Value)| {
+                Value::tuple(meter, vec![key.clone(), value.clone()])
+            };
             dict.iter().map(pair).collect::<Result<_, _>>()?
         }
         _ => return Err(fail::type_error("Can only get item pairs from a mapping.")),
@@ -107,8 +125,13 @@ pub(super) fn items(environment: &Environment<'_>, args: Args) -> Result<Value, 
 
 /// `do_unique`
 pub(super) fn unique(environment: &Environment<'_>, args: Args) -> Result<Value, Error> {
-    let [value, case_sensitive, attribute] =
-        bind(args, "sync_do_unique", 1, 1, ["value", "case_sensitive", "attribute"])?;
+    let [value, case_sensitive, attribute] = bind(
+        args,
+        "sync_do_unique",
+        1,
+        1,
+        ["value", "case_sensitive", "attribute"],
+    )?;
     let meter = environment.meter;
     let path = Path::new(&attribute.unwrap_or(Value::None))?
         .ignoring_case(!flag(case_sensitive.as_ref(), false));
@@ -125,21 +148,37 @@ pub(super) fn unique(environment: &Environment<'_>, args: Args) -> Result<Value,
             found.push(item);
         }
     }
-    Ok(Value::Iter(Iter::generator(meter, "sync_do_unique", found)?))
+    Ok(Value::Iter(Iter::generator(
+        meter,
+        "sync_do_unique",
+        found,
+    )?))
 }
 
 /// `do_slice`
 pub(super) fn slice(environment: &Environment<'_>, args: Args) -> Result<Value, Error> {
-    let [value, slices, fill_with] = bind(args, "sync_do_slice", 0, 2, ["value", "slices", "fill_with"])?;
+    let [value, slices, fill_with] = bind(
+        args,
+        "sync_do_slice",
+        0,
+        2,
+        ["value", "slices", "fill_with"],
+    )?;
     let meter = environment.meter;
     let seq = collect(meter, &given(value))?;
     let slices = integer(slices.as_ref(), 0)?;
     if slices == 0 {
-        return Err(Error::new(ErrorKind::ZeroDivisionError, "integer division or modulo by zero"));
+        return Err(Error::new(
+            ErrorKind::ZeroDivisionError,
+            "integer division or modulo by zero",
+        ));
     }
     let slices = usize::try_from(slices.max(0)).unwrap_or(usize::MAX);
     meter.check_items(slices)?;
-    let (each, extra) = (seq.len().checked_div(slices).unwrap_or(0), seq.len().checked_rem(slices).unwrap_or(0));
+    let (each, extra) = (
+        seq.len().checked_div(slices).unwrap_or(0),
+        seq.len().checked_rem(slices).unwrap_or(0),
+    );
     let fill_with = fill_with.filter(|fill| !fill.is_none());
     let mut start = 0;
     let mut found = Vec::new();
@@ -157,7 +196,8 @@ pub(super) fn slice(environment: &Environment<'_>, args: Args) -> Result<Value, 
 
 /// `do_batch`
 pub(super) fn batch(environment: &Environment<'_>, args: Args) -> Result<Value, Error> {
-    let [value, linecount, fill_with] = bind(args, "do_batch", 0, 2, ["value", "linecount", "fill_with"])?;
+    let [value, linecount, fill_with] =
+        bind(args, "do_batch", 0, 2, ["value", "linecount", "fill_with"])?;
     let meter = environment.meter;
     let count = integer(linecount.as_ref(), 0)?;
     let mut items = Iterate::new(meter, &given(value))?;
@@ -173,7 +213,9 @@ pub(super) fn batch(environment: &Environment<'_>, args: Args) -> Result<Value, 
     }
     if !row.is_empty() {
         if let Some(fill) = fill_with.filter(|fill| !fill.is_none()) {
-            let missing = usize::try_from(count).unwrap_or(0).saturating_sub(row.len());
+            let missing = usize::try_from(count)
+                .unwrap_or(0)
+                .saturating_sub(row.len());
             meter.check_items(missing)?;
             row.extend(std::iter::repeat_n(fill, missing));
         }

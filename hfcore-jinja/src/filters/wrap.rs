@@ -7,8 +7,19 @@ use crate::python::{Args, Error, Meter, Str, Value, collect, str};
 
 /// `do_wordwrap`
 pub(super) fn wordwrap(environment: &Environment<'_>, args: Args) -> Result<Value, Error> {
-    let [s, width, break_long_words, wrapstring, break_on_hyphens] =
-        bind(args, "do_wordwrap", 1, 1, ["s", "width", "break_long_words", "wrapstring", "break_on_hyphens"])?;
+    let [s, width, break_long_words, wrapstring, break_on_hyphens] = bind(
+        args,
+        "do_wordwrap",
+        1,
+        1,
+        [
+            "s",
+            "width",
+            "break_long_words",
+            "wrapstring",
+            "break_on_hyphens",
+        ],
+    )?;
     let meter = environment.meter;
     let s = given(s);
     let width = integer(width.as_ref(), 79)?;
@@ -28,12 +39,17 @@ pub(super) fn wordwrap(environment: &Environment<'_>, args: Args) -> Result<Valu
         return Err(super::sequence::no_attribute(&s, "splitlines"));
     }
     let mut out = meter.text();
-    for (at, line) in collect(meter, &method(environment, &s, "splitlines", Vec::new())?)?.iter().enumerate() {
+    for (at, line) in collect(meter, &method(environment, &s, "splitlines", Vec::new())?)?
+        .iter()
+        .enumerate()
+    {
         if at > 0 {
             out.push_str(&separator)?;
         }
         if width <= 0 {
-            return Err(fail::value_error(format!("invalid width {width} (must be > 0)")));
+            return Err(fail::value_error(format!(
+                "invalid width {width} (must be > 0)"
+            )));
         }
         for (at, line) in wrap.lines(meter, &str(meter, line)?)?.iter().enumerate() {
             if at > 0 {
@@ -79,7 +95,8 @@ impl Wrap {
         let chars: Vec<(usize, char)> = text.char_indices().collect();
         let at = |index: usize| chars.get(index).map(|(_, c)| *c);
         let byte = |index: usize| chars.get(index).map_or(text.len(), |(byte, _)| *byte);
-        let is = |index: Option<usize>, test: fn(char) -> bool| index.and_then(at).is_some_and(test);
+        let is =
+            |index: Option<usize>, test: fn(char) -> bool| index.and_then(at).is_some_and(test);
         let mut chunks = Vec::new();
         let mut start = 0;
         while start < chars.len() {
@@ -124,7 +141,10 @@ impl Wrap {
                 length += count;
                 chunks.pop();
             }
-            if let Some(chunk) = chunks.last_mut().filter(|chunk| chunk.chars().count() > self.width) {
+            if let Some(chunk) = chunks
+                .last_mut()
+                .filter(|chunk| chunk.chars().count() > self.width)
+            {
                 meter.work(chunk.len())?;
                 let left = self.width - length;
                 if self.break_long_words {
@@ -148,7 +168,10 @@ impl Wrap {
 
     /// Where a word that fits no line is cut, in bytes: after its last hyphen that fits, or where the line ends.
     fn cut(&self, chunk: &str, left: usize) -> usize {
-        let end = chunk.char_indices().nth(left).map_or(chunk.len(), |(at, _)| at);
+        let end = chunk
+            .char_indices()
+            .nth(left)
+            .map_or(chunk.len(), |(at, _)| at);
         if self.break_on_hyphens {
             if let Some(hyphen) = chunk[..end].rfind('-').filter(|at| *at > 0) {
                 if chunk[..hyphen].chars().any(|c| c != '-') {
@@ -183,9 +206,12 @@ fn word_end(at: &impl Fn(usize) -> Option<char>, start: usize, length: usize) ->
         if is(end, hyphen) {
             let after = end + 1;
             let letters = before(after, 2, is_letter) && before(after, 3, is_letter);
-            let hyphenated = before(after, 2, is_letter) && before(after, 3, hyphen) && before(after, 4, is_letter);
+            let hyphenated = before(after, 2, is_letter)
+                && before(after, 3, hyphen)
+                && before(after, 4, is_letter);
             let follows = is(after, is_letter)
-                && (is(after + 1, is_letter) || (is(after + 1, hyphen) && is(after + 2, is_letter)));
+                && (is(after + 1, is_letter)
+                    || (is(after + 1, hyphen) && is(after + 2, is_letter)));
             if (letters || hyphenated) && follows {
                 return after;
             }

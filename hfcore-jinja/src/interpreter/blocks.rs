@@ -29,7 +29,10 @@ impl Interpreter<'_> {
     pub(super) fn block(&mut self, at: usize, call: &BlockCall) -> Result<Flow, Error> {
         let block = &self.template.blocks[at];
         if block.required {
-            return Err(fail::runtime(format!("Required block {} not found", quoted(&block.name))));
+            return Err(fail::runtime(format!(
+                "Required block {} not found",
+                quoted(&block.name)
+            )));
         }
         let mut layer = self.activations[self.current].context;
         if let Some(locals) = &call.locals {
@@ -37,7 +40,10 @@ impl Interpreter<'_> {
                 .iter()
                 .filter_map(|(name, slot)| Some((name.clone(), self.get(*slot)?.clone())))
                 .collect();
-            self.layers.push(Layer { vars, below: Some(layer) });
+            self.layers.push(Layer {
+                vars,
+                below: Some(layer),
+            });
             layer = self.layers.len() - 1;
         }
         self.render_block(at, layer)?;
@@ -67,14 +73,30 @@ impl Interpreter<'_> {
     }
 
     /// `self.name`
-    pub(super) fn block_reference(&self, reference: &TemplateReference, name: &str) -> Option<Value> {
-        let at = self.template.blocks.iter().position(|block| &*block.name == name)?;
+    pub(super) fn block_reference(
+        &self,
+        reference: &TemplateReference,
+        name: &str,
+    ) -> Option<Value> {
+        let at = self
+            .template
+            .blocks
+            .iter()
+            .position(|block| &*block.name == name)?;
         let name = self.template.blocks[at].name.clone();
-        Some(Value::object(BlockReference { block: at, name, layer: reference.layer }))
+        Some(Value::object(BlockReference {
+            block: at,
+            name,
+            layer: reference.layer,
+        }))
     }
 
     /// `self.name()`
-    pub(super) fn call_block_reference(&mut self, block: &BlockReference, args: Args) -> Result<Value, Error> {
+    pub(super) fn call_block_reference(
+        &mut self,
+        block: &BlockReference,
+        args: Args,
+    ) -> Result<Value, Error> {
         args.bind("BlockReference.__call__", 1, &[])?;
         let buffer = self.output.push();
         let result = self.enter_depth().and_then(|()| {
@@ -90,7 +112,10 @@ impl Interpreter<'_> {
 }
 
 fn no_parent(name: &str) -> Value {
-    Value::Undefined(Undefined::hint(format!("there is no parent block called {}.", quoted(name))))
+    Value::Undefined(Undefined::hint(format!(
+        "there is no parent block called {}.",
+        quoted(name)
+    )))
 }
 
 impl Object for TemplateReference {
@@ -129,6 +154,8 @@ impl Object for BlockReference {
     }
 
     fn repr(&self, _meter: &Meter) -> Result<String, Error> {
-        Err(fail::unsupported("printing a block, which Python prints with its address"))
+        Err(fail::unsupported(
+            "printing a block, which Python prints with its address",
+        ))
     }
 }

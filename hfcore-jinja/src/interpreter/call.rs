@@ -6,7 +6,9 @@ use super::function::Macro;
 use super::loops::LoopContext;
 use crate::fail;
 use crate::globals::Builtin;
-use crate::python::{Args, Caller, Error, Iterate, Meter, Object, Value, call_method, getattr, getitem};
+use crate::python::{
+    Args, Caller, Error, Iterate, Meter, Object, Value, call_method, getattr, getitem,
+};
 use crate::syntax::ast::Arguments;
 
 /// Every call goes through this method of jinja2, which Python's messages about arguments name.
@@ -25,7 +27,10 @@ impl Interpreter<'_> {
         for value in &arguments.positional {
             positional.push(self.eval(value)?);
         }
-        let mut args = Args { positional, keyword: Vec::with_capacity(arguments.keyword.len()) };
+        let mut args = Args {
+            positional,
+            keyword: Vec::with_capacity(arguments.keyword.len()),
+        };
         if let Some(values) = &arguments.star {
             self.star(&mut args, values)?;
         }
@@ -55,7 +60,11 @@ impl Interpreter<'_> {
     }
 
     #[inline(never)]
-    fn double_star(&mut self, args: &mut Args, values: &crate::syntax::ast::Expr) -> Result<(), Error> {
+    fn double_star(
+        &mut self,
+        args: &mut Args,
+        values: &crate::syntax::ast::Expr,
+    ) -> Result<(), Error> {
         let values = self.eval(values)?;
         let Value::Dict(dict) = &values else {
             return Err(fail::type_error(format!(
@@ -84,7 +93,10 @@ impl Interpreter<'_> {
         match callee {
             Value::Object(object) => self.call_object(&**object, args),
             Value::Undefined(undefined) => Err(undefined.error(self.meter())),
-            other => Err(fail::type_error(format!("'{}' object is not callable", other.type_name()))),
+            other => Err(fail::type_error(format!(
+                "'{}' object is not callable",
+                other.type_name()
+            ))),
         }
     }
 
@@ -106,7 +118,12 @@ impl Interpreter<'_> {
 
     /// `value.name(arguments)`
     #[inline(never)]
-    pub(super) fn call_method(&mut self, value: &Value, name: &str, arguments: &Arguments) -> Result<Value, Error> {
+    pub(super) fn call_method(
+        &mut self,
+        value: &Value,
+        name: &str,
+        arguments: &Arguments,
+    ) -> Result<Value, Error> {
         if let Value::Object(object) = value {
             if let Some(context) = object.downcast_ref::<LoopContext>() {
                 if matches!(name, "cycle" | "changed") {
@@ -146,7 +163,9 @@ impl Interpreter<'_> {
     /// `environment.getitem`
     pub(super) fn getitem(&mut self, value: &Value, item: &Value) -> Result<Value, Error> {
         if let (Value::Object(object), Value::Str(name)) = (value, item) {
-            if object.downcast_ref::<LoopContext>().is_some() || object.downcast_ref::<TemplateReference>().is_some() {
+            if object.downcast_ref::<LoopContext>().is_some()
+                || object.downcast_ref::<TemplateReference>().is_some()
+            {
                 return self.getattr(value, name);
             }
         }

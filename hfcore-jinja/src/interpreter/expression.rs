@@ -2,10 +2,12 @@
 
 use super::Interpreter;
 use crate::fail;
-use crate::python::{Args, Binary, Error, Str, Tuple, Undefined, Value, binary, negative, positive, quoted};
+use crate::python::{
+    Args, Binary, Error, Str, Tuple, Undefined, Value, binary, negative, positive, quoted,
+};
 use crate::syntax::ast::{
-    Arguments, Arithmetic, ArithmeticOp, Compare, CompareOp, Conditional, Escape, Expr, FilterCall, Name, Post,
-    Postfix, Sign, TestCall,
+    Arguments, Arithmetic, ArithmeticOp, Compare, CompareOp, Conditional, Escape, Expr, FilterCall,
+    Name, Post, Postfix, Sign, TestCall,
 };
 
 impl Interpreter<'_> {
@@ -73,7 +75,10 @@ impl Interpreter<'_> {
         for (key, value) in items {
             entries.push((self.eval(key)?, self.eval(value)?));
         }
-        Ok(Value::Dict(crate::python::Dict::new(self.meter(), entries)?))
+        Ok(Value::Dict(crate::python::Dict::new(
+            self.meter(),
+            entries,
+        )?))
     }
 
     /// The first operand whose truth is `truth`, or the last one: `or`, `and`.
@@ -146,7 +151,11 @@ impl Interpreter<'_> {
     fn concat(&mut self, operands: &[Expr], escape: Escape) -> Result<Value, Error> {
         let values = self.values(operands)?;
         let meter = self.meter();
-        if escape == Escape::On && values.iter().any(|value| matches!(value, Value::Str(text) if text.is_markup())) {
+        if escape == Escape::On
+            && values
+                .iter()
+                .any(|value| matches!(value, Value::Str(text) if text.is_markup()))
+        {
             return crate::html::join(meter, &Str::constant("").with_markup(true), &values);
         }
         let mut text = meter.text();
@@ -191,7 +200,12 @@ impl Interpreter<'_> {
             }
             return self.eval(&branch.value);
         }
-        self.eval(conditional.otherwise.as_ref().expect("the last branch without one has returned"))
+        self.eval(
+            conditional
+                .otherwise
+                .as_ref()
+                .expect("the last branch without one has returned"),
+        )
     }
 
     #[inline(never)]
@@ -262,7 +276,9 @@ impl Interpreter<'_> {
                 quoted(&call.name)
             )));
         };
-        Ok(Value::Bool(test.call(&self.environment, args)? != call.negated))
+        Ok(Value::Bool(
+            test.call(&self.environment, args)? != call.negated,
+        ))
     }
 
     /// The arguments of a filter or a test, the value first.
@@ -275,7 +291,7 @@ impl Interpreter<'_> {
 
 #[cold]
 fn undefined_name(name: &Name) -> Value {
-    Value::Undefined(Undefined::name(Value::Str(Str::constant(&*name.name))))
+    Value::Undefined(Undefined::name(&*name.name))
 }
 
 #[cold]

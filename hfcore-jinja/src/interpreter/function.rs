@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::Interpreter;
 use crate::fail;
-use crate::python::{Args, Charge, Dict, Error, Meter, Object, Str, Tuple, Undefined, Value, quoted};
+use crate::python::{
+    Args, Charge, Dict, Error, Meter, Object, Str, Tuple, Undefined, Value, quoted,
+};
 use crate::syntax::ast::{Escape, MacroCode};
 
 /// The variables of one call of a function. Functions within it see them too, as long as the render lasts.
@@ -21,6 +23,13 @@ pub(super) struct Activation {
     _charge: Charge,
 }
 
+impl Activation {
+    /// Keeps the variables until the end of the render.
+    pub(super) fn capture(&mut self) {
+        self.captured = true;
+    }
+}
+
 /// A macro, or the body of a call block.
 #[derive(Debug)]
 pub(crate) struct Macro {
@@ -31,11 +40,21 @@ pub(crate) struct Macro {
 
 impl Interpreter<'_> {
     /// A new call of a function with this many variables.
-    pub(super) fn activate(&mut self, slots: u32, parent: Option<usize>, context: usize) -> Result<usize, Error> {
+    pub(super) fn activate(
+        &mut self,
+        slots: u32,
+        parent: Option<usize>,
+        context: usize,
+    ) -> Result<usize, Error> {
         let slots = slots as usize;
         let charge = self.meter().charge(slots * size_of::<Option<Value>>())?;
-        let activation =
-            Activation { slots: vec![None; slots], parent, context, captured: false, _charge: charge };
+        let activation = Activation {
+            slots: vec![None; slots],
+            parent,
+            context,
+            captured: false,
+            _charge: charge,
+        };
         Ok(match self.free.pop() {
             Some(at) => {
                 self.activations[at] = activation;
@@ -50,12 +69,16 @@ impl Interpreter<'_> {
 
     /// A call within the current one, of a function that is written within its function.
     pub(super) fn activate_inner(&mut self, slots: u32) -> Result<usize, Error> {
-        self.activate(slots, Some(self.current), self.activations[self.current].context)
+        self.activate(
+            slots,
+            Some(self.current),
+            self.activations[self.current].context,
+        )
     }
 
     /// Keeps the current call's variables until the end of the render.
     pub(super) fn capture(&mut self) -> usize {
-        self.activations[self.current].captured = true;
+        self.activations[self.current].capture();
         self.current
     }
 
@@ -69,7 +92,10 @@ impl Interpreter<'_> {
 
     /// A macro that sees the variables of the current call.
     pub(super) fn new_macro(&mut self, code: &Arc<MacroCode>) -> Value {
-        Value::object(Macro { code: code.clone(), closure: self.capture() })
+        Value::object(Macro {
+            code: code.clone(),
+            closure: self.capture(),
+        })
     }
 
     /// `Macro.__call__`
@@ -105,12 +131,23 @@ impl Interpreter<'_> {
 
     /// The arguments of a call as the macro's variables.
     fn bind(&mut self, code: &MacroCode, args: Args) -> Result<(), Error> {
-        let Args { mut positional, mut keyword } = args;
+        let Args {
+            mut positional,
+            mut keyword,
+        } = args;
         let count = code.arguments.len();
-        let name = || code.name.as_deref().map_or_else(|| "None".to_owned(), quoted);
+        let name = || {
+            code.name
+                .as_deref()
+                .map_or_else(|| "None".to_owned(), quoted)
+        };
         let rest = positional.split_off(positional.len().min(count));
         let given = positional.len();
-        let mut found_caller = given == count && code.arguments.iter().any(|argument| &*argument.name == "caller");
+        let mut found_caller = given == count
+            && code
+                .arguments
+                .iter()
+                .any(|argument| &*argument.name == "caller");
         for (argument, value) in code.arguments.iter().zip(positional) {
             self.set(argument.slot, Some(value));
         }
@@ -121,27 +158,37 @@ impl Interpreter<'_> {
         }
         if let (Some(slot), false) = (code.caller, found_caller) {
             let caller = take(&mut keyword, "caller").filter(|caller| !caller.is_none());
-            let caller = caller.unwrap_or_else(|| Value::Undefined(Undefined::hint("No caller defined")));
+            let caller =
+                caller.unwrap_or_else(|| Value::Undefined(Undefined::hint("No caller defined")));
             self.set_local(slot, Some(caller));
         }
         if let Some(slot) = code.kwargs {
             let kwargs = self.keyword_dict(keyword)?;
             self.set_local(slot, Some(kwargs));
         } else if let Some((first, _)) = keyword.first() {
-            return Err(fail::type_error(if keyword.iter().any(|(name, _)| &**name == "caller") {
-                format!(
-                    "macro {} was invoked with two values for the special caller argument. This is most likely a bug.",
-                    name()
-                )
-            } else {
-                format!("macro {} takes no keyword argument {}", name(), quoted(first))
-            }));
+            return Err(fail::type_error(
+                if keyword.iter().any(|(name, _)| &**name == "caller") {
+                    format!(
+                        "macro {} was invoked with two values for the special caller argument. This is most likely a bug.",
+                        name()
+                    )
+                } else {
+                    format!(
+                        "macro {} takes no keyword argument {}",
+                        name(),
+                        quoted(first)
+                    )
+                },
+            ));
         }
         if let Some(slot) = code.varargs {
             let varargs = Value::tuple(self.meter(), rest)?;
             self.set_local(slot, Some(varargs));
         } else if !rest.is_empty() {
-            return Err(fail::type_error(format!("macro {} takes not more than {count} argument(s)", name())));
+            return Err(fail::type_error(format!(
+                "macro {} takes not more than {count} argument(s)",
+                name()
+            )));
         }
         Ok(())
     }
@@ -205,15 +252,21 @@ impl Object for Macro {
         Ok(Some(match name {
             "name" => code.name.as_ref().map_or(Value::None, constant),
             "arguments" => {
-                let names = code.arguments.iter().map(|argument| constant(&argument.name)).collect();
+                let names = code
+                    .arguments
+                    .iter()
+                    .map(|argument| constant(&argument.name))
+                    .collect();
                 Value::Tuple(Tuple::constant(names)?)
             }
             "catch_kwargs" => Value::Bool(code.kwargs.is_some()),
             "catch_varargs" => Value::Bool(code.varargs.is_some()),
             "caller" => Value::Bool(code.accesses_caller),
-            "explicit_caller" => {
-                Value::Bool(code.arguments.iter().any(|argument| &*argument.name == "caller"))
-            }
+            "explicit_caller" => Value::Bool(
+                code.arguments
+                    .iter()
+                    .any(|argument| &*argument.name == "caller"),
+            ),
             _ => return Ok(None),
         }))
     }
@@ -223,7 +276,11 @@ impl Object for Macro {
     }
 
     fn repr(&self, _meter: &Meter) -> Result<String, Error> {
-        let name = self.code.name.as_deref().map_or_else(|| "anonymous".to_owned(), quoted);
+        let name = self
+            .code
+            .name
+            .as_deref()
+            .map_or_else(|| "anonymous".to_owned(), quoted);
         Ok(format!("<Macro {name}>"))
     }
 }

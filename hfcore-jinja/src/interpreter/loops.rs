@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Flow, Interpreter};
 use crate::fail;
-use crate::python::{Args, Caller, Error, Iterate, Meter, Object, Param, Undefined, Value, equals, len, quoted};
+use crate::python::{
+    Args, Caller, Error, Iterate, Meter, Object, Param, Undefined, Value, equals, len, quoted,
+};
 use crate::syntax::ast::{For, Slot};
 
 /// `jinja2.runtime.LoopContext`
@@ -57,7 +59,9 @@ impl Interpreter<'_> {
             Some(_) => {
                 let closure = self.capture();
                 let text = self.recurse(node, closure, &iterable, 0)?;
-                let Value::Str(text) = &text else { unreachable!("a loop's text is a string") };
+                let Value::Str(text) = &text else {
+                    unreachable!("a loop's text is a string")
+                };
                 self.output.write(self.environment.meter, text)?;
                 Ok(Flow::Next)
             }
@@ -65,8 +69,18 @@ impl Interpreter<'_> {
     }
 
     /// The function `loop` that jinja2 makes of a recursive loop.
-    fn recurse(&mut self, node: &Arc<For>, closure: usize, iterable: &Value, depth: usize) -> Result<Value, Error> {
-        let slots = node.recursive.as_ref().expect("only recursive loops are called").slots;
+    fn recurse(
+        &mut self,
+        node: &Arc<For>,
+        closure: usize,
+        iterable: &Value,
+        depth: usize,
+    ) -> Result<Value, Error> {
+        let slots = node
+            .recursive
+            .as_ref()
+            .expect("only recursive loops are called")
+            .slots;
         let context = self.activations[closure].context;
         let at = self.activate(slots, Some(closure), context)?;
         let before = std::mem::replace(&mut self.current, at);
@@ -105,7 +119,7 @@ impl Interpreter<'_> {
                 }
                 self.current = before;
                 if node.loop_slot.is_some() {
-                    self.activations[parent].keep();
+                    self.activations[parent].capture();
                 }
                 Some((node.clone(), at))
             }
@@ -115,7 +129,11 @@ impl Interpreter<'_> {
         let mut items = match node.loop_slot {
             None => Items::Plain(source),
             Some(slot) => {
-                let length = if filtered.is_some() { None } else { len(iterable).ok() };
+                let length = if filtered.is_some() {
+                    None
+                } else {
+                    len(iterable).ok()
+                };
                 let context = LoopContext::new(node, source, length, recursion);
                 self.set_index(slot, Value::object(context.clone()));
                 Items::Extended(context)
@@ -144,7 +162,9 @@ impl Interpreter<'_> {
                 Items::Plain(source) => self.pull(source)?,
                 Items::Extended(context) => self.loop_next(context)?,
             };
-            let Some(item) = item else { return Ok((Flow::Next, ran)) };
+            let Some(item) = item else {
+                return Ok((Flow::Next, ran));
+            };
             self.step()?;
             self.store(&node.target, item)?;
             self.enter(&node.scope);
@@ -159,12 +179,18 @@ impl Interpreter<'_> {
     /// The next item that the loop's filter lets through.
     fn pull(&mut self, source: &mut Source) -> Result<Option<Value>, Error> {
         loop {
-            let Some(item) = source.items.next(self.environment.meter)? else { return Ok(None) };
-            let Some((node, at)) = &source.filter else { return Ok(Some(item)) };
+            let Some(item) = source.items.next(self.environment.meter)? else {
+                return Ok(None);
+            };
+            let Some((node, at)) = &source.filter else {
+                return Ok(Some(item));
+            };
             self.step()?;
             let filter = node.filter.as_ref().expect("it has one");
             let before = std::mem::replace(&mut self.current, *at);
-            let passes = self.store(&filter.target, item.clone()).and_then(|()| self.eval(&filter.test));
+            let passes = self
+                .store(&filter.target, item.clone())
+                .and_then(|()| self.eval(&filter.test));
             self.current = before;
             if passes?.truth() {
                 return Ok(Some(item));
@@ -215,19 +241,28 @@ impl Interpreter<'_> {
         }
         let mut items = Vec::new();
         while let Some(item) = self.loop_pull(context)? {
-            self.environment.meter.check((items.len() + 1) * size_of::<Value>())?;
+            self.environment
+                .meter
+                .check((items.len() + 1) * size_of::<Value>())?;
             items.push(item);
         }
         let list = Value::list(self.meter(), items)?;
         let mut state = context.state();
         let length = len(&list)? + state.index + usize::from(state.after.is_some());
-        state.source = Some(Source { items: Iterate::new(self.environment.meter, &list)?, filter: None });
+        state.source = Some(Source {
+            items: Iterate::new(self.environment.meter, &list)?,
+            filter: None,
+        });
         state.length = Some(length);
         Ok(length)
     }
 
     /// An attribute of `loop`, or nothing if there is none of this name.
-    pub(super) fn loop_attribute(&mut self, context: &LoopContext, name: &str) -> Result<Option<Value>, Error> {
+    pub(super) fn loop_attribute(
+        &mut self,
+        context: &LoopContext,
+        name: &str,
+    ) -> Result<Option<Value>, Error> {
         let index = context.state().index;
         let number = |index: usize| Value::from(index);
         let signed = |length: usize, index: usize| {
@@ -249,7 +284,11 @@ impl Interpreter<'_> {
             }
             "previtem" => match context.state().before.clone() {
                 Some(item) => item,
-                None => return Err(fail::unsupported("loop.previtem before the loop's first turn")),
+                None => {
+                    return Err(fail::unsupported(
+                        "loop.previtem before the loop's first turn",
+                    ));
+                }
             },
             "nextitem" => match self.loop_peek(context)? {
                 Some(item) => item,
@@ -257,13 +296,21 @@ impl Interpreter<'_> {
             },
             "cycle" | "changed" => {
                 let name = if name == "cycle" { "cycle" } else { "changed" };
-                Value::object(LoopMethod { context: context.clone(), name })
+                Value::object(LoopMethod {
+                    context: context.clone(),
+                    name,
+                })
             }
             _ => return Ok(None),
         }))
     }
 
-    pub(super) fn call_loop_method(&mut self, context: &LoopContext, name: &str, args: Args) -> Result<Value, Error> {
+    pub(super) fn call_loop_method(
+        &mut self,
+        context: &LoopContext,
+        name: &str,
+        args: Args,
+    ) -> Result<Value, Error> {
         if name == "changed" && context.state().last_changed.is_none() {
             self.loops.push(context.clone());
         }
@@ -273,16 +320,25 @@ impl Interpreter<'_> {
     /// `loop(items)`: the body of a recursive loop, for other items.
     pub(super) fn call_loop(&mut self, context: &LoopContext, args: Args) -> Result<Value, Error> {
         let bound = args.bind("LoopContext.__call__", 1, &[Param::required("iterable")])?;
-        let [Some(iterable)] = &bound[..] else { unreachable!("a required parameter is bound") };
+        let [Some(iterable)] = &bound[..] else {
+            unreachable!("a required parameter is bound")
+        };
         let Some((node, closure)) = &context.0.recursive else {
-            return Err(fail::type_error("The loop must have the 'recursive' marker to be called recursively."));
+            return Err(fail::type_error(
+                "The loop must have the 'recursive' marker to be called recursively.",
+            ));
         };
         self.recurse(node, *closure, iterable, context.0.depth0 + 1)
     }
 }
 
 impl LoopContext {
-    fn new(node: &Arc<For>, source: Source, length: Option<usize>, recursion: Option<(usize, usize)>) -> Self {
+    fn new(
+        node: &Arc<For>,
+        source: Source,
+        length: Option<usize>,
+        recursion: Option<(usize, usize)>,
+    ) -> Self {
         Self(Arc::new(Inner {
             state: Mutex::new(State {
                 source: Some(source),
@@ -321,7 +377,12 @@ impl LoopContext {
             if values.is_empty() {
                 return Err(fail::type_error("no items for cycling given"));
             }
-            let at = self.state().index.checked_sub(1).unwrap_or(values.len() - 1) % values.len();
+            let at = self
+                .state()
+                .index
+                .checked_sub(1)
+                .unwrap_or(values.len() - 1)
+                % values.len();
             return Ok(values[at].clone());
         }
         let last = self.state().last_changed.clone();
@@ -355,11 +416,24 @@ impl Object for LoopContext {
     fn get_attr(&self, _meter: &Meter, name: &str) -> Result<Option<Value>, Error> {
         let known = matches!(
             name,
-            "index" | "index0" | "first" | "last" | "length" | "revindex" | "revindex0" | "depth" | "depth0" | "previtem"
-                | "nextitem" | "cycle" | "changed"
+            "index"
+                | "index0"
+                | "first"
+                | "last"
+                | "length"
+                | "revindex"
+                | "revindex0"
+                | "depth"
+                | "depth0"
+                | "previtem"
+                | "nextitem"
+                | "cycle"
+                | "changed"
         );
         if known {
-            return Err(fail::unsupported(format!("the attribute {name} of a loop, but as loop.{name}")));
+            return Err(fail::unsupported(format!(
+                "the attribute {name} of a loop, but as loop.{name}"
+            )));
         }
         Ok(None)
     }
@@ -371,7 +445,9 @@ impl Object for LoopContext {
     fn len(&self) -> Result<Option<usize>, Error> {
         match self.state().length {
             Some(length) => Ok(Some(length)),
-            None => Err(fail::unsupported("the length of a loop over a generator, but as loop.length")),
+            None => Err(fail::unsupported(
+                "the length of a loop over a generator, but as loop.length",
+            )),
         }
     }
 
@@ -406,7 +482,9 @@ impl Object for LoopMethod {
 
     fn call(&self, caller: &mut dyn Caller, args: Args) -> Result<Value, Error> {
         if self.name == "changed" {
-            return Err(fail::unsupported("loop.changed as a value; call it where it is named"));
+            return Err(fail::unsupported(
+                "loop.changed as a value; call it where it is named",
+            ));
         }
         self.context.method(caller.meter(), self.name, args)
     }
@@ -416,7 +494,10 @@ impl Object for LoopMethod {
     }
 
     fn repr(&self, _meter: &Meter) -> Result<String, Error> {
-        Err(fail::unsupported(format!("printing the method loop.{}", self.name)))
+        Err(fail::unsupported(format!(
+            "printing the method loop.{}",
+            self.name
+        )))
     }
 }
 

@@ -66,7 +66,11 @@ struct Layer {
 }
 
 impl<'t> Interpreter<'t> {
-    pub(crate) fn new(template: &'t Template, environment: Environment<'t>, input: &'t Dict) -> Self {
+    pub(crate) fn new(
+        template: &'t Template,
+        environment: Environment<'t>,
+        input: &'t Dict,
+    ) -> Self {
         Self {
             template,
             globals: globals::all(environment.functions),
@@ -89,7 +93,9 @@ impl<'t> Interpreter<'t> {
     pub(crate) fn render(mut self) -> Result<(String, Vec<Range<usize>>), Error> {
         let result = self.root();
         // Namespaces and loops may hold themselves.
-        self.namespaces.iter().for_each(|namespace| namespace.clear());
+        self.namespaces
+            .iter()
+            .for_each(|namespace| namespace.clear());
         self.loops.iter().for_each(loops::LoopContext::clear);
         result?;
         Ok((self.output.finish(), self.spans))
@@ -100,7 +106,13 @@ impl<'t> Interpreter<'t> {
         self.current = self.activate(template.function.slots, None, 0)?;
         if let Some(slot) = template.self_slot {
             let value = self.template_reference(0);
-            self.set(Slot { hops: 0, index: slot }, Some(value));
+            self.set(
+                Slot {
+                    hops: 0,
+                    index: slot,
+                },
+                Some(value),
+            );
         }
         self.enter(&template.function.scope);
         self.body(&template.body)?;
@@ -114,7 +126,11 @@ impl<'t> Interpreter<'t> {
     /// One step of work.
     fn step(&mut self) -> Result<(), Error> {
         self.steps += 1;
-        if self.steps < STEP_BUNDLE { Ok(()) } else { self.flush_steps() }
+        if self.steps < STEP_BUNDLE {
+            Ok(())
+        } else {
+            self.flush_steps()
+        }
     }
 
     fn flush_steps(&mut self) -> Result<(), Error> {
@@ -129,7 +145,9 @@ impl<'t> Interpreter<'t> {
             self.depth -= 1;
             return Err(Error::new(
                 ErrorKind::RecursionError,
-                format!("statements, expressions and macro calls are nested deeper than {MAX_CALL_DEPTH} levels"),
+                format!(
+                    "statements, expressions and macro calls are nested deeper than {MAX_CALL_DEPTH} levels"
+                ),
             ));
         }
         Ok(())
@@ -147,7 +165,9 @@ impl<'t> Interpreter<'t> {
     fn get(&self, slot: Slot) -> Option<&Value> {
         let mut at = self.current;
         for _ in 0..slot.hops {
-            at = self.activations[at].parent.expect("a slot's function is around the one that runs");
+            at = self.activations[at]
+                .parent
+                .expect("a slot's function is around the one that runs");
         }
         self.activations[at].slots[slot.index as usize].as_ref()
     }
@@ -155,7 +175,9 @@ impl<'t> Interpreter<'t> {
     fn set(&mut self, slot: Slot, value: Option<Value>) {
         let mut at = self.current;
         for _ in 0..slot.hops {
-            at = self.activations[at].parent.expect("a slot's function is around the one that runs");
+            at = self.activations[at]
+                .parent
+                .expect("a slot's function is around the one that runs");
         }
         self.activations[at].slots[slot.index as usize] = value;
     }
@@ -196,6 +218,9 @@ impl<'t> Interpreter<'t> {
         if let Some(value) = self.input.get_str(name) {
             return Some(value.clone());
         }
-        self.globals.iter().find(|(global, _)| *global == name).map(|(_, value)| value.clone())
+        self.globals
+            .iter()
+            .find(|(global, _)| *global == name)
+            .map(|(_, value)| value.clone())
     }
 }

@@ -19,7 +19,10 @@ pub(super) struct Buffer {
 
 impl Default for Output {
     fn default() -> Self {
-        Self { buffers: vec![Buffer::default()], characters: 0 }
+        Self {
+            buffers: vec![Buffer::default()],
+            characters: 0,
+        }
     }
 }
 
@@ -66,7 +69,8 @@ impl Buffer {
         let length = self.text.len().saturating_add(text.len());
         if length > self.text.capacity() {
             let capacity = length.max(self.text.capacity().saturating_mul(2));
-            self.charges.push(meter.charge(capacity - self.text.capacity())?);
+            self.charges
+                .push(meter.charge(capacity - self.text.capacity())?);
             self.text.reserve_exact(capacity - self.text.len());
         }
         self.text.push_str(text);

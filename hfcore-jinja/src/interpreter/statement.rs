@@ -6,14 +6,16 @@ use crate::environment;
 use crate::fail;
 use crate::python::{Args, Error, ErrorKind, Iterate, Str, Value};
 use crate::syntax::ast::{
-    Assign, AssignBlock, Autoescape, Body, CallBlock, Escape, Expr, FilterBlock, If, Include, MacroCode,
-    MacroStatement, Post, Slot, Statement, StatementKind, Target, With,
+    Assign, AssignBlock, Autoescape, Body, CallBlock, Escape, Expr, FilterBlock, If, Include,
+    MacroCode, MacroStatement, Post, Slot, Statement, StatementKind, Target, With,
 };
 
 impl Interpreter<'_> {
     pub(super) fn body(&mut self, body: &Body) -> Result<Flow, Error> {
         for statement in body {
-            let flow = self.statement(statement).map_err(|error| error.at_line(statement.line as usize))?;
+            let flow = self
+                .statement(statement)
+                .map_err(|error| error.at_line(statement.line as usize))?;
             if flow != Flow::Next {
                 return Ok(flow);
             }
@@ -24,19 +26,34 @@ impl Interpreter<'_> {
     fn statement(&mut self, statement: &Statement) -> Result<Flow, Error> {
         self.step()?;
         match &statement.kind {
-            StatementKind::Data(text) => self.output.write(self.environment.meter, text).map(|()| Flow::Next),
+            StatementKind::Data(text) => self
+                .output
+                .write(self.environment.meter, text)
+                .map(|()| Flow::Next),
             StatementKind::Output(value, escape) => self.print(value, *escape),
             StatementKind::Assign(node) => self.assign(node),
             StatementKind::If(node) => self.nested(|interpreter| interpreter.if_block(node)),
             StatementKind::For(node) => self.nested(|interpreter| interpreter.for_loop(node)),
-            StatementKind::AssignBlock(node) => self.nested(|interpreter| interpreter.assign_block(node)),
+            StatementKind::AssignBlock(node) => {
+                self.nested(|interpreter| interpreter.assign_block(node))
+            }
             StatementKind::Macro(node) => self.define_macro(node),
-            StatementKind::CallBlock(node) => self.nested(|interpreter| interpreter.call_block(node)),
-            StatementKind::Generation(code) => self.nested(|interpreter| interpreter.generation(code)),
-            StatementKind::FilterBlock(node) => self.nested(|interpreter| interpreter.filter_block(node)),
+            StatementKind::CallBlock(node) => {
+                self.nested(|interpreter| interpreter.call_block(node))
+            }
+            StatementKind::Generation(code) => {
+                self.nested(|interpreter| interpreter.generation(code))
+            }
+            StatementKind::FilterBlock(node) => {
+                self.nested(|interpreter| interpreter.filter_block(node))
+            }
             StatementKind::With(node) => self.nested(|interpreter| interpreter.with(node)),
-            StatementKind::Autoescape(node) => self.nested(|interpreter| interpreter.autoescape(node)),
-            StatementKind::Block(at, call) => self.nested(|interpreter| interpreter.block(*at, call)),
+            StatementKind::Autoescape(node) => {
+                self.nested(|interpreter| interpreter.autoescape(node))
+            }
+            StatementKind::Block(at, call) => {
+                self.nested(|interpreter| interpreter.block(*at, call))
+            }
             StatementKind::Extends(template) => self.load(template),
             StatementKind::Import(node) => self.load(&node.template),
             StatementKind::Include(node) => self.include(node),
@@ -46,7 +63,10 @@ impl Interpreter<'_> {
     }
 
     /// Runs a statement that holds others.
-    fn nested(&mut self, run: impl FnOnce(&mut Self) -> Result<Flow, Error>) -> Result<Flow, Error> {
+    fn nested(
+        &mut self,
+        run: impl FnOnce(&mut Self) -> Result<Flow, Error>,
+    ) -> Result<Flow, Error> {
         self.enter_depth()?;
         let result = run(self);
         self.leave_depth();
@@ -105,9 +125,13 @@ impl Interpreter<'_> {
             Target::Name(_) => Ok(()),
             Target::Namespace(name, _) => match self.get(name.slot) {
                 Some(value) if environment::namespace(value).is_some() => Ok(()),
-                _ => Err(fail::runtime("cannot assign attribute on non-namespace object")),
+                _ => Err(fail::runtime(
+                    "cannot assign attribute on non-namespace object",
+                )),
             },
-            Target::Tuple(items) => items.iter().try_for_each(|item| self.check_namespaces(item)),
+            Target::Tuple(items) => items
+                .iter()
+                .try_for_each(|item| self.check_namespaces(item)),
         }
     }
 
@@ -118,7 +142,10 @@ impl Interpreter<'_> {
                 Ok(())
             }
             Target::Namespace(name, attribute) => {
-                let namespace = self.get(name.slot).and_then(environment::namespace).expect("checked before");
+                let namespace = self
+                    .get(name.slot)
+                    .and_then(environment::namespace)
+                    .expect("checked before");
                 namespace.set(self.meter(), attribute, value)
             }
             Target::Tuple(items) => self.unpack(items, &value),
@@ -129,9 +156,10 @@ impl Interpreter<'_> {
     fn unpack(&mut self, targets: &[Target], value: &Value) -> Result<(), Error> {
         let meter = self.environment.meter;
         let mut iterate = Iterate::new(meter, value).map_err(|error| match error.kind() {
-            ErrorKind::TypeError => {
-                fail::type_error(format!("cannot unpack non-iterable {} object", value.type_name()))
-            }
+            ErrorKind::TypeError => fail::type_error(format!(
+                "cannot unpack non-iterable {} object",
+                value.type_name()
+            )),
             _ => error,
         })?;
         let mut values = Vec::with_capacity(targets.len());
@@ -146,9 +174,15 @@ impl Interpreter<'_> {
             values.push(item);
         }
         if iterate.next(meter)?.is_some() {
-            return Err(fail::value_error(format!("too many values to unpack (expected {})", targets.len())));
+            return Err(fail::value_error(format!(
+                "too many values to unpack (expected {})",
+                targets.len()
+            )));
         }
-        targets.iter().zip(values).try_for_each(|(target, value)| self.store(target, value))
+        targets
+            .iter()
+            .zip(values)
+            .try_for_each(|(target, value)| self.store(target, value))
     }
 
     /// Makes the names of a target visible to blocks.
@@ -220,7 +254,9 @@ impl Interpreter<'_> {
     #[inline(never)]
     fn call_block(&mut self, node: &CallBlock) -> Result<Flow, Error> {
         let caller = self.new_macro(&node.code);
-        let Expr::Postfix(postfix) = &node.call else { unreachable!("the parser asks for a call") };
+        let Expr::Postfix(postfix) = &node.call else {
+            unreachable!("the parser asks for a call")
+        };
         let Some((Post::Call(arguments), before)) = postfix.ops.split_last() else {
             unreachable!("the parser asks for a call")
         };
@@ -237,7 +273,9 @@ impl Interpreter<'_> {
     fn generation(&mut self, code: &std::sync::Arc<MacroCode>) -> Result<Flow, Error> {
         let start = self.output.characters();
         let caller = self.new_macro(code);
-        let Value::Object(object) = &caller else { unreachable!("a macro is an object") };
+        let Value::Object(object) = &caller else {
+            unreachable!("a macro is an object")
+        };
         let caller = object.downcast_ref::<Macro>().expect("it was made as one");
         let text = self.macro_text(caller, Args::default())?;
         self.spans.push(start..start + text.length());
@@ -255,7 +293,9 @@ impl Interpreter<'_> {
         if flow != Flow::Next {
             return Ok(flow);
         }
-        let text = text.finish(self.meter())?.with_markup(self.escapes(node.escape));
+        let text = text
+            .finish(self.meter())?
+            .with_markup(self.escapes(node.escape));
         let value = self.filtered(text, &node.filters)?;
         self.write_text(&value)?;
         self.leave(&node.scope);
@@ -313,7 +353,10 @@ impl Interpreter<'_> {
             }
             names => match Iterate::new(self.meter(), names)?.next(self.meter())? {
                 Some(_) => Err(no_loader()),
-                None => Err(Error::new(ErrorKind::TemplatesNotFound, "none of the templates given were found: ")),
+                None => Err(Error::new(
+                    ErrorKind::TemplatesNotFound,
+                    "none of the templates given were found: ",
+                )),
             },
         }
     }

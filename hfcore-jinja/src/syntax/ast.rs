@@ -317,6 +317,21 @@ pub(crate) enum ArithmeticOp {
     Pow,
 }
 
+impl ArithmeticOp {
+    /// Its class in `jinja2.nodes`, in lower case.
+    pub(crate) fn class(self) -> &'static str {
+        match self {
+            Self::Add => "add",
+            Self::Sub => "sub",
+            Self::Mul => "mul",
+            Self::Div => "div",
+            Self::FloorDiv => "floordiv",
+            Self::Mod => "mod",
+            Self::Pow => "pow",
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Sign {
     Neg,

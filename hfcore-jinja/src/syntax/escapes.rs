@@ -68,8 +68,13 @@ fn decode(text: &str) -> Result<String, EscapeError> {
             b'v' => out.push('\u{b}'),
             b'a' => out.push('\u{7}'),
             b'0'..=b'7' => {
-                let digits = bytes[at - 1..].iter().take(3).take_while(|byte| matches!(byte, b'0'..=b'7')).count();
-                let code = u32::from_str_radix(&text[at - 1..at - 1 + digits], 8).expect("one to three octal digits");
+                let digits = bytes[at - 1..]
+                    .iter()
+                    .take(3)
+                    .take_while(|byte| matches!(byte, b'0'..=b'7'))
+                    .count();
+                let code = u32::from_str_radix(&text[at - 1..at - 1 + digits], 8)
+                    .expect("one to three octal digits");
                 out.push(char::from_u32(code).expect("at most 0o777"));
                 at += digits - 1;
             }
@@ -80,7 +85,9 @@ fn decode(text: &str) -> Result<String, EscapeError> {
                 if bytes.get(at) != Some(&b'{') || !text[at..].contains('}') {
                     return Err(EscapeError::Syntax("malformed \\N character escape"));
                 }
-                return Err(EscapeError::Unsupported("characters by name (\\N{...}) in a string".to_owned()));
+                return Err(EscapeError::Unsupported(
+                    "characters by name (\\N{...}) in a string".to_owned(),
+                ));
             }
             _ => {
                 out.push('\\');
@@ -99,7 +106,11 @@ fn hexadecimal(
     truncated: &'static str,
     out: &mut String,
 ) -> Result<usize, EscapeError> {
-    let digits = text.as_bytes()[at..].iter().take(count).take_while(|byte| byte.is_ascii_hexdigit()).count();
+    let digits = text.as_bytes()[at..]
+        .iter()
+        .take(count)
+        .take_while(|byte| byte.is_ascii_hexdigit())
+        .count();
     if digits < count {
         return Err(EscapeError::Syntax(truncated));
     }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use super::ast::{
-    Arguments, Arithmetic, ArithmeticOp, Branch, Compare, CompareOp, Conditional, Escape, Expr, FilterCall, Name, Post,
-    Postfix, Sign, Slot, TestCall,
+    Arguments, Arithmetic, ArithmeticOp, Branch, Compare, CompareOp, Conditional, Escape, Expr,
+    FilterCall, Name, Post, Postfix, Sign, Slot, TestCall,
 };
 use super::parser::Parser;
 use super::token::Token;
-use crate::filters;
 use crate::fail;
-use crate::python::{Error, Value, quoted};
+use crate::filters;
+use crate::python::{Error, Str, Value, quoted};
 use crate::tests;
 
 /// What can be written where a tuple without parentheses is.
@@ -86,11 +86,17 @@ impl Parser {
                 if branches.is_empty() {
                     return Ok(value);
                 }
-                return Ok(Expr::Conditional(Box::new(Conditional { branches, otherwise: Some(value) })));
+                return Ok(Expr::Conditional(Box::new(Conditional {
+                    branches,
+                    otherwise: Some(value),
+                })));
             }
             branches.push(Branch { value, tests });
             if !otherwise {
-                return Ok(Expr::Conditional(Box::new(Conditional { branches, otherwise: None })));
+                return Ok(Expr::Conditional(Box::new(Conditional {
+                    branches,
+                    otherwise: None,
+                })));
             }
         }
     }
@@ -127,7 +133,11 @@ impl Parser {
             count += 1;
         }
         let operand = self.parse_compare()?;
-        Ok(if count == 0 { operand } else { Expr::Not(Box::new(operand), count % 2 == 1) })
+        Ok(if count == 0 {
+            operand
+        } else {
+            Expr::Not(Box::new(operand), count % 2 == 1)
+        })
     }
 
     fn parse_compare(&mut self) -> Result<Expr, Error> {
@@ -136,7 +146,11 @@ impl Parser {
         while let Some(op) = self.compare_op()? {
             rest.push((op, self.parse_sum()?));
         }
-        Ok(if rest.is_empty() { first } else { Expr::Compare(Box::new(Compare { first, rest })) })
+        Ok(if rest.is_empty() {
+            first
+        } else {
+            Expr::Compare(Box::new(Compare { first, rest }))
+        })
     }
 
     /// The comparison that comes next, and past it.
@@ -196,7 +210,9 @@ impl Parser {
 
     /// `parse_pow`: to the left, unlike Python.
     fn parse_power(&mut self) -> Result<Expr, Error> {
-        self.parse_chain(Self::parse_unary, |op| (op == "**").then_some(ArithmeticOp::Pow))
+        self.parse_chain(Self::parse_unary, |op| {
+            (op == "**").then_some(ArithmeticOp::Pow)
+        })
     }
 
     /// Operators of one precedence.
@@ -212,7 +228,11 @@ impl Parser {
             self.stream.next()?;
             rest.push((op, operand(self)?));
         }
-        Ok(if rest.is_empty() { first } else { Expr::Arithmetic(Box::new(Arithmetic { first, rest })) })
+        Ok(if rest.is_empty() {
+            first
+        } else {
+            Expr::Arithmetic(Box::new(Arithmetic { first, rest }))
+        })
     }
 
     /// `parse_unary`: attributes and calls bind closer than a sign, filters and tests do not.
@@ -247,7 +267,10 @@ impl Parser {
                     "true" | "True" => Expr::Const(Value::Bool(true)),
                     "false" | "False" => Expr::Const(Value::Bool(false)),
                     "none" | "None" => Expr::Const(Value::None),
-                    _ => Expr::Name(Box::new(Name { name: name.clone(), slot: Slot::default() })),
+                    _ => Expr::Name(Box::new(Name {
+                        name: name.clone(),
+                        slot: Slot::default(),
+                    })),
                 };
                 self.stream.next()?;
                 Ok(expr)
@@ -263,7 +286,7 @@ impl Parser {
                     }
                     text = joined.into();
                 }
-                Ok(Expr::Const(Value::constant_str(text)))
+                Ok(Expr::Const(Value::Str(Str::constant(&*text))))
             }
             &Token::Integer(value) => {
                 self.stream.next()?;
@@ -381,13 +404,21 @@ impl Parser {
 
     /// One item in brackets: an expression or a slice.
     fn parse_subscribed(&mut self) -> Result<Post, Error> {
-        let start = if self.stream.current.is_op(":") { None } else { Some(self.parse_expression()?) };
+        let start = if self.stream.current.is_op(":") {
+            None
+        } else {
+            Some(self.parse_expression()?)
+        };
         if !self.stream.current.is_op(":") {
             return Ok(Post::Getitem(start.expect("no colon came first")));
         }
         self.stream.next()?;
         let ends = |parser: &Self| matches!(parser.stream.current, Token::Op("]" | ","));
-        let stop = if self.stream.current.is_op(":") || ends(self) { None } else { Some(self.parse_expression()?) };
+        let stop = if self.stream.current.is_op(":") || ends(self) {
+            None
+        } else {
+            Some(self.parse_expression()?)
+        };
         let mut step = None;
         if self.stream.skip_op(":")? && !ends(self) {
             step = Some(self.parse_expression()?);
@@ -400,7 +431,14 @@ impl Parser {
         self.stream.expect_op("(")?;
         let mut arguments = Arguments::default();
         let ensure = |allowed: bool| {
-            if allowed { Ok(()) } else { Err(fail::syntax("invalid syntax for function call expression", line)) }
+            if allowed {
+                Ok(())
+            } else {
+                Err(fail::syntax(
+                    "invalid syntax for function call expression",
+                    line,
+                ))
+            }
         };
         let mut require_comma = false;
         while !self.stream.current.is_op(")") {
@@ -424,11 +462,16 @@ impl Parser {
                 self.stream.next()?;
                 let value = self.parse_expression()?;
                 if arguments.keyword.iter().any(|(name, _)| *name == key) {
-                    return Err(fail::python_syntax(format!("keyword argument repeated: {key}"), line));
+                    return Err(fail::python_syntax(
+                        format!("keyword argument repeated: {key}"),
+                        line,
+                    ));
                 }
                 arguments.keyword.push((key, value));
             } else {
-                let first = arguments.star.is_none() && arguments.double_star.is_none() && arguments.keyword.is_empty();
+                let first = arguments.star.is_none()
+                    && arguments.double_star.is_none()
+                    && arguments.keyword.is_empty();
                 ensure(first)?;
                 arguments.positional.push(self.parse_expression()?);
             }
@@ -440,7 +483,9 @@ impl Parser {
 
     /// The name of a keyword argument, if one comes next.
     fn keyword(&mut self) -> Result<Option<Arc<str>>, Error> {
-        let Token::Name(name) = &self.stream.current else { return Ok(None) };
+        let Token::Name(name) = &self.stream.current else {
+            return Ok(None);
+        };
         let name = name.clone();
         Ok(self.stream.look()?.is_op("=").then_some(name))
     }
@@ -460,15 +505,27 @@ impl Parser {
     }
 
     /// `|name(arguments)`, however often; `inline` for a filter block, where the first has no `|`.
-    pub(crate) fn parse_filters(&mut self, ops: &mut Vec<Post>, mut inline: bool) -> Result<(), Error> {
+    pub(crate) fn parse_filters(
+        &mut self,
+        ops: &mut Vec<Post>,
+        mut inline: bool,
+    ) -> Result<(), Error> {
         while inline || self.stream.skip_op("|")? {
             inline = false;
             let line = self.stream.line;
             let name = self.dotted_name()?;
-            let arguments =
-                if self.stream.current.is_op("(") { self.parse_call_args()? } else { Arguments::default() };
+            let arguments = if self.stream.current.is_op("(") {
+                self.parse_call_args()?
+            } else {
+                Arguments::default()
+            };
             let filter = filters::find(&name);
-            ops.push(Post::Filter(Box::new(FilterCall { name, filter, arguments, line })));
+            ops.push(Post::Filter(Box::new(FilterCall {
+                name,
+                filter,
+                arguments,
+                line,
+            })));
         }
         Ok(())
     }
@@ -481,20 +538,39 @@ impl Parser {
         let arguments = match &self.stream.current {
             Token::Op("(") => self.parse_call_args()?,
             Token::Name(word) if matches!(&**word, "else" | "or" | "and") => Arguments::default(),
-            Token::Name(word) if &**word == "is" => return self.fail("You cannot chain multiple tests with is"),
-            Token::Name(_) | Token::Str(_) | Token::Integer(_) | Token::Float(_) | Token::Op("[" | "{") => {
+            Token::Name(word) if &**word == "is" => {
+                return self.fail("You cannot chain multiple tests with is");
+            }
+            Token::Name(_)
+            | Token::Str(_)
+            | Token::Integer(_)
+            | Token::Float(_)
+            | Token::Op("[" | "{") => {
                 let base = self.parse_primary()?;
                 let mut ops = Vec::new();
                 self.parse_postfix(&mut ops)?;
-                Arguments { positional: vec![postfix(base, ops)], ..Arguments::default() }
+                Arguments {
+                    positional: vec![postfix(base, ops)],
+                    ..Arguments::default()
+                }
             }
             _ => Arguments::default(),
         };
         let test = tests::find(&name);
-        Ok(Post::Test(Box::new(TestCall { name, test, negated, arguments, line })))
+        Ok(Post::Test(Box::new(TestCall {
+            name,
+            test,
+            negated,
+            arguments,
+            line,
+        })))
     }
 }
 
 fn postfix(base: Expr, ops: Vec<Post>) -> Expr {
-    if ops.is_empty() { base } else { Expr::Postfix(Box::new(Postfix { base, ops })) }
+    if ops.is_empty() {
+        base
+    } else {
+        Expr::Postfix(Box::new(Postfix { base, ops }))
+    }
 }

@@ -147,7 +147,11 @@ impl Lexer {
             None if lstrip => {
                 let line = text.rfind('\n').map_or(0, |newline| newline + 1);
                 let blank = !text[line..].is_empty() && text[line..].chars().all(is_space);
-                if blank && (line > 0 || self.line_starting) { &text[..line] } else { text }
+                if blank && (line > 0 || self.line_starting) {
+                    &text[..line]
+                } else {
+                    text
+                }
             }
             None => text,
         }
@@ -203,9 +207,13 @@ impl Lexer {
         let after_dot = self.source[..self.pos].ends_with('.');
         if let Some(length) = (!after_dot).then(|| float_length(rest)).flatten() {
             let text: String = rest[..length].chars().filter(|&c| c != '_').collect();
-            let value: f64 = text.parse().expect("digits, a point and an exponent are a float");
+            let value: f64 = text
+                .parse()
+                .expect("digits, a point and an exponent are a float");
             if value.is_infinite() {
-                return Err(fail::unsupported(format!("the number {text}, which is infinite as a float")));
+                return Err(fail::unsupported(format!(
+                    "the number {text}, which is infinite as a float"
+                )));
             }
             self.advance(length);
             return Ok(Some((line, Token::Float(value))));
@@ -227,7 +235,9 @@ impl Lexer {
         }
         if let Some(length) = string_length(rest) {
             let text = &rest[1..length - 1];
-            let value: Arc<str> = escapes::unescape(text).map_err(|error| error.at(line))?.into();
+            let value: Arc<str> = escapes::unescape(text)
+                .map_err(|error| error.at(line))?
+                .into();
             self.line += count_newlines(&rest[..length]);
             self.advance(length);
             return Ok(Some((line, Token::Str(value))));
@@ -254,7 +264,10 @@ impl Lexer {
             "}" | ")" | "]" => match self.balancing.pop() {
                 None => return Err(fail::syntax(format!("unexpected '{op}'"), self.line)),
                 Some(expected) if !op.starts_with(expected) => {
-                    return Err(fail::syntax(format!("unexpected '{op}', expected '{expected}'"), self.line));
+                    return Err(fail::syntax(
+                        format!("unexpected '{op}', expected '{expected}'"),
+                        self.line,
+                    ));
                 }
                 Some(_) => {}
             },
@@ -266,7 +279,11 @@ impl Lexer {
 
 /// `\r\n` and `\r` as `\n`.
 fn normalize_newlines(text: &str) -> String {
-    if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n") } else { text.to_owned() }
+    if text.contains('\r') {
+        text.replace("\r\n", "\n").replace('\r', "\n")
+    } else {
+        text.to_owned()
+    }
 }
 
 fn count_newlines(text: &str) -> u32 {
@@ -280,7 +297,10 @@ fn is_word(c: char) -> bool {
 
 /// The sign after `{%`, `{{` or `{#`.
 fn sign_at(text: &str, at: usize) -> Option<u8> {
-    text.as_bytes().get(at).copied().filter(|sign| matches!(sign, b'-' | b'+'))
+    text.as_bytes()
+        .get(at)
+        .copied()
+        .filter(|sign| matches!(sign, b'-' | b'+'))
 }
 
 /// The first tag in `text`: where, which, its sign, and the length of its beginning.
@@ -311,7 +331,10 @@ fn find_opening(text: &str) -> Option<(usize, Opening, Option<u8>, usize)> {
 /// The length of `{%- raw -%}` at the start of `text`; the white space after `-%}` is part of it.
 fn raw_begin(text: &str) -> Option<usize> {
     let after_sign = 2 + usize::from(sign_at(text, 2).is_some());
-    let name = text[after_sign..].trim_start_matches(is_space).strip_prefix("raw")?.trim_start_matches(is_space);
+    let name = text[after_sign..]
+        .trim_start_matches(is_space)
+        .strip_prefix("raw")?
+        .trim_start_matches(is_space);
     let rest = match name.strip_prefix("-%}") {
         Some(rest) => rest.trim_start_matches(is_space),
         None => name.strip_prefix("%}")?,
@@ -326,7 +349,9 @@ fn find_endraw(text: &str) -> Option<(usize, Option<u8>, usize)> {
         let at = from + text[from..].find("{%")?;
         let sign = sign_at(text, at + 2);
         let after_sign = at + 2 + usize::from(sign.is_some());
-        let name = text[after_sign..].trim_start_matches(is_space).strip_prefix("endraw");
+        let name = text[after_sign..]
+            .trim_start_matches(is_space)
+            .strip_prefix("endraw");
         if let Some(rest) = name.map(|rest| rest.trim_start_matches(is_space)) {
             if let Some(end) = tag_end(rest, "%}", true) {
                 return Some((at, sign, text.len() - rest.len() + end));
@@ -339,10 +364,17 @@ fn find_endraw(text: &str) -> Option<(usize, Option<u8>, usize)> {
 /// The length of the end of a tag at the start of `text`: `-%}` with the white space after it, `%}` with a newline
 /// (`trim_blocks`), `+%}` with nothing. Print statements know only `-`, and keep the newline.
 fn tag_end(text: &str, close: &str, block: bool) -> Option<usize> {
-    if let Some(rest) = text.strip_prefix('-').and_then(|rest| rest.strip_prefix(close)) {
+    if let Some(rest) = text
+        .strip_prefix('-')
+        .and_then(|rest| rest.strip_prefix(close))
+    {
         return Some(text.len() - rest.trim_start_matches(is_space).len());
     }
-    if block && text.strip_prefix('+').is_some_and(|rest| rest.starts_with(close)) {
+    if block
+        && text
+            .strip_prefix('+')
+            .is_some_and(|rest| rest.starts_with(close))
+    {
         return Some(1 + close.len());
     }
     let rest = text.strip_prefix(close)?;
@@ -359,8 +391,15 @@ fn closing_end(text: &str, found: usize, close: &str, block: bool) -> usize {
 fn digits_length(text: &[u8], digit: fn(&u8) -> bool) -> usize {
     let mut length = 0;
     loop {
-        let from = if length > 0 && text.get(length) == Some(&b'_') { length + 1 } else { length };
-        let run = text[from.min(text.len())..].iter().take_while(|byte| digit(byte)).count();
+        let from = if length > 0 && text.get(length) == Some(&b'_') {
+            length + 1
+        } else {
+            length
+        };
+        let run = text[from.min(text.len())..]
+            .iter()
+            .take_while(|byte| digit(byte))
+            .count();
         if run == 0 {
             return length;
         }
@@ -383,7 +422,10 @@ fn float_length(text: &str) -> Option<usize> {
             end += 1 + fraction;
         }
     }
-    if bytes.get(end).is_some_and(|e| e.eq_ignore_ascii_case(&b'e')) {
+    if bytes
+        .get(end)
+        .is_some_and(|e| e.eq_ignore_ascii_case(&b'e'))
+    {
         let sign = usize::from(matches!(bytes.get(end + 1), Some(b'+' | b'-')));
         let exponent = digits_length(&bytes[(end + 1 + sign).min(bytes.len())..], digit);
         if exponent > 0 {
@@ -418,9 +460,14 @@ fn integer_length(text: &str) -> Option<(usize, u32)> {
 
 fn parse_integer(text: &str, radix: u32) -> Result<i128, Error> {
     let digits: String = text.chars().filter(|&c| c != '_').collect();
-    let digits = if radix == 10 { &digits[..] } else { &digits[2..] };
-    i128::from_str_radix(digits, radix)
-        .map_err(|_| fail::unsupported(format!("the number {text}, which needs more than 127 bits")))
+    let digits = if radix == 10 {
+        &digits[..]
+    } else {
+        &digits[2..]
+    };
+    i128::from_str_radix(digits, radix).map_err(|_| {
+        fail::unsupported(format!("the number {text}, which needs more than 127 bits"))
+    })
 }
 
 /// The length of a string literal, with its quotes.

@@ -38,12 +38,20 @@ pub(crate) fn parse(source: &str) -> Result<Template, Error> {
         nesting: 0,
     };
     let body = parser.subparse(None)?;
-    Ok(Template { body, function: Function::default(), self_slot: None, blocks: parser.blocks })
+    Ok(Template {
+        body,
+        function: Function::default(),
+        self_slot: None,
+        blocks: parser.blocks,
+    })
 }
 
 impl Parser {
     /// Runs `parse` one level deeper.
-    pub(crate) fn nested<T>(&mut self, parse: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
+    pub(crate) fn nested<T>(
+        &mut self,
+        parse: impl FnOnce(&mut Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         if self.nesting == MAX_NESTING {
             return Err(fail::nesting(self.stream.line, MAX_NESTING));
         }
@@ -79,7 +87,10 @@ impl Parser {
             }
         }
         if let Some(tag) = self.tag_stack.last() {
-            message += &format!(" The innermost block that needs to be closed is {}.", quoted(tag));
+            message += &format!(
+                " The innermost block that needs to be closed is {}.",
+                quoted(tag)
+            );
         }
         fail::syntax(message, line)
     }

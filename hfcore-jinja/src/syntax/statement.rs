@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::ast::{
-    Assign, AssignBlock, Autoescape, Block, BlockCall, Body, CallBlock, Escape, Expr, FilterBlock, For, Function, If, Import,
-    Include, LoopFilter, MacroCode, MacroStatement, Name, Post, Scope, Sign, Slot, Statement, StatementKind, Target,
-    With,
+    Assign, AssignBlock, Autoescape, Block, BlockCall, Body, CallBlock, Escape, Expr, FilterBlock,
+    For, Function, If, Import, Include, LoopFilter, MacroCode, MacroStatement, Name, Post, Scope,
+    Sign, Slot, Statement, StatementKind, Target, With,
 };
 use super::expression::TupleItems;
 use super::parser::{EndTokens, Parser};
@@ -22,13 +22,19 @@ impl Parser {
             let line = self.stream.line;
             match &self.stream.current {
                 Token::Data(text) => {
-                    body.push(Statement { line, kind: StatementKind::Data(text.clone()) });
+                    body.push(Statement {
+                        line,
+                        kind: StatementKind::Data(text.clone()),
+                    });
                     self.stream.next()?;
                 }
                 Token::VariableBegin => {
                     self.stream.next()?;
                     let value = self.parse_tuple(TupleItems::Expression, None, false)?;
-                    body.push(Statement { line, kind: StatementKind::Output(value, Escape::Off) });
+                    body.push(Statement {
+                        line,
+                        kind: StatementKind::Output(value, Escape::Off),
+                    });
                     self.stream.expect_variable_end()?;
                 }
                 Token::BlockBegin => {
@@ -81,7 +87,12 @@ impl Parser {
             "filter" => self.parse_filter_block()?,
             "generation" => {
                 let statements = self.parse_statements_to(&["endgeneration"])?;
-                StatementKind::Generation(Arc::new(macro_code(None, Vec::new(), Vec::new(), statements)))
+                StatementKind::Generation(Arc::new(macro_code(
+                    None,
+                    Vec::new(),
+                    Vec::new(),
+                    statements,
+                )))
             }
             "break" => StatementKind::Break,
             _ => StatementKind::Continue,
@@ -95,7 +106,11 @@ impl Parser {
         let target = self.parse_assign_target(None, true)?;
         if self.stream.skip_op("=")? {
             let value = self.parse_tuple(TupleItems::Expression, None, false)?;
-            return Ok(StatementKind::Assign(Box::new(Assign { target, value, export: false })));
+            return Ok(StatementKind::Assign(Box::new(Assign {
+                target,
+                value,
+                export: false,
+            })));
         }
         let mut filters = Vec::new();
         self.parse_filters(&mut filters, false)?;
@@ -114,9 +129,16 @@ impl Parser {
         let target = self.parse_assign_target(Some("in"), false)?;
         self.stream.expect_name("in")?;
         let iter = self.parse_tuple(TupleItems::NoConditional, Some("recursive"), false)?;
-        let test = if self.stream.skip_name("if")? { Some(self.parse_expression()?) } else { None };
-        let filter =
-            test.map(|test| LoopFilter { target: target.clone(), test, function: Function::default() });
+        let test = if self.stream.skip_name("if")? {
+            Some(self.parse_expression()?)
+        } else {
+            None
+        };
+        let filter = test.map(|test| LoopFilter {
+            target: target.clone(),
+            test,
+            function: Function::default(),
+        });
         let recursive = self.stream.skip_name("recursive")?.then(Function::default);
         let body = self.parse_statements(&["endfor", "else"])?;
         let otherwise = if self.stream.next()?.is_name("endfor") {
@@ -151,7 +173,10 @@ impl Parser {
             if token.is_name("else") {
                 otherwise = self.parse_statements_to(&["endif"])?;
             }
-            return Ok(StatementKind::If(Box::new(If { branches, otherwise })));
+            return Ok(StatementKind::If(Box::new(If {
+                branches,
+                otherwise,
+            })));
         }
     }
 
@@ -166,13 +191,21 @@ impl Parser {
             assignments.push((target, self.parse_expression()?));
         }
         let body = self.parse_statements_to(&["endwith"])?;
-        Ok(StatementKind::With(Box::new(With { assignments, body, scope: Scope::default() })))
+        Ok(StatementKind::With(Box::new(With {
+            assignments,
+            body,
+            scope: Scope::default(),
+        })))
     }
 
     fn parse_autoescape(&mut self) -> Result<StatementKind, Error> {
         let value = self.parse_expression()?;
         let body = self.parse_statements_to(&["endautoescape"])?;
-        Ok(StatementKind::Autoescape(Box::new(Autoescape { value, body, scope: Scope::default() })))
+        Ok(StatementKind::Autoescape(Box::new(Autoescape {
+            value,
+            body,
+            scope: Scope::default(),
+        })))
     }
 
     fn parse_block(&mut self, line: u32) -> Result<StatementKind, Error> {
@@ -194,7 +227,9 @@ impl Parser {
             return self.fail("Required blocks can only contain comments or whitespace");
         }
         self.stream.skip_name(&name)?;
-        let call = BlockCall { locals: scoped.then(Vec::new) };
+        let call = BlockCall {
+            locals: scoped.then(Vec::new),
+        };
         self.blocks.push(Block {
             name,
             line,
@@ -228,7 +263,10 @@ impl Parser {
             self.stream.next()?;
         }
         self.parse_import_context()?;
-        Ok(StatementKind::Include(Box::new(Include { template, ignore_missing })))
+        Ok(StatementKind::Include(Box::new(Include {
+            template,
+            ignore_missing,
+        })))
     }
 
     fn parse_import(&mut self) -> Result<StatementKind, Error> {
@@ -236,7 +274,10 @@ impl Parser {
         self.stream.expect_name("as")?;
         let name = self.parse_name_target()?;
         self.parse_import_context()?;
-        Ok(StatementKind::Import(Box::new(Import { template, names: vec![name] })))
+        Ok(StatementKind::Import(Box::new(Import {
+            template,
+            names: vec![name],
+        })))
     }
 
     fn parse_from(&mut self) -> Result<StatementKind, Error> {
@@ -256,9 +297,16 @@ impl Parser {
             let line = self.stream.line;
             let name = self.parse_name_target()?;
             if name.starts_with('_') {
-                return Err(fail::assertion("names starting with an underline can not be imported", line));
+                return Err(fail::assertion(
+                    "names starting with an underline can not be imported",
+                    line,
+                ));
             }
-            names.push(if self.stream.skip_name("as")? { self.parse_name_target()? } else { name });
+            names.push(if self.stream.skip_name("as")? {
+                self.parse_name_target()?
+            } else {
+                name
+            });
             if self.parse_import_context()? || !self.stream.current.is_op(",") {
                 break;
             }
@@ -284,21 +332,31 @@ impl Parser {
             }
             if arguments.iter().any(|argument| argument.name == name) {
                 return Err(fail::python_syntax(
-                    format!("duplicate argument {} in function definition", quoted(&name)),
+                    format!(
+                        "duplicate argument {} in function definition",
+                        quoted(&name)
+                    ),
                     line,
                 ));
             }
-            arguments.push(Name { name, slot: Slot::default() });
+            arguments.push(Name {
+                name,
+                slot: Slot::default(),
+            });
         }
         self.stream.expect_op(")")?;
         Ok((arguments, defaults))
     }
 
     fn parse_call_block(&mut self, line: u32) -> Result<StatementKind, Error> {
-        let (arguments, defaults) =
-            if self.stream.current.is_op("(") { self.parse_signature()? } else { (Vec::new(), Vec::new()) };
+        let (arguments, defaults) = if self.stream.current.is_op("(") {
+            self.parse_signature()?
+        } else {
+            (Vec::new(), Vec::new())
+        };
         let call = self.parse_expression()?;
-        if !matches!(&call, Expr::Postfix(postfix) if matches!(postfix.ops.last(), Some(Post::Call(_)))) {
+        if !matches!(&call, Expr::Postfix(postfix) if matches!(postfix.ops.last(), Some(Post::Call(_))))
+        {
             return Err(fail::syntax("expected call", line));
         }
         let body = self.parse_statements_to(&["endcall"])?;
@@ -323,8 +381,15 @@ impl Parser {
         let (arguments, defaults) = self.parse_signature()?;
         let body = self.parse_statements_to(&["endmacro"])?;
         let code = Arc::new(macro_code(Some(name.clone()), arguments, defaults, body));
-        let name = Name { name, slot: Slot::default() };
-        Ok(StatementKind::Macro(Box::new(MacroStatement { name, code, export: false })))
+        let name = Name {
+            name,
+            slot: Slot::default(),
+        };
+        Ok(StatementKind::Macro(Box::new(MacroStatement {
+            name,
+            code,
+            export: false,
+        })))
     }
 
     fn parse_print(&mut self, body: &mut Body) -> Result<(), Error> {
@@ -336,7 +401,10 @@ impl Parser {
             first = false;
             let line = self.stream.line;
             let value = self.parse_expression()?;
-            body.push(Statement { line, kind: StatementKind::Output(value, Escape::Off) });
+            body.push(Statement {
+                line,
+                kind: StatementKind::Output(value, Escape::Off),
+            });
         }
         Ok(())
     }
@@ -345,14 +413,21 @@ impl Parser {
     fn parse_name_target(&mut self) -> Result<Arc<str>, Error> {
         let line = self.stream.line;
         let name = self.stream.expect_any_name()?;
-        if matches!(&*name, "true" | "false" | "none" | "True" | "False" | "None") {
+        if matches!(
+            &*name,
+            "true" | "false" | "none" | "True" | "False" | "None"
+        ) {
             return Err(fail::syntax("can't assign to 'name'", line));
         }
         Ok(name)
     }
 
     /// `parse_assign_target`: names and tuples of them; `end` names the keyword that follows.
-    fn parse_assign_target(&mut self, end: Option<&str>, with_namespace: bool) -> Result<Target, Error> {
+    fn parse_assign_target(
+        &mut self,
+        end: Option<&str>,
+        with_namespace: bool,
+    ) -> Result<Target, Error> {
         let mut targets = Vec::new();
         let mut is_tuple = false;
         let mut line = self.stream.line;
@@ -371,8 +446,11 @@ impl Parser {
             line = self.stream.line;
         }
         if is_tuple {
-            let items: Option<Vec<Target>> = targets.into_iter().map(|(item, _)| item.ok()).collect();
-            return items.map(Target::Tuple).ok_or_else(|| cannot_assign("tuple", line));
+            let items: Option<Vec<Target>> =
+                targets.into_iter().map(|(item, _)| item.ok()).collect();
+            return items
+                .map(Target::Tuple)
+                .ok_or_else(|| cannot_assign("tuple", line));
         }
         match targets.pop() {
             Some((item, line)) => item.map_err(|class| cannot_assign(class, line)),
@@ -384,7 +462,10 @@ impl Parser {
     }
 
     /// One item of a target, or the class of the expression that cannot be one.
-    fn parse_target_item(&mut self, with_namespace: bool) -> Result<Result<Target, &'static str>, Error> {
+    fn parse_target_item(
+        &mut self,
+        with_namespace: bool,
+    ) -> Result<Result<Target, &'static str>, Error> {
         let value = self.parse_primary()?;
         if let Expr::Name(name) = &value {
             if with_namespace && self.stream.skip_op(".")? {
@@ -433,7 +514,12 @@ fn target(value: Expr) -> Result<Target, &'static str> {
     })
 }
 
-fn macro_code(name: Option<Arc<str>>, arguments: Vec<Name>, defaults: Vec<Expr>, body: Body) -> MacroCode {
+fn macro_code(
+    name: Option<Arc<str>>,
+    arguments: Vec<Name>,
+    defaults: Vec<Expr>,
+    body: Body,
+) -> MacroCode {
     MacroCode {
         name,
         arguments,
@@ -451,7 +537,22 @@ fn macro_code(name: Option<Arc<str>>, arguments: Vec<Name>, defaults: Vec<Expr>,
 fn is_tag(name: &str) -> bool {
     matches!(
         name,
-        "for" | "if" | "block" | "extends" | "print" | "macro" | "include" | "from" | "import" | "set" | "with"
-            | "autoescape" | "call" | "filter" | "generation" | "break" | "continue"
+        "for"
+            | "if"
+            | "block"
+            | "extends"
+            | "print"
+            | "macro"
+            | "include"
+            | "from"
+            | "import"
+            | "set"
+            | "with"
+            | "autoescape"
+            | "call"
+            | "filter"
+            | "generation"
+            | "break"
+            | "continue"
     )
 }

@@ -20,8 +20,12 @@ pub(crate) struct TokenStream {
 
 impl TokenStream {
     pub(crate) fn new(source: &str) -> Result<Self, Error> {
-        let mut stream =
-            Self { lexer: Lexer::new(source), pushed: VecDeque::new(), current: Token::BlockEnd, line: 1 };
+        let mut stream = Self {
+            lexer: Lexer::new(source),
+            pushed: VecDeque::new(),
+            current: Token::BlockEnd,
+            line: 1,
+        };
         stream.next()?;
         Ok(stream)
     }
@@ -69,11 +73,19 @@ impl TokenStream {
     }
 
     pub(crate) fn expect_op(&mut self, op: &str) -> Result<(), Error> {
-        if self.skip_op(op)? { Ok(()) } else { Err(self.unexpected(op)) }
+        if self.skip_op(op)? {
+            Ok(())
+        } else {
+            Err(self.unexpected(op))
+        }
     }
 
     pub(crate) fn expect_name(&mut self, name: &str) -> Result<(), Error> {
-        if self.skip_name(name)? { Ok(()) } else { Err(self.unexpected(name)) }
+        if self.skip_name(name)? {
+            Ok(())
+        } else {
+            Err(self.unexpected(name))
+        }
     }
 
     /// Any name.
@@ -106,7 +118,10 @@ impl TokenStream {
         let expected = quoted(expected);
         let message = match &self.current {
             Token::Eof => format!("unexpected end of template, expected {expected}."),
-            found => format!("expected token {expected}, got {}", quoted(found.describe())),
+            found => format!(
+                "expected token {expected}, got {}",
+                quoted(found.describe())
+            ),
         };
         fail::syntax(message, self.line)
     }
