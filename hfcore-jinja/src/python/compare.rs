@@ -331,3 +331,46 @@ fn int_twin(value: f64) -> Option<i128> {
     let bound = 170_141_183_460_469_231_731_687_303_715_884_105_728.0;
     (value.trunc() == value && value >= -bound && value < bound).then_some(value as i128)
 }
+
+/// Sorts pairs by their keys, stably: `sorted(pairs, key=first)`, comparing with `<` alone as Python does.
+///
+/// # Errors
+/// As [`compare`].
+pub fn sort_by_key<T>(meter: &Meter, pairs: Vec<(Value, T)>) -> Result<Vec<(Value, T)>, Error> {
+    // As in CPython the first pass looks at neighbours, so that keys without an order are named in its order.
+    let mut sorted = true;
+    for pair in pairs.windows(2) {
+        meter.step(1)?;
+        if compare(meter, Order::Lt, &pair[1].0, &pair[0].0)? {
+            sorted = false;
+            break;
+        }
+    }
+    if sorted {
+        return Ok(pairs);
+    }
+    merge_sort(meter, pairs)
+}
+
+fn merge_sort<T>(meter: &Meter, mut pairs: Vec<(Value, T)>) -> Result<Vec<(Value, T)>, Error> {
+    if pairs.len() < 2 {
+        return Ok(pairs);
+    }
+    meter.check_items(pairs.len().saturating_mul(2))?;
+    let right = merge_sort(meter, pairs.split_off(pairs.len() / 2))?;
+    let left = merge_sort(meter, pairs)?;
+    let mut merged = Vec::with_capacity(left.len() + right.len());
+    let (mut left, mut right) = (left.into_iter().peekable(), right.into_iter().peekable());
+    while let (Some(first), Some(second)) = (left.peek(), right.peek()) {
+        meter.step(1)?;
+        let from_right = compare(meter, Order::Lt, &second.0, &first.0)?;
+        merged.extend(if from_right {
+            right.next()
+        } else {
+            left.next()
+        });
+    }
+    merged.extend(left);
+    merged.extend(right);
+    Ok(merged)
+}

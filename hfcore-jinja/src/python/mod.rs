@@ -5,11 +5,14 @@
 
 mod args;
 mod compare;
+mod convert;
 mod dict;
 mod error;
 mod escape;
+mod format;
 mod index;
 mod iterate;
+mod json;
 mod meter;
 mod methods;
 mod object;
@@ -18,20 +21,24 @@ mod percent;
 mod repr;
 mod sandbox;
 mod sequence;
+mod spec;
 mod text;
+mod time;
 mod undefined;
 mod unicode;
 mod unicode_tables;
 mod value;
 
 pub use args::{Args, Param};
-pub use compare::{Order, compare, equals, hash, is_same};
+pub use compare::{Order, compare, equals, hash, is_same, sort_by_key};
+pub use convert::{float, int, int_of_text};
 pub use dict::{Dict, DictBuilder, View, ViewKind, key};
 pub use error::{Error, ErrorKind};
 pub(crate) use error::{type_error, unsupported, value_error};
 pub use escape::{escape, escape_text};
 pub use index::{contains, item, slice};
 pub use iterate::{Iter, Iterate, collect, len};
+pub use json::{dumps, from_json, to_json};
 pub use meter::{Charge, Limits, MAX_DEPTH, Meter, Text};
 pub use object::{Caller, Object};
 pub use operator::{Binary, binary, negative, positive};
@@ -39,6 +46,23 @@ pub use repr::{quoted, repr, str, write_repr, write_str};
 pub use sandbox::{call, call_method, get_attr, getattr, getitem};
 pub use sequence::{List, Range, Tuple};
 pub use text::Str;
+pub use time::{now, strftime};
 pub use undefined::{Undefined, object_type_repr};
 pub(crate) use unicode::is_space;
 pub use value::Value;
+
+/// `separator.join(values)`.
+///
+/// # Errors
+/// `TypeError` for what is not iterable and for items that are no strings; a limit of the meter.
+pub fn join(meter: &Meter, separator: &Str, values: &Value) -> Result<Value, Error> {
+    methods::join(meter, separator, values)
+}
+
+/// `format(value, spec)`, and with an empty specification `str(value)`.
+///
+/// # Errors
+/// As Python; a limit of the meter.
+pub fn format_value(meter: &Meter, value: &Value, spec: &str) -> Result<String, Error> {
+    spec::format(meter, value, spec)
+}

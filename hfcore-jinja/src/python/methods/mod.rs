@@ -1,7 +1,9 @@
 //! The methods of Python's own types.
 
+mod case;
 mod number;
 mod sequence;
+mod text;
 
 use super::args::Args;
 use super::error::{Error, type_error};
@@ -306,6 +308,7 @@ pub(super) fn call(
 ) -> Result<Value, Error> {
     meter.step(1)?;
     match receiver {
+        Value::Str(text) => text::call(meter, text, name, args),
         Value::Dict(dict) => sequence::dict(meter, dict, name, args),
         Value::List(_) | Value::Tuple(_) | Value::Range(_) => {
             sequence::list(meter, receiver, name, args)
@@ -320,6 +323,8 @@ pub(super) fn call(
         ))),
     }
 }
+
+pub(super) use text::join;
 
 /// The arguments of a C function that takes positions only, `least..=most` of them. `name` is as its messages have it.
 pub(super) fn positional(
