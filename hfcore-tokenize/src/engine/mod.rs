@@ -7,17 +7,22 @@
 mod charsmap;
 mod decoder;
 mod file;
+mod matcher;
 mod model;
 mod normalizer;
 mod pattern;
 mod post_processor;
 mod pre_tokenizer;
+mod trie;
+mod unigram;
+mod word_piece;
 
 use serde_json::Value;
-use tokenizers::{DecoderWrapper, ModelWrapper, PostProcessorWrapper, TokenizerImpl};
+use tokenizers::{DecoderWrapper, PostProcessorWrapper, TokenizerImpl};
 
 pub(crate) use self::decoder::{Stream, StreamPlan};
 pub(crate) use self::file::{Added, Built, Definition, set_post_processor};
+use self::matcher::Matcher;
 pub(crate) use self::model::{Bpe, Model, ModelKind, Unigram, WordLevel, WordPiece};
 use self::normalizer::CheckedNormalizer;
 pub(crate) use self::normalizer::watched;
@@ -26,7 +31,7 @@ use crate::error::TokenizeError;
 
 /// The engine with our checked stages in it.
 pub(crate) type Engine = TokenizerImpl<
-    ModelWrapper,
+    Matcher,
     CheckedNormalizer,
     CheckedPreTokenizer,
     PostProcessorWrapper,
@@ -41,6 +46,9 @@ pub(crate) const MAX_VOCAB: usize = 4 << 20;
 pub(crate) const MAX_ADDED: usize = 1 << 20;
 /// Longest token in bytes.
 pub(crate) const MAX_TOKEN: usize = 64 << 10;
+/// Longest token in bytes of a WordPiece or Unigram model, which look at all of it at each place of a text. The longest
+/// published have a few hundred (runs of spaces).
+const MAX_PIECE: usize = 1024;
 /// Most stages in a normalizer, pre-tokenizer, post-processor or decoder, nested ones included.
 const MAX_STAGES: usize = 256;
 

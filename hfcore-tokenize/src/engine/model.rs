@@ -10,9 +10,12 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use tokenizers::ModelWrapper;
 use tokenizers::models::bpe::{BpeBuilder, Vocab};
-use tokenizers::models::{unigram, wordlevel, wordpiece};
+use tokenizers::models::wordlevel;
 
-use super::{MAX_TOKEN, MAX_VOCAB};
+use super::matcher::{Matcher, Vocabulary};
+use super::unigram::UnigramMatcher;
+use super::word_piece::WordPieceMatcher;
+use super::{MAX_PIECE, MAX_TOKEN, MAX_VOCAB};
 use crate::error::{TokenizeError, shortened};
 
 /// Longest word that `WordPiece` looks up; its search is quadratic in this. Real files say 100 or 200.
@@ -109,7 +112,7 @@ impl Model {
     }
 
     /// The engine's model, checked.
-    pub(super) fn build(self) -> Result<ModelWrapper, TokenizeError> {
+    pub(super) fn build(self) -> Result<Matcher, TokenizeError> {
         match self {
             Self::Bpe(bpe) => bpe.build(),
             Self::WordPiece(word_piece) => word_piece.build(),
@@ -120,8 +123,8 @@ impl Model {
 }
 
 impl Bpe {
-    fn build(self) -> Result<ModelWrapper, TokenizeError> {
-        let vocab = checked(self.vocab)?;
+    fn build(self) -> Result<Matcher, TokenizeError> {
+        let vocab = checked(self.vocab, MAX_TOKEN)?;
         let prefix = self.continuing_subword_prefix.unwrap_or_default();
         let longest = vocab.keys().map(String::len).max().unwrap_or(0);
         for (rank, (left, right)) in self.merges.iter().enumerate() {
@@ -163,12 +166,12 @@ impl Bpe {
             .ignore_merges(self.ignore_merges)
             .build()
             .map_err(|error| TokenizeError::invalid("model.merges", error.to_string()))?;
-        Ok(ModelWrapper::BPE(bpe))
+        Ok(Matcher::Engine(Box::new(ModelWrapper::BPE(bpe))))
     }
 }
 
 impl WordPiece {
-    fn build(self) -> Result<ModelWrapper, TokenizeError> {
+    fn build(self) -> Result<Matcher, TokenizeError> {
         let most = self.max_input_chars_per_word;
         if most > MAX_WORD {
             let problem =
@@ -178,53 +181,62 @@ impl WordPiece {
                 problem,
             ));
         }
-        let word_piece = wordpiece::WordPiece::builder()
-            .vocab(checked(self.vocab)?)
-            .unk_token(self.unk_token)
-            .continuing_subword_prefix(self.continuing_subword_prefix)
-            .max_input_chars_per_word(most)
-            .build()
-            .map_err(|error| TokenizeError::invalid("model", error.to_string()))?;
-        Ok(ModelWrapper::WordPiece(word_piece))
+        let vocab = checked(self.vocab, MAX_PIECE)?;
+        Ok(Matcher::WordPiece(WordPieceMatcher::new(
+            Vocabulary::new(vocab),
+            self.unk_token,
+            &self.continuing_subword_prefix,
+            most,
+        )))
     }
 }
 
 impl WordLevel {
-    fn build(self) -> Result<ModelWrapper, TokenizeError> {
+    fn build(self) -> Result<Matcher, TokenizeError> {
         let word_level = wordlevel::WordLevel::builder()
-            .vocab(checked(self.vocab)?)
+            .vocab(checked(self.vocab, MAX_TOKEN)?)
             .unk_token(self.unk_token)
             .build()
             .map_err(|error| TokenizeError::invalid("model", error.to_string()))?;
-        Ok(ModelWrapper::WordLevel(word_level))
+        Ok(Matcher::Engine(Box::new(ModelWrapper::WordLevel(
+            word_level,
+        ))))
     }
 }
 
 impl Unigram {
-    fn build(self) -> Result<ModelWrapper, TokenizeError> {
+    fn build(self) -> Result<Matcher, TokenizeError> {
         let vocab = self.vocab;
         if vocab.len() > MAX_VOCAB {
             return Err(too_many(vocab.len()));
         }
-        if let Some(index) = vocab.iter().position(|(token, _)| token.len() > MAX_TOKEN) {
-            return Err(too_long(&vocab[index].0));
+        if let Some(index) = vocab.iter().position(|(token, _)| token.len() > MAX_PIECE) {
+            return Err(too_long(&vocab[index].0, MAX_PIECE));
         }
-        let unigram = unigram::Unigram::from(vocab, self.unk_id, self.byte_fallback)
-            .map_err(|error| TokenizeError::invalid("model", error.to_string()))?;
-        Ok(ModelWrapper::Unigram(unigram))
+        let count = vocab.len();
+        let unk_id = self.unk_id.map(|id| {
+            let id = u32::try_from(id).ok().filter(|&id| (id as usize) < count);
+            let problem = || format!("expected an id below {count}, the number of pieces");
+            id.ok_or_else(|| TokenizeError::invalid("model.unk_id", problem()))
+        });
+        Ok(Matcher::Unigram(UnigramMatcher::new(
+            vocab,
+            unk_id.transpose()?,
+            self.byte_fallback,
+        )))
     }
 }
 
 /// The engine's table, with distinct tokens, distinct ids, and ids below the limit.
-fn checked(entries: Vec<(String, u32)>) -> Result<Vocab, TokenizeError> {
+fn checked(entries: Vec<(String, u32)>, longest: usize) -> Result<Vocab, TokenizeError> {
     if entries.len() > MAX_VOCAB {
         return Err(too_many(entries.len()));
     }
     let mut vocab = Vocab::with_capacity(entries.len());
     let mut taken = HashSet::with_capacity(entries.len());
     for (token, id) in entries {
-        if token.len() > MAX_TOKEN {
-            return Err(too_long(&token));
+        if token.len() > longest {
+            return Err(too_long(&token, longest));
         }
         let at = || format!("model.vocab[{:?}]", shortened(&token, 40));
         if id as usize >= MAX_VOCAB {
@@ -346,9 +358,9 @@ fn too_many(found: usize) -> TokenizeError {
     )
 }
 
-fn too_long(token: &str) -> TokenizeError {
+fn too_long(token: &str, most: usize) -> TokenizeError {
     let problem = format!(
-        "{:?} has {} bytes; at most {MAX_TOKEN} are read",
+        "{:?} has {} bytes; at most {most} are read",
         shortened(token, 40),
         token.len()
     );
@@ -586,7 +598,7 @@ mod tests {
         let unigram = json!({"type": "Unigram", "vocab": [["a", 0.0]], "unk_id": 7});
         assert_eq!(
             refused(unigram),
-            "tokenizer.json: model: The `unk_id` is larger than vocabulary size"
+            "tokenizer.json: model.unk_id: expected an id below 1, the number of pieces"
         );
     }
 
