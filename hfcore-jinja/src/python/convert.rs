@@ -9,6 +9,11 @@ use super::value::Value;
 /// Digits that CPython reads at most, lest the conversion take quadratic time.
 const MAX_DIGITS: usize = 4300;
 
+/// White space around a number: the separators among the control characters are none, unlike in `str.strip`.
+fn is_space(c: char) -> bool {
+    unicode::is_space(c) && !matches!(c, '\u{1c}'..='\u{1f}')
+}
+
 /// `int(value)`.
 ///
 /// # Errors
@@ -31,7 +36,13 @@ pub fn int(meter: &Meter, value: &Value) -> Result<i128, Error> {
         Value::Float(_) => Err(beyond()),
         Value::Str(text) => {
             meter.work(text.len())?;
-            int_of_text(text, 10)
+            int_of_text(text, 10).map_err(|error| match error.kind() {
+                ErrorKind::ValueError if text.is_markup() => value_error(format!(
+                    "invalid literal for int() with base 10: Markup({})",
+                    quoted(text)
+                )),
+                _ => error,
+            })
         }
         value => value.as_int().ok_or_else(|| {
             type_error(format!(
@@ -60,7 +71,7 @@ pub fn int_of_text(text: &str, base: u32) -> Result<i128, Error> {
             quoted(text)
         ))
     };
-    let trimmed = text.trim_matches(unicode::is_space);
+    let trimmed = text.trim_matches(is_space);
     let (negative, digits) = match trimmed.as_bytes().first() {
         Some(b'-') => (true, &trimmed[1..]),
         Some(b'+') => (false, &trimmed[1..]),
@@ -135,10 +146,12 @@ pub fn float(meter: &Meter, value: &Value) -> Result<f64, Error> {
         Value::Str(text) => {
             meter.work(text.len())?;
             float_of_text(text).ok_or_else(|| {
-                value_error(format!(
-                    "could not convert string to float: {}",
-                    quoted(text)
-                ))
+                let shown = quoted(text);
+                value_error(if text.is_markup() {
+                    format!("could not convert string to float: Markup({shown})")
+                } else {
+                    format!("could not convert string to float: {shown}")
+                })
             })
         }
         value => value.as_int().map(|value| value as f64).ok_or_else(|| {
@@ -151,7 +164,7 @@ pub fn float(meter: &Meter, value: &Value) -> Result<f64, Error> {
 }
 
 fn float_of_text(text: &str) -> Option<f64> {
-    let trimmed = text.trim_matches(unicode::is_space);
+    let trimmed = text.trim_matches(is_space);
     let mut plain = String::with_capacity(trimmed.len());
     let chars: Vec<char> = trimmed.chars().collect();
     for (at, &c) in chars.iter().enumerate() {

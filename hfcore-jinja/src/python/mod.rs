@@ -34,7 +34,6 @@ pub use compare::{Order, compare, equals, hash, is_same, sort_by_key};
 pub use convert::{float, int, int_of_text};
 pub use dict::{Dict, DictBuilder, View, ViewKind, key};
 pub use error::{Error, ErrorKind};
-pub(crate) use error::{type_error, unsupported, value_error};
 pub use escape::{escape, escape_text};
 pub use index::{contains, item, slice};
 pub use iterate::{Iter, Iterate, collect, len};

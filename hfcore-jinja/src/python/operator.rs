@@ -1,5 +1,6 @@
 //! Arithmetic: `+ - * / // % **` and the signs.
 
+use super::dict::ViewKind;
 use super::error::{Error, ErrorKind, type_error, unsupported};
 use super::escape::escape;
 use super::meter::Meter;
@@ -60,6 +61,11 @@ pub fn binary(meter: &Meter, op: Binary, a: &Value, b: &Value) -> Result<Value, 
         (Binary::Mod, Value::Str(format), _) => return percent::format(meter, format, b),
         (_, _, Value::Undefined(undefined)) => return Err(undefined.error(meter)),
         (Binary::Add, _, _) => return add(meter, a, b),
+        (Binary::Sub, Value::View(view), _) | (Binary::Sub, _, Value::View(view))
+            if view.kind() != ViewKind::Values =>
+        {
+            return Err(unsupported("a set: the difference of dict views"));
+        }
         (Binary::Mul, _, _) => {
             if let Some(product) = repeated(meter, a, b)? {
                 return Ok(product);
@@ -127,7 +133,16 @@ fn repeated(meter: &Meter, a: &Value, b: &Value) -> Result<Option<Value>, Error>
         (false, true) => (b, a),
         (false, false) => return Ok(None),
     };
+    let is_markup = |value: &Value| matches!(value, Value::Str(text) if text.is_markup());
     let Some(count) = count.as_int() else {
+        // Markup's own `*` asks for an index instead.
+        let other = if is_markup(a) { b } else { a };
+        if is_markup(a) || is_markup(b) {
+            return Err(type_error(format!(
+                "'{}' object cannot be interpreted as an integer",
+                other.type_name()
+            )));
+        }
         return Err(type_error(format!(
             "can't multiply sequence by non-int of type '{}'",
             count.type_name()
@@ -197,9 +212,10 @@ fn integers(op: Binary, a: i128, b: i128) -> Result<Value, Error> {
         Binary::Sub => a.checked_sub(b),
         Binary::Mul => a.checked_mul(b),
         Binary::TrueDiv => return true_division(a, b).map(Value::Float),
-        Binary::FloorDiv | Binary::Mod if b == 0 => {
+        Binary::FloorDiv if b == 0 => {
             return Err(zero_division("integer division or modulo by zero"));
         }
+        Binary::Mod if b == 0 => return Err(zero_division("integer modulo by zero")),
         Binary::FloorDiv => a.checked_div(b).map(|quotient| {
             let inexact = a.wrapping_rem(b) != 0;
             quotient - i128::from(inexact && (a < 0) != (b < 0))
@@ -242,11 +258,7 @@ fn true_division(a: i128, b: i128) -> Result<f64, Error> {
     } else {
         long_division(x, y)
     };
-    Ok(if negative && a != 0 {
-        -magnitude
-    } else {
-        magnitude
-    })
+    Ok(if negative { -magnitude } else { magnitude })
 }
 
 /// A quotient by its bits: 64 of them with a sticky last one, which is then rounded once.

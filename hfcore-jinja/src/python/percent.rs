@@ -88,6 +88,10 @@ fn directive<'f>(
     out: &mut Text<'_>,
 ) -> Result<&'f str, Error> {
     let meter = arguments.meter;
+    if let Some(after) = rest.strip_prefix('%') {
+        out.push('%')?;
+        return Ok(after);
+    }
     let mut keyed = None;
     if rest.starts_with('(') {
         let Some(mapping) = arguments.mapping else {
@@ -127,10 +131,6 @@ fn directive<'f>(
     rest = rest.strip_prefix(['h', 'l', 'L']).unwrap_or(rest);
     let c = rest.chars().next().ok_or_else(incomplete)?;
     let after = &rest[c.len_utf8()..];
-    if c == '%' {
-        out.push('%')?;
-        return Ok(after);
-    }
     let value = match keyed {
         Some(value) => value,
         None => arguments.next()?,
@@ -340,7 +340,10 @@ fn whole(arguments: &Arguments<'_>, c: char, value: &Value) -> Result<i128, Erro
 
 fn real(arguments: &Arguments<'_>, value: &Value) -> Result<f64, Error> {
     match value {
-        Value::Str(_) if !arguments.markup => Err(type_error("must be real number, not str")),
+        Value::Str(_) if !arguments.markup => Err(type_error(format!(
+            "must be real number, not {}",
+            value.type_name()
+        ))),
         _ => convert::float(arguments.meter, value).map_err(|error| match error.kind() {
             ErrorKind::TypeError => {
                 type_error(format!("must be real number, not {}", value.type_name()))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::error::{Error, ErrorKind};
 use super::meter::Meter;
-use super::repr;
+use super::repr::{quoted, repr};
 use super::value::Value;
 
 /// An undefined value, and what its error will say.
@@ -59,8 +59,8 @@ impl Undefined {
     pub fn unsafe_attribute(object: &Value, name: &str) -> Self {
         let message = format!(
             "access to attribute {} of {} object is unsafe.",
-            repr::quoted(name),
-            repr::quoted(&object.type_name())
+            quoted(name),
+            quoted(&object.type_name())
         );
         Self::of(What::Hint(message), ErrorKind::SecurityError)
     }
@@ -81,14 +81,12 @@ impl Undefined {
     fn message(&self, meter: &Meter) -> Result<String, Error> {
         Ok(match &self.0.what {
             What::Hint(message) => message.clone(),
-            What::Name(name) => format!("{} is undefined", repr::quoted(name)),
-            What::Of(object, Value::Str(name)) => format!(
-                "{} has no attribute {}",
-                repr::quoted(object),
-                repr::quoted(name)
-            ),
+            What::Name(name) => format!("{} is undefined", quoted(name)),
+            What::Of(object, Value::Str(name)) => {
+                format!("{} has no attribute {}", quoted(object), quoted(name))
+            }
             What::Of(object, key) => {
-                format!("{object} has no element {}", repr::repr(meter, key)?)
+                format!("{object} has no element {}", repr(meter, key)?)
             }
         })
     }

@@ -189,10 +189,7 @@ fn strip<'t>(
             let set: std::collections::HashSet<char> = chars.chars().collect();
             Ok(cut(&|c| set.contains(&c)))
         }
-        Some(other) => Err(type_error(format!(
-            "{name} arg must be None or str, not {}",
-            other.type_name()
-        ))),
+        Some(_) => Err(type_error(format!("{name} arg must be None or str"))),
     }
 }
 
@@ -415,9 +412,7 @@ fn within(
 /// The arguments of `find` and its kin: what is searched, and the bounds.
 fn search_args(name: &str, args: Args) -> Result<Vec<Value>, Error> {
     if !args.keyword.is_empty() {
-        return Err(type_error(format!(
-            "str.{name}() takes no keyword arguments"
-        )));
+        return Err(type_error(format!("{name}() takes no keyword arguments")));
     }
     let given = args.positional.len();
     match given {
