@@ -59,7 +59,7 @@ def mapping(name, doc, pairs):
     print("];")
 
 
-print("//! Characters as CPython 3.11 knows them; written by `tests/make_unicode.py`, Unicode", unicodedata.unidata_version)
+print("//! Characters as `CPython` 3.11 knows them; written by `tests/make_unicode.py`, Unicode", unicodedata.unidata_version)
 print()
 table("PRINTABLE", "`str.isprintable`.", ranges(str.isprintable))
 table("ALPHA", "`str.isalpha`.", ranges(str.isalpha))

@@ -189,3 +189,117 @@ fn as_cpython() {
         wrong.join("\n")
     );
 }
+
+/// Sizes are refused before anything is allocated: each of these would take gigabytes.
+#[test]
+fn sizes_are_checked_first() {
+    let meter = Meter::new(Limits {
+        steps: u64::MAX,
+        memory: 1 << 20,
+        output: 1 << 20,
+    });
+    let text = |text: &str| Value::Str(Str::constant(text));
+    let huge = Value::Int(1_000_000_000_000);
+    let list = Value::list(&meter, vec![Value::None]).unwrap();
+    let call = |receiver: &Value, name: &str, args: Vec<Value>| {
+        call_method(
+            &mut Test(meter.clone()),
+            receiver,
+            name,
+            Args::positional(args),
+        )
+    };
+    let range = Value::Range(Range::new(0, 1_000_000_000_000, 1).unwrap());
+    let big = text(&"a".repeat(200_000));
+    let outcomes = [
+        binary(&meter, Binary::Mul, &text("ab"), &huge),
+        binary(&meter, Binary::Mul, &huge, &list),
+        binary(&meter, Binary::Mod, &text("%999999999d"), &Value::Int(1)),
+        binary(&meter, Binary::Mod, &text("%.999999999d"), &Value::Int(1)),
+        binary(&meter, Binary::Mod, &text("%.999999999f"), &Value::Int(1)),
+        format_value(&meter, &Value::Int(1), "0999999999,d").map(|_| Value::None),
+        format_value(&meter, &Value::Float(1.0), ".999999999f").map(|_| Value::None),
+        call(&text("a"), "center", vec![huge.clone()]),
+        call(&text("a"), "zfill", vec![huge.clone()]),
+        call(&text("\t"), "expandtabs", vec![Value::Int(2_000_000_000)]),
+        call(&big, "replace", vec![text(""), big.clone()]),
+        call(&big, "join", vec![big.clone()]),
+        call(&text(","), "split", vec![text(",")])
+            .and_then(|_| collect(&meter, &big).map(|_| Value::None)),
+        call(&text("{:999999999}"), "format", vec![Value::Int(1)]),
+        collect(&meter, &range).map(|_| Value::None),
+        dumps(&meter, &list, false, &huge, &Value::None, false),
+    ];
+    for (at, outcome) in outcomes.into_iter().enumerate() {
+        let error = outcome.expect_err(&format!("number {at} passed"));
+        assert_eq!(error.kind(), ErrorKind::Memory, "number {at}: {error}");
+    }
+    drop((list, big));
+    assert_eq!(meter.memory(), 0, "all charges are given back");
+}
+
+/// Nesting has a bound, and what hides exponential work in shared parts takes steps.
+#[test]
+fn nesting_and_sharing_are_bounded() {
+    let meter = Meter::new(Limits::default());
+    let mut nested = Value::None;
+    let error = loop {
+        match Value::list(&meter, vec![nested.clone()]) {
+            Ok(deeper) => nested = deeper,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::RecursionError);
+    assert_eq!(error.message(), "values are nested deeper than 200 levels");
+    assert_eq!(repr(&meter, &nested).unwrap().len(), 200 * 2 + 4);
+
+    let double = || {
+        let mut value = Value::None;
+        for _ in 0..100 {
+            value = Value::tuple(&meter, vec![value.clone(), value]).unwrap();
+        }
+        value
+    };
+    let (one, other) = (double(), double());
+    let limit = |outcome: Result<(), Error>| assert!(outcome.unwrap_err().kind().is_limit());
+    limit(equals(&meter, &one, &other).map(drop));
+    limit(hash(&Meter::new(Limits::default()), &one).map(drop));
+    limit(repr(&Meter::new(Limits::default()), &one).map(drop));
+    limit(
+        dumps(
+            &Meter::new(Limits::default()),
+            &one,
+            false,
+            &Value::None,
+            &Value::None,
+            false,
+        )
+        .map(drop),
+    );
+}
+
+/// One `1`, `1.0` and `True`; insertion order; a large dict finds what a small one finds.
+#[test]
+fn dicts() {
+    let meter = Meter::new(Limits::default());
+    let pairs = [
+        Value::Int(1),
+        Value::Float(1.0),
+        Value::Bool(true),
+        Value::None,
+    ];
+    let dict = Dict::new(&meter, pairs.iter().map(|key| (key.clone(), key.clone()))).unwrap();
+    assert_eq!(
+        repr(&meter, &Value::Dict(dict)).unwrap(),
+        "{1: True, None: None}"
+    );
+    let pairs = (0..1000_i64).map(|at| (Value::from(at), Value::from(-at)));
+    let dict = Dict::new(&meter, pairs).unwrap();
+    for at in 0..1000_i64 {
+        let found = dict.get(&meter, &Value::from(at)).unwrap().unwrap();
+        assert_eq!(found.as_int(), Some(i128::from(-at)));
+    }
+    assert!(dict.get(&meter, &Value::from(1000_i64)).unwrap().is_none());
+    assert!(dict.get(&meter, &Value::Float(7.0)).unwrap().is_some());
+    assert!(dict.get_str("7").is_none());
+}

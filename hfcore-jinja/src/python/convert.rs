@@ -6,7 +6,7 @@ use super::repr::quoted;
 use super::unicode;
 use super::value::Value;
 
-/// Digits that CPython reads at most, lest the conversion take quadratic time.
+/// Digits that `CPython` reads at most, lest the conversion take quadratic time.
 const MAX_DIGITS: usize = 4300;
 
 /// White space around a number: the separators among the control characters are none, unlike in `str.strip`.

@@ -5,7 +5,7 @@ use super::error::{Error, ErrorKind, value_error};
 use super::escape::escape_text;
 use super::index::item;
 use super::meter::{Meter, Text};
-use super::repr;
+use super::repr::{ascii, quoted, repr, str};
 use super::sandbox::{getattr, getitem};
 use super::spec;
 use super::text::Str;
@@ -182,9 +182,9 @@ impl Formatter<'_> {
             let value = self.field(name)?;
             let value = match conversion {
                 None => value,
-                Some('s') => Value::Str(repr::str(meter, &value)?),
-                Some('r') => Value::str(meter, repr::repr(meter, &value)?)?,
-                Some('a') => Value::str(meter, repr::ascii(&repr::repr(meter, &value)?))?,
+                Some('s') => Value::Str(str(meter, &value)?),
+                Some('r') => Value::str(meter, repr(meter, &value)?)?,
+                Some('a') => Value::str(meter, ascii(&repr(meter, &value)?))?,
                 Some(other) => {
                     return Err(value_error(format!("Unknown conversion specifier {other}")));
                 }
@@ -259,7 +259,7 @@ impl Formatter<'_> {
                 .iter()
                 .find(|(keyword, _)| keyword == name.as_str())
                 .map(|(_, value)| value.clone())
-                .ok_or_else(|| Error::new(ErrorKind::KeyError, repr::quoted(name))),
+                .ok_or_else(|| Error::new(ErrorKind::KeyError, quoted(name))),
             (index, _) => index
                 .as_int()
                 .and_then(|index| self.positional.get(usize::try_from(index).ok()?))

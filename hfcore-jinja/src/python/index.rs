@@ -292,7 +292,7 @@ pub fn contains(meter: &Meter, container: &Value, item: &Value) -> Result<bool, 
                 meter.work(text.len())?;
                 Ok(text.contains(part.as_str()))
             }
-            Value::Undefined(_) | _ => Err(type_error(format!(
+            _ => Err(type_error(format!(
                 "'in <string>' requires string as left operand, not {}",
                 item.type_name()
             ))),

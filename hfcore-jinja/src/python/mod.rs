@@ -1,7 +1,7 @@
 //! Python as templates see it: values, operators, methods and formatting.
 //!
 //! Everything that makes a value takes a [`Meter`], which bounds the work and the memory of a render. Errors have the
-//! names and the texts that CPython 3.11 and Jinja 3.1 give them.
+//! names and the texts that `CPython` 3.11 and Jinja 3.1 give them.
 
 mod args;
 mod compare;

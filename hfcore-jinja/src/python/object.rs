@@ -19,6 +19,10 @@ pub trait Caller {
 
 /// An object with attributes, items and a call of its own. The defaults are those of a Python object that defines none
 /// of these.
+#[allow(
+    clippy::len_without_is_empty,
+    reason = "a protocol's slot, as Python's `__len__`"
+)]
 pub trait Object: Any + Send + Sync + fmt::Debug {
     /// `type(x).__name__`.
     fn type_name(&self) -> Cow<'static, str>;

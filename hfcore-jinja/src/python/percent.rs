@@ -5,7 +5,7 @@ use super::error::{Error, ErrorKind, type_error, value_error};
 use super::escape::escape_text;
 use super::index::item;
 use super::meter::{Meter, Text};
-use super::repr;
+use super::repr::{ascii, repr, str};
 use super::spec::{character, float_text};
 use super::text::Str;
 use super::value::Value;
@@ -213,14 +213,14 @@ fn convert<'s>(
                         text.as_str().to_owned()
                     }
                     value => {
-                        let text = repr::str(meter, value)?;
+                        let text = str(meter, value)?;
                         escaped(arguments, text.as_str())?
                     }
                 },
-                _ => escaped(arguments, &repr::repr(meter, value)?)?,
+                _ => escaped(arguments, &repr(meter, value)?)?,
             };
             if c == 'a' {
-                text = repr::ascii(&text);
+                text = ascii(&text);
             }
             if let Some(precision) = directive.precision
                 && let Some((at, _)) = text.char_indices().nth(precision)

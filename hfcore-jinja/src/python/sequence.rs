@@ -207,7 +207,7 @@ impl Range {
         if index >= self.length {
             return None;
         }
-        let index = i128::try_from(index).expect("a usize fits 128 bits");
+        let index = i128::try_from(index).ok()?;
         Some(i128::from(self.start) + index * i128::from(self.step))
     }
 

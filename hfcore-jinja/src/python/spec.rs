@@ -242,6 +242,12 @@ fn integer(meter: &Meter, value: i128, spec: Spec, type_name: &str) -> Result<St
                 "Alternate form (#) not allowed with integer format specifier 'c'",
             ));
         }
+        if i64::try_from(value).is_err() {
+            return Err(Error::new(
+                ErrorKind::OverflowError,
+                "Python int too large to convert to C long",
+            ));
+        }
         return pad(meter, "", &character(value)?.to_string(), &spec);
     }
     let magnitude = value.unsigned_abs();

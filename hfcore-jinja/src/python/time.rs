@@ -49,24 +49,7 @@ pub fn now() -> i64 {
 /// # Errors
 /// A limit of the meter.
 pub fn strftime(meter: &Meter, seconds: i64, pattern: &str) -> Result<Value, Error> {
-    // A clock that says year 10^10 is no clock.
-    let seconds = seconds.clamp(-62_135_596_800, 253_402_300_799);
-    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    let (year, month, day) = civil(days);
-    let weekday = usize::try_from((days + 4).rem_euclid(7)).expect("0..7");
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    let day_of_year = days - days_before(year, 1, 1) + 1;
-    let moment = Moment {
-        seconds,
-        year,
-        month,
-        day,
-        hour,
-        minute,
-        second,
-        weekday,
-        day_of_year,
-    };
+    let moment = Moment::new(seconds);
     let mut out = meter.text();
     let mut rest = pattern;
     while let Some(at) = rest.find('%') {
@@ -142,6 +125,27 @@ impl Field {
 }
 
 impl Moment {
+    fn new(seconds: i64) -> Self {
+        // A clock that says year 10^10 is no clock.
+        let seconds = seconds.clamp(-62_135_596_800, 253_402_300_799);
+        let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+        let (year, month, day) = civil(days);
+        let weekday = usize::try_from((days + 4).rem_euclid(7)).expect("0..7");
+        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        let day_of_year = days - days_before(year, 1, 1) + 1;
+        Self {
+            seconds,
+            year,
+            month,
+            day,
+            hour,
+            minute,
+            second,
+            weekday,
+            day_of_year,
+        }
+    }
+
     fn directive(&self, c: char) -> Option<Field> {
         let two = |number| Some(Field::Number(number, 2, '0'));
         let text = |text: String| Some(Field::Text(text));

@@ -1,6 +1,6 @@
 //! What Python knows of a character, and its cases.
 //!
-//! The tables are CPython's own. Letters that Rust's newer Unicode maps to characters which CPython's does not have yet
+//! The tables are `CPython`'s own. Letters that Rust's newer Unicode maps to characters which `CPython`'s does not have yet
 //! stay as they are.
 
 use super::unicode_tables as tables;

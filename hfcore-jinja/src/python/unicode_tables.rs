@@ -1,4 +1,4 @@
-//! Characters as CPython 3.11 knows them; written by `tests/make_unicode.py`, Unicode 14.0.0
+//! Characters as `CPython` 3.11 knows them; written by `tests/make_unicode.py`, Unicode 14.0.0
 
 /// `str.isprintable`.
 #[rustfmt::skip]
