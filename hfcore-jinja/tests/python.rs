@@ -303,3 +303,27 @@ fn dicts() {
     assert!(dict.get(&meter, &Value::Float(7.0)).unwrap().is_some());
     assert!(dict.get_str("7").is_none());
 }
+
+/// A text of megabytes may be split, and one of megabytes of separators may not.
+#[test]
+fn splitting_is_bounded_by_its_parts() {
+    let meter = Meter::new(Limits::for_input(0));
+    let split = |text: String, name: &str, args: &[&str]| {
+        let text = Value::Str(Str::constant(text));
+        let args = args.iter().map(|arg| Value::Str(Str::constant(*arg)));
+        call_method(
+            &mut Test(meter.clone()),
+            &text,
+            name,
+            Args::positional(args.collect()),
+        )
+    };
+    let line = "x".repeat(1000);
+    for (name, args) in [("split", &["\n"][..]), ("split", &[]), ("splitlines", &[])] {
+        let lines = split([line.as_str(); 4000].join("\n"), name, args).unwrap();
+        assert_eq!(len(&lines).unwrap(), 4000);
+        drop(lines);
+        let error = split("x\n".repeat(2_000_000), name, args).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Memory);
+    }
+}

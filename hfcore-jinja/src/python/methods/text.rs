@@ -234,12 +234,12 @@ fn split(meter: &Meter, text: &Str, name: &str, args: Args) -> Result<Value, Err
     let most = most.saturating_add(1);
     let backwards = name == "rsplit";
     let parts: Vec<&str> = match &bound[0] {
-        None | Some(Value::None) => words(text, most, backwards),
+        None | Some(Value::None) => words(meter, text, most, backwards)?,
         Some(Value::Str(separator)) if separator.is_empty() => {
             return Err(value_error("empty separator"));
         }
         Some(Value::Str(separator)) => {
-            meter.check_items(text.len() / separator.len())?;
+            check_parts(meter, text.matches(separator.as_str()).count().min(most))?;
             if backwards {
                 let mut parts: Vec<&str> = text.rsplitn(most, separator.as_str()).collect();
                 parts.reverse();
@@ -271,7 +271,12 @@ fn strings(meter: &Meter, text: &Str, parts: &[&str]) -> Result<Value, Error> {
 }
 
 /// Splits at white space, at most into so many words; the last one keeps what follows it.
-fn words(text: &str, most: usize, backwards: bool) -> Vec<&str> {
+fn words<'t>(
+    meter: &Meter,
+    text: &'t str,
+    most: usize,
+    backwards: bool,
+) -> Result<Vec<&'t str>, Error> {
     let mut words = Vec::new();
     let mut rest = text;
     loop {
@@ -304,12 +309,19 @@ fn words(text: &str, most: usize, backwards: bool) -> Vec<&str> {
             (left, right)
         };
         words.push(word);
+        check_parts(meter, words.len())?;
         rest = other;
     }
     if backwards {
         words.reverse();
     }
-    words
+    Ok(words)
+}
+
+/// Whether so many parts of a text may still be made into strings of a list.
+fn check_parts(meter: &Meter, parts: usize) -> Result<(), Error> {
+    // A value in the list, and what each string is charged beside its bytes.
+    meter.check(parts.saturating_mul(size_of::<Value>() + 64))
 }
 
 fn splitlines(meter: &Meter, text: &Str, args: Args) -> Result<Value, Error> {
@@ -323,6 +335,7 @@ fn splitlines(meter: &Meter, text: &Str, args: Args) -> Result<Value, Error> {
             Some(at) if rest[at..].starts_with("\r\n") => (at, 2),
             Some(at) => (at, rest[at..].chars().next().map_or(0, char::len_utf8)),
         };
+        check_parts(meter, lines.len())?;
         lines.push(&rest[..line + if keep { ending } else { 0 }]);
         rest = &rest[line + ending..];
     }
