@@ -83,8 +83,6 @@ pub(crate) struct Languages {
     eos: (String, u32),
     /// Codes are written `__deu__`.
     underscores: bool,
-    /// Naming the target makes the tokenizer encode translations at once.
-    target_at_once: bool,
     /// Translations are encoded now, not texts to translate.
     targets: bool,
 }
@@ -102,12 +100,12 @@ impl Languages {
             target: ready.arguments.text("tgt_lang")?,
             eos: ready.special("eos_token")?,
             underscores: false,
-            target_at_once: false,
             targets: false,
         })
     }
 
-    /// `SeamlessM4TTokenizer`'s, which is made for translations until a source language is named.
+    /// `SeamlessM4TTokenizer`'s. Its `__init__` ends with the target's tokens, but every call begins by going back to
+    /// the source's.
     pub(super) fn seamless(ready: &Ready) -> Result<Self, TokenizeError> {
         let languages = Self::new(ready, Order::CodeEos, "eng")?;
         let target = languages.target.as_deref().unwrap_or("fra");
@@ -116,8 +114,6 @@ impl Languages {
             source: underscored(&languages.source),
             target: Some(underscored(target)),
             underscores: true,
-            target_at_once: true,
-            targets: true,
             ..languages
         })
     }
@@ -223,9 +219,8 @@ impl Tokenizer {
     }
 
     /// The same tokenizer with another language to translate into (`tokenizer.tgt_lang = …`). What it encodes stays
-    /// a text to translate, but for `SeamlessM4T`, whose class turns to translations with this;
-    /// [`as_target`](Self::as_target) turns the others. The model is told the language by
-    /// [`language_id`](Self::language_id) as `forced_bos_token_id`.
+    /// a text to translate; [`as_target`](Self::as_target) turns it to translations. The model is told the language
+    /// by [`language_id`](Self::language_id) as `forced_bos_token_id`.
     ///
     /// # Errors
     ///
@@ -233,7 +228,6 @@ impl Tokenizer {
     pub fn with_tgt_lang(&self, code: &str) -> Result<Self, TokenizeError> {
         self.with_languages("tgt_lang", code, |languages, code| Languages {
             target: Some(code),
-            targets: languages.targets || languages.target_at_once,
             ..languages
         })
     }

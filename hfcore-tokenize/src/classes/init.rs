@@ -39,6 +39,8 @@ pub(super) struct Ready {
     pub(super) extra: Vec<Token>,
     pub(super) behaviour: Behaviour,
     padding_side: Side,
+    /// Whether the post-processor follows `add_bos_token` and `add_eos_token`.
+    follows_switches: bool,
 }
 
 /// A tokenizer loaded: the engine, what the configuration says, and what the class does besides.
@@ -306,9 +308,10 @@ impl Ready {
             extra,
             behaviour: Behaviour::default(),
             padding_side,
+            follows_switches: explicit || without,
         };
         ready.add_missing()?;
-        if explicit || without {
+        if ready.follows_switches {
             ready.update_post_processor()?;
         }
         Ok(ready)
@@ -442,7 +445,12 @@ impl Ready {
             token
         });
         let tokens = tokens.collect();
-        self.built.add_tokens(tokens)
+        self.built.add_tokens(tokens)?;
+        if self.follows_switches {
+            // This takes back what the class may have put around texts.
+            self.update_post_processor()?;
+        }
+        Ok(())
     }
 
     /// All special tokens once more, from their texts alone (`Qwen2Tokenizer.__init__`).

@@ -137,7 +137,7 @@ fn sentencepiece(
 ) -> Result<Source, TokenizeError> {
     let source;
     let tokens;
-    if matches!(class.rule, Rule::AsFile) {
+    if matches!(class.rule, Rule::AsFile | Rule::Inherit(_)) {
         let Backend {
             mut definition,
             special_tokens,

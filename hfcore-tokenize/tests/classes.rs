@@ -1,0 +1,233 @@
+//! Folders with tokenizers of every class against transformers' `AutoTokenizer` (`make_slow.py`, `make_classes.py`).
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use hfcore_tokenize::{Tokenizer, TokenizerFiles, Value};
+
+fn tests() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
+}
+
+fn json(path: &str) -> Value {
+    serde_json::from_slice(&std::fs::read(tests().join(path)).unwrap()).unwrap()
+}
+
+/// The files of a folder, which an entry names or holds.
+fn files(entry: &Value, shared: &str) -> TokenizerFiles {
+    let mut files = TokenizerFiles::new();
+    for (name, source) in entry["files"].as_object().unwrap() {
+        let bytes = match source {
+            Value::String(source) => std::fs::read(tests().join(shared).join(source)).unwrap(),
+            value => serde_json::to_vec(value).unwrap(),
+        };
+        files.insert(name, bytes);
+    }
+    for (name, key) in [
+        ("tokenizer_config.json", "tokenizer_config"),
+        ("config.json", "config"),
+    ] {
+        if let Some(value) = entry.get(key).filter(|value| !value.is_null()) {
+            files.insert(name, serde_json::to_vec(value).unwrap());
+        }
+    }
+    files
+}
+
+fn numbers(value: &Value) -> Vec<u32> {
+    let list = value.as_array().unwrap().iter();
+    list.map(|id| u32::try_from(id.as_u64().unwrap()).unwrap())
+        .collect()
+}
+
+/// What differs between a folder and its record.
+fn differences(entry: &Value, texts: &[&str], shared: &str) -> Vec<String> {
+    let tokenizer = Tokenizer::from_files(&files(entry, shared), entry["model_type"].as_str());
+    let tokenizer = match (tokenizer, entry.get("refused")) {
+        (Ok(_), Some(refused)) => return vec![format!("transformers refuses it: {refused}")],
+        (Err(_), Some(_)) => return Vec::new(),
+        (Err(error), None) => return vec![format!("does not load: {error}")],
+        (Ok(tokenizer), None) => tokenizer,
+    };
+    let mut found = Vec::new();
+    let mut compare = |what: String, ours: String, theirs: String| {
+        if ours != theirs {
+            found.push(format!("{what}\n    ours   {ours}\n    theirs {theirs}"));
+        }
+    };
+    compare(
+        "class".to_owned(),
+        tokenizer.class().to_owned(),
+        entry["class"].as_str().unwrap().to_owned(),
+    );
+    let named: BTreeMap<&str, &str> = tokenizer.special_tokens_map().collect();
+    let theirs: BTreeMap<&str, &str> = entry["special_tokens"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(name, token)| (name.as_str(), token.as_str().unwrap()))
+        .collect();
+    compare(
+        "special tokens".to_owned(),
+        format!("{named:?}"),
+        format!("{theirs:?}"),
+    );
+    if let Some(extra) = entry.get("extra") {
+        let extra: Vec<&str> = extra
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|t| t.as_str().unwrap())
+            .collect();
+        compare(
+            "extra tokens".to_owned(),
+            format!("{:?}", tokenizer.extra_special_tokens()),
+            format!("{extra:?}"),
+        );
+    }
+    if let Some(side) = entry.get("padding_side") {
+        let ours = format!("{:?}", tokenizer.padding_side()).to_lowercase();
+        compare(
+            "padding side".to_owned(),
+            ours,
+            side.as_str().unwrap().to_owned(),
+        );
+    }
+    if let Some(length) = entry.get("len") {
+        compare(
+            "length".to_owned(),
+            tokenizer.len().to_string(),
+            length.to_string(),
+        );
+    }
+    for case in entry["cases"].as_array().unwrap() {
+        let text = texts[usize::try_from(case["text"].as_u64().unwrap()).unwrap()];
+        let encoding = match case.get("pair") {
+            Some(pair) => {
+                let pair = texts[usize::try_from(pair.as_u64().unwrap()).unwrap()];
+                tokenizer.encode_pair(text, pair, true)
+            }
+            None => tokenizer.encode(text, true),
+        };
+        let at = format!(
+            "{text:?} {}",
+            case.get("pair")
+                .map_or(String::new(), |pair| format!("with {pair}"))
+        );
+        let encoding = match encoding {
+            Ok(encoding) => encoding,
+            Err(error) => {
+                compare(
+                    format!("{at}: encode"),
+                    error.to_string(),
+                    case["ids"].to_string(),
+                );
+                continue;
+            }
+        };
+        let ids = numbers(&case["ids"]);
+        compare(
+            format!("{at}: ids {:?}", encoding.tokens),
+            format!("{:?}", encoding.ids),
+            format!("{ids:?}"),
+        );
+        if let Some(types) = case.get("types") {
+            compare(
+                format!("{at}: types"),
+                format!("{:?}", encoding.type_ids),
+                format!("{:?}", numbers(types)),
+            );
+        }
+        if let Some(offsets) = case.get("offsets") {
+            // As differences: start from the last end, length.
+            let mut ours = Vec::new();
+            let mut end = 0_i64;
+            for range in &encoding.char_offsets {
+                let (from, to) = (
+                    i64::try_from(range.start).unwrap(),
+                    i64::try_from(range.end).unwrap(),
+                );
+                ours.extend([from - end, to - from]);
+                end = to;
+            }
+            let theirs: Vec<i64> = offsets
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|n| n.as_i64().unwrap())
+                .collect();
+            compare(
+                format!("{at}: offsets"),
+                format!("{ours:?}"),
+                format!("{theirs:?}"),
+            );
+        }
+        for (key, skip) in [("decoded", false), ("skipped", true)] {
+            if let Some(decoded) = case.get(key) {
+                let ours = tokenizer.decode(&ids, skip);
+                compare(
+                    format!("{at}: {key}"),
+                    format!("{ours:?}"),
+                    format!("{:?}", decoded.as_str().unwrap()),
+                );
+                let mut stream = tokenizer.decode_stream(skip);
+                let mut streamed: String = ids.iter().filter_map(|&id| stream.push(id)).collect();
+                streamed.extend(stream.finish());
+                compare(
+                    format!("{at}: {key}, streamed"),
+                    format!("{streamed:?}"),
+                    format!("{ours:?}"),
+                );
+            }
+        }
+    }
+    found
+}
+
+fn walk(path: &str, shared: &str) {
+    let record = json(path);
+    let texts: Vec<&str> = record["texts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|text| text.as_str().unwrap())
+        .collect();
+    let mut report = String::new();
+    let folders = record["folders"].as_array().unwrap();
+    assert!(folders.len() > 50);
+    let mut wrong = 0;
+    for entry in folders {
+        // Where transformers finds no file of its name, it makes a tokenizer of nothing but the special tokens.
+        if entry["class"] == "XGLMTokenizer"
+            && entry["files"].get("sentencepiece.bpe.model").is_some()
+        {
+            let error = Tokenizer::from_files(&files(entry, shared), Some("xglm")).unwrap_err();
+            assert!(
+                error
+                    .to_string()
+                    .starts_with("no files for a XGLMTokenizer: looked for tokenizer.json")
+            );
+            continue;
+        }
+        let found = differences(entry, &texts, shared);
+        if !found.is_empty() {
+            wrong += 1;
+            report += &format!("{}: {} differences\n", entry["name"], found.len());
+            for one in found.iter().take(3) {
+                report += &format!("  {one}\n");
+            }
+        }
+    }
+    assert!(
+        report.is_empty(),
+        "{wrong} of {} folders differ\n{report}",
+        folders.len()
+    );
+}
+
+#[test]
+fn folders_without_tokenizer_json() {
+    walk("slow/slow.json", "slow");
+}
