@@ -6,15 +6,6 @@ use std::sync::Arc;
 use crate::namespace::Namespace;
 use crate::python::{Args, Error, Meter, Value};
 
-/// The local time, for `strftime_now`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Now {
-    /// Seconds since 1970-01-01 00:00:00 of the wall clock that is to be shown (local time, as if it were UTC).
-    pub local_seconds: i64,
-    /// Microseconds within the second, 0 to 999999.
-    pub microseconds: u32,
-}
-
 /// A function that templates can call besides Jinja's own.
 #[derive(Clone)]
 pub struct Function {
@@ -39,7 +30,8 @@ impl fmt::Debug for Function {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Environment<'t> {
     pub(crate) meter: &'t Meter,
-    pub(crate) now: Option<Now>,
+    /// Seconds since 1970 on the clock that is to be shown.
+    pub(crate) now: Option<i64>,
     pub(crate) functions: &'t [Function],
     /// `eval_ctx.autoescape`, which `{% autoescape %}` changes.
     pub(crate) autoescape: bool,

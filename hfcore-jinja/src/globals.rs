@@ -9,7 +9,7 @@ use crate::interpreter::Interpreter;
 use crate::namespace::{Namespace, NamespaceObject};
 use crate::python::{
     Args, Caller, Dict, DictBuilder, Error, ErrorKind, Iterate, Meter, Object, Param, Range, Str,
-    Value, str,
+    Value, collect, str, strftime,
 };
 
 /// The most numbers that `range` may give: `jinja2.sandbox.MAX_RANGE`.
@@ -99,9 +99,7 @@ impl Interpreter<'_> {
                     .environment
                     .now
                     .ok_or_else(|| fail::unsupported("strftime_now without a clock"))?;
-                Err(fail::unsupported(format!(
-                    "strftime_now({format:?}) at {now:?}"
-                )))
+                strftime(meter, now, format)
             }
             Builtin::Caller(function) => (function.call)(meter, args),
         }
@@ -194,20 +192,19 @@ fn dict(meter: &Meter, args: Args) -> Result<Dict, Error> {
             let mut pairs = Iterate::new(meter, pairs)?;
             let mut at = 0;
             while let Some(pair) = pairs.next(meter)? {
-                let mut items = Iterate::new(meter, &pair).map_err(|error| match error.kind() {
+                let items = collect(meter, &pair).map_err(|error| match error.kind() {
                     ErrorKind::TypeError => fail::type_error(format!(
                         "cannot convert dictionary update sequence element #{at} to a sequence"
                     )),
                     _ => error,
                 })?;
-                let length = items.remaining();
-                let (Some(key), Some(value), 2) = (items.next(meter)?, items.next(meter)?, length)
-                else {
+                let [key, value] = &items[..] else {
                     return Err(fail::value_error(format!(
-                        "dictionary update sequence element #{at} has length {length}; 2 is required"
+                        "dictionary update sequence element #{at} has length {}; 2 is required",
+                        items.len()
                     )));
                 };
-                dict.insert(key, value)?;
+                dict.insert(key.clone(), value.clone())?;
                 at += 1;
             }
         }

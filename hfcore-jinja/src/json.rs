@@ -1,9 +1,8 @@
-//! JSON as Python's `json.loads` reads it.
+//! The caller's variables, from JSON.
 
 use serde_json::Value as Json;
 
-use crate::fail;
-use crate::python::{Dict, DictBuilder, Error, Limits, List, Meter, Str, Value};
+use crate::python::{Dict, DictBuilder, Error, Limits, Meter, Value, from_json, key};
 
 impl Value {
     /// A value as the caller gives it to a template: `null` is `None`, objects keep their order. It is not charged to
@@ -11,28 +10,9 @@ impl Value {
     ///
     /// # Errors
     ///
-    /// Nesting of more than [`MAX_DEPTH`](crate::python::MAX_DEPTH) levels.
+    /// Nesting of more than [`MAX_DEPTH`](crate::python::MAX_DEPTH) levels; numbers beyond 128 bits.
     pub fn from_json(json: &Json) -> Result<Self, Error> {
-        Ok(match json {
-            Json::Null => Self::None,
-            Json::Bool(value) => Self::Bool(*value),
-            Json::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
-                (Some(number), _, _) => Self::Int(number.into()),
-                (None, Some(number), _) => Self::Int(number.into()),
-                (None, None, Some(number)) => Self::Float(number),
-                (None, None, None) => {
-                    return Err(fail::unsupported(format!("the number {number}")));
-                }
-            },
-            Json::String(text) => Self::Str(Str::constant(&**text)),
-            Json::Array(items) => Self::List(List::constant(
-                items
-                    .iter()
-                    .map(Self::from_json)
-                    .collect::<Result<_, _>>()?,
-            )?),
-            Json::Object(entries) => Self::Dict(Dict::from_json(entries)?),
-        })
+        from_json(json)
     }
 }
 
@@ -49,8 +29,8 @@ impl Dict {
             output: 0,
         });
         let mut dict = DictBuilder::new(&meter);
-        for (key, value) in entries {
-            dict.insert(Value::Str(Str::constant(&**key)), Value::from_json(value)?)?;
+        for (name, value) in entries {
+            dict.insert(key(name), from_json(value)?)?;
         }
         Ok(dict.finish_constant())
     }

@@ -15,7 +15,7 @@ mod syntax;
 mod template;
 mod tests;
 
-pub use self::environment::{Function, FunctionCall, Now};
+pub use self::environment::{Function, FunctionCall};
 pub use self::python::{
     Args, Dict, DictBuilder, Error, ErrorKind, Limits, List, Meter, Str, Tuple, Value,
 };

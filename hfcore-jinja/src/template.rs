@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::environment::{Environment, Function, Now};
+use crate::environment::{Environment, Function};
 use crate::interpreter::Interpreter;
 use crate::python::{Dict, Error, Limits, Meter};
 use crate::{compiler, syntax};
@@ -19,8 +19,9 @@ pub struct Template {
 pub struct Options {
     /// The bounds of the render; without them those of [`Limits::for_input`] for the bytes of the template.
     pub limits: Option<Limits>,
-    /// The time that `strftime_now` tells; without it the function is refused.
-    pub now: Option<Now>,
+    /// The time that `strftime_now` tells: seconds since 1970-01-01 00:00:00 on the clock that is to be shown, so local
+    /// time is UTC's plus the zone's offset. Without it the function is refused. [`now`](crate::python::now) is UTC's.
+    pub now: Option<i64>,
     /// Functions besides Jinja's own, or instead of those of the same name.
     pub functions: Vec<Function>,
 }

@@ -25,8 +25,6 @@ struct Frame {
     symbols: usize,
     /// At the root, or in an `if` there.
     toplevel: bool,
-    /// At the root.
-    rootlevel: bool,
     /// In an `if`: filters and tests that do not exist are an error only when they are called.
     soft: bool,
     /// Whether `break` has a loop to leave.
@@ -38,7 +36,6 @@ impl Frame {
         Self {
             symbols,
             toplevel: true,
-            rootlevel: true,
             soft: false,
             in_loop: false,
         }
@@ -48,18 +45,13 @@ impl Frame {
         Self {
             symbols,
             toplevel: false,
-            rootlevel: false,
             soft: false,
             in_loop: self.in_loop,
         }
     }
 
     fn soft(self) -> Self {
-        Self {
-            rootlevel: false,
-            soft: true,
-            ..self
-        }
+        Self { soft: true, ..self }
     }
 }
 
@@ -124,7 +116,6 @@ impl Compiler {
         let symbols = self.table.new_frame(None);
         let frame = Frame {
             toplevel: false,
-            rootlevel: false,
             ..Frame::root(symbols)
         };
         let [uses_self, uses_super] = undeclared(&body, ["self", "super"]);
@@ -178,7 +169,9 @@ impl Compiler {
         match &mut statement.kind {
             StatementKind::Data(_) => Ok(()),
             StatementKind::Output(value, escape) => {
-                *escape = self.escape;
+                // A constant is printed while jinja2 compiles, when it does not know yet that it is to be escaped.
+                let constant = self.escape == Escape::Volatile && is_constant(value, self.escape);
+                *escape = if constant { Escape::Off } else { self.escape };
                 self.expression(frame, value)
             }
             StatementKind::Assign(node) => {
@@ -344,6 +337,21 @@ impl Compiler {
         let symbols = inner.symbols;
         self.analyze_macro(symbols, code);
 
+        for (at, argument) in code.arguments.iter().enumerate() {
+            if code.arguments[..at]
+                .iter()
+                .any(|other| other.name == argument.name)
+            {
+                let level = self.table.level(symbols);
+                return Err(fail::python_syntax(
+                    format!(
+                        "duplicate argument 'l_{level}_{}' in function definition",
+                        argument.name
+                    ),
+                    line,
+                ));
+            }
+        }
         let explicit = |name: &str| {
             code.arguments
                 .iter()
@@ -425,7 +433,9 @@ impl Compiler {
                 self.expressions(frame, items)
             }
             Expr::Concat(items, escape) => {
-                *escape = self.escape;
+                // Constants are joined as plain strings.
+                let constant = items.iter().all(|item| is_constant(item, self.escape));
+                *escape = if constant { Escape::Off } else { self.escape };
                 self.expressions(frame, items)
             }
             Expr::Dict(items) => items
@@ -498,6 +508,60 @@ impl Compiler {
         self.expressions(frame, arguments.keyword.iter_mut().map(|(_, value)| value))?;
         self.expressions(frame, &mut arguments.star)?;
         self.expressions(frame, &mut arguments.double_star)
+    }
+}
+
+/// Whether jinja2 computes the expression while it compiles.
+fn is_constant(expr: &Expr, escape: Escape) -> bool {
+    let constant = |expr: &Expr| is_constant(expr, escape);
+    let arguments = |arguments: &Arguments| {
+        arguments.positional.iter().all(constant)
+            && arguments.keyword.iter().all(|(_, value)| constant(value))
+            && arguments.star.iter().all(constant)
+            && arguments.double_star.iter().all(constant)
+    };
+    match expr {
+        Expr::Const(_) => true,
+        Expr::Name(_) => false,
+        Expr::Tuple(items)
+        | Expr::List(items)
+        | Expr::Or(items)
+        | Expr::And(items)
+        | Expr::Concat(items, _) => items.iter().all(constant),
+        Expr::Dict(items) => items
+            .iter()
+            .all(|(key, value)| constant(key) && constant(value)),
+        Expr::Not(operand, _) => constant(operand),
+        Expr::Compare(compare) => {
+            constant(&compare.first) && compare.rest.iter().all(|(_, operand)| constant(operand))
+        }
+        Expr::Arithmetic(chain) => {
+            constant(&chain.first) && chain.rest.iter().all(|(_, operand)| constant(operand))
+        }
+        Expr::Unary(signed) => constant(&signed.1),
+        Expr::Conditional(conditional) => {
+            conditional.otherwise.as_ref().is_some_and(constant)
+                && conditional.branches.iter().all(|branch| {
+                    constant(&branch.value) && branch.tests.iter().all(|(test, _)| constant(test))
+                })
+        }
+        Expr::Postfix(postfix) => {
+            constant(&postfix.base)
+                && postfix.ops.iter().all(|op| match op {
+                    Post::Getattr(_) => true,
+                    Post::Getitem(item) => constant(item),
+                    Post::Slice(parts) => parts.iter().flatten().all(constant),
+                    Post::Call(_) => false,
+                    Post::Filter(call) => {
+                        let of_context = matches!(
+                            &*call.name,
+                            "map" | "random" | "reject" | "rejectattr" | "select" | "selectattr"
+                        );
+                        escape != Escape::Volatile && !of_context && arguments(&call.arguments)
+                    }
+                    Post::Test(call) => escape != Escape::Volatile && arguments(&call.arguments),
+                })
+        }
     }
 }
 

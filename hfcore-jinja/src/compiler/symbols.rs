@@ -126,6 +126,11 @@ impl SymbolTable {
         }
     }
 
+    /// How many frames are around this one; Python's names for its variables have it in them.
+    pub(crate) fn level(&self, frame: usize) -> u32 {
+        self.frames[frame].level
+    }
+
     /// What entering and leaving the frame does.
     pub(crate) fn scope(&self, frame: usize) -> Scope {
         Scope {

@@ -4,7 +4,10 @@ use super::attribute::Path;
 use super::{bind, flag, given, integer, one};
 use crate::environment::Environment;
 use crate::fail;
-use crate::python::{Args, Binary, Error, ErrorKind, Iterate, Value, binary, is_space, quoted};
+use crate::python::{
+    Args, Binary, Error, ErrorKind, Iterate, Value, binary, float as to_float, int as to_int,
+    int_of_text,
+};
 
 /// `abs`
 pub(super) fn abs(_environment: &Environment<'_>, args: Args) -> Result<Value, Error> {
@@ -25,144 +28,9 @@ fn too_large() -> Error {
     fail::unsupported("an integer of more than 127 bits")
 }
 
-/// `float(value)`
-fn to_float(environment: &Environment<'_>, value: &Value) -> Result<f64, Error> {
-    match value {
-        Value::Undefined(undefined) => Err(undefined.error(environment.meter)),
-        Value::Float(number) => Ok(*number),
-        Value::Str(text) => parse_float(text),
-        #[allow(
-            clippy::cast_precision_loss,
-            reason = "Python rounds to the nearest float here too"
-        )]
-        value => match value.as_int() {
-            Some(number) => Ok(number as f64),
-            None => Err(fail::type_error(format!(
-                "float() argument must be a string or a real number, not '{}'",
-                value.type_name()
-            ))),
-        },
-    }
-}
-
-/// `float(text)`
-fn parse_float(text: &str) -> Result<f64, Error> {
-    let invalid = || {
-        fail::value_error(format!(
-            "could not convert string to float: {}",
-            quoted(text)
-        ))
-    };
-    let trimmed = text.trim_matches(is_space);
-    if !trimmed.is_ascii() {
-        // Python reads other scripts' digits.
-        return Err(if trimmed.chars().any(char::is_numeric) {
-            fail::unsupported("numbers in digits that are not ASCII")
-        } else {
-            invalid()
-        });
-    }
-    let digits = without_underscores(trimmed).ok_or_else(invalid)?;
-    let unsigned = digits.trim_start_matches(['+', '-']).to_ascii_lowercase();
-    let word = matches!(&*unsigned, "inf" | "infinity" | "nan");
-    let number = word || unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.');
-    if !number || unsigned.len() + 1 < digits.len() {
-        return Err(invalid());
-    }
-    digits.parse().map_err(|_| invalid())
-}
-
-/// A number's text without the underscores that Python allows between digits.
-fn without_underscores(text: &str) -> Option<String> {
-    let bytes = text.as_bytes();
-    let digit = |at: Option<usize>| {
-        at.and_then(|at| bytes.get(at))
-            .is_some_and(u8::is_ascii_alphanumeric)
-    };
-    for (at, byte) in bytes.iter().enumerate() {
-        if *byte == b'_' && !(digit(at.checked_sub(1)) && digit(Some(at + 1))) {
-            return None;
-        }
-    }
-    Some(text.replace('_', ""))
-}
-
-/// `int(text, base)`
-fn parse_int(text: &str, base: i128) -> Result<i128, Error> {
-    if base != 0 && !(2..=36).contains(&base) {
-        return Err(fail::value_error("int() base must be >= 2 and <= 36, or 0"));
-    }
-    let invalid = || {
-        fail::value_error(format!(
-            "invalid literal for int() with base {base}: {}",
-            quoted(text)
-        ))
-    };
-    let trimmed = text.trim_matches(is_space);
-    if !trimmed.is_ascii() {
-        return Err(if trimmed.chars().any(char::is_numeric) {
-            fail::unsupported("numbers in digits that are not ASCII")
-        } else {
-            invalid()
-        });
-    }
-    let (negative, unsigned) = match trimmed.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, trimmed.strip_prefix('+').unwrap_or(trimmed)),
-    };
-    let lower = unsigned.to_ascii_lowercase();
-    let prefixed = match lower.get(..2) {
-        Some("0b") if matches!(base, 0 | 2) => Some(2),
-        Some("0o") if matches!(base, 0 | 8) => Some(8),
-        Some("0x") if matches!(base, 0 | 16) => Some(16),
-        _ => None,
-    };
-    let (digits, radix) = match prefixed {
-        Some(radix) => (lower[2..].strip_prefix('_').unwrap_or(&lower[2..]), radix),
-        None if base == 0 => (&lower[..], 10),
-        None => (&lower[..], u32::try_from(base).expect("at most 36")),
-    };
-    let digits = without_underscores(digits).ok_or_else(invalid)?;
-    if digits.is_empty() || !digits.chars().all(|c| c.is_digit(radix)) {
-        return Err(invalid());
-    }
-    if base == 0
-        && prefixed.is_none()
-        && digits.starts_with('0')
-        && digits.bytes().any(|digit| digit != b'0')
-    {
-        return Err(invalid());
-    }
-    if digits.len() > 4300 && !radix.is_power_of_two() {
-        return Err(fail::value_error(format!(
-            "Exceeds the limit (4300 digits) for integer string conversion: value has {} digits; use \
-             sys.set_int_max_str_digits() to increase the limit",
-            digits.len()
-        )));
-    }
-    let number = i128::from_str_radix(&digits, radix).map_err(|_| too_large())?;
-    Ok(if negative { -number } else { number })
-}
-
 /// `int(number)`, towards zero.
-fn truncated(number: f64) -> Result<i128, Error> {
-    if number.is_nan() {
-        return Err(fail::value_error("cannot convert float NaN to integer"));
-    }
-    if number.is_infinite() {
-        return Err(Error::new(
-            ErrorKind::OverflowError,
-            "cannot convert float infinity to integer",
-        ));
-    }
-    if number.abs() >= 1.7e38 {
-        return Err(too_large());
-    }
-    #[allow(
-        clippy::cast_possible_truncation,
-        reason = "tested against the range of i128"
-    )]
-    Ok(number.trunc() as i128)
+fn truncated(environment: &Environment<'_>, number: f64) -> Result<i128, Error> {
+    to_int(environment.meter, &Value::Float(number))
 }
 
 /// `do_int`
@@ -170,21 +38,12 @@ pub(super) fn int(environment: &Environment<'_>, args: Args) -> Result<Value, Er
     let [value, default, base] = bind(args, "do_int", 0, 1, ["value", "default", "base"])?;
     let value = given(value);
     let first = match &value {
-        Value::Str(text) => {
-            let base = base.unwrap_or(Value::Int(10));
-            match base.as_int() {
-                Some(base) => parse_int(text, base),
-                None => Err(fail::type_error(format!(
-                    "'{}' object cannot be interpreted as an integer",
-                    base.type_name()
-                ))),
-            }
-        }
-        Value::Undefined(undefined) => Err(undefined.error(environment.meter)),
-        Value::Float(number) => truncated(*number),
-        value => value
-            .as_int()
-            .ok_or_else(|| fail::type_error("int() argument")),
+        Value::Str(text) => match base.unwrap_or(Value::Int(10)).as_int() {
+            // Every base that is none is refused alike.
+            Some(base) => int_of_text(text, u32::try_from(base).unwrap_or(1)),
+            None => Err(fail::type_error("an integer is required")),
+        },
+        value => to_int(environment.meter, value),
     };
     let error = match first {
         Ok(number) => return Ok(Value::Int(number)),
@@ -194,7 +53,7 @@ pub(super) fn int(environment: &Environment<'_>, args: Args) -> Result<Value, Er
         return Err(error);
     }
     // So `"42.23"|int` is 42.
-    match to_float(environment, &value).and_then(truncated) {
+    match to_float(environment.meter, &value).and_then(|number| truncated(environment, number)) {
         Ok(number) => Ok(Value::Int(number)),
         Err(error)
             if matches!(
@@ -211,7 +70,7 @@ pub(super) fn int(environment: &Environment<'_>, args: Args) -> Result<Value, Er
 /// `do_float`
 pub(super) fn float(environment: &Environment<'_>, args: Args) -> Result<Value, Error> {
     let [value, default] = bind(args, "do_float", 0, 1, ["value", "default"])?;
-    match to_float(environment, &given(value)) {
+    match to_float(environment.meter, &given(value)) {
         Ok(number) => Ok(Value::Float(number)),
         Err(error) if matches!(error.kind(), ErrorKind::TypeError | ErrorKind::ValueError) => {
             Ok(default.unwrap_or(Value::Float(0.0)))
@@ -269,16 +128,19 @@ pub(super) fn round(environment: &Environment<'_>, args: Args) -> Result<Value, 
         },
     };
     if method == "common" {
-        return rounded(&value, &precision);
+        return rounded(environment, &value, &precision);
     }
     let meter = environment.meter;
     let scale = binary(meter, Binary::Pow, &Value::Int(10), &precision)?;
     let whole = match binary(meter, Binary::Mul, &value, &scale)? {
-        Value::Float(number) => truncated(if method == "ceil" {
-            number.ceil()
-        } else {
-            number.floor()
-        })?,
+        Value::Float(number) => truncated(
+            environment,
+            if method == "ceil" {
+                number.ceil()
+            } else {
+                number.floor()
+            },
+        )?,
         other => other.as_int().ok_or_else(|| {
             fail::type_error(format!("must be real number, not {}", other.type_name()))
         })?,
@@ -287,7 +149,11 @@ pub(super) fn round(environment: &Environment<'_>, args: Args) -> Result<Value, 
 }
 
 /// `round(value, precision)`
-fn rounded(value: &Value, precision: &Value) -> Result<Value, Error> {
+fn rounded(
+    environment: &Environment<'_>,
+    value: &Value,
+    precision: &Value,
+) -> Result<Value, Error> {
     if value.as_int().is_none() && !matches!(value, Value::Float(_)) {
         return Err(fail::type_error(format!(
             "type {} doesn't define __round__ method",
@@ -304,7 +170,7 @@ fn rounded(value: &Value, precision: &Value) -> Result<Value, Error> {
             None => {
                 // Half to even.
                 let text = format!("{number:.0}");
-                truncated(text.parse().unwrap_or(*number)).map(Value::Int)
+                truncated(environment, text.parse().unwrap_or(*number)).map(Value::Int)
             }
             Some(places) => Ok(Value::Float(round_float(*number, places)?)),
         },
@@ -390,14 +256,14 @@ fn round_integer(number: i128, places: i128) -> Result<i128, Error> {
 /// `do_filesizeformat`
 pub(super) fn filesizeformat(environment: &Environment<'_>, args: Args) -> Result<Value, Error> {
     let [value, binary] = bind(args, "do_filesizeformat", 0, 1, ["value", "binary"])?;
-    let bytes = to_float(environment, &given(value))?;
+    let bytes = to_float(environment.meter, &given(value))?;
     let binary = flag(binary.as_ref(), false);
     let base: f64 = if binary { 1024.0 } else { 1000.0 };
     #[allow(clippy::float_cmp, reason = "Python compares exactly here")]
     let text = if bytes == 1.0 {
         "1 Byte".to_owned()
     } else if bytes < base {
-        format!("{} Bytes", truncated(bytes)?)
+        format!("{} Bytes", truncated(environment, bytes)?)
     } else {
         let mut unit = base;
         let mut letter = 'Y';

@@ -5,8 +5,8 @@ use super::{bind, flag, given, integer, one};
 use crate::environment::Environment;
 use crate::fail;
 use crate::python::{
-    Args, DictBuilder, Error, ErrorKind, Iter, Iterate, Undefined, Value, ViewKind, collect, len,
-    quoted, slice as sliced,
+    Args, Binary, DictBuilder, Error, ErrorKind, Iter, Iterate, Undefined, Value, ViewKind, binary,
+    collect, len, quoted, slice as sliced,
 };
 
 /// `AttributeError` as Python words it.
@@ -166,7 +166,14 @@ pub(super) fn slice(environment: &Environment<'_>, args: Args) -> Result<Value, 
     )?;
     let meter = environment.meter;
     let seq = collect(meter, &given(value))?;
-    let slices = integer(slices.as_ref(), 0)?;
+    let slices = given(slices);
+    let Some(slices) = slices.as_int() else {
+        let each = binary(meter, Binary::FloorDiv, &Value::from(seq.len()), &slices)?;
+        return Err(fail::type_error(format!(
+            "'{}' object cannot be interpreted as an integer",
+            each.type_name()
+        )));
+    };
     if slices == 0 {
         return Err(Error::new(
             ErrorKind::ZeroDivisionError,

@@ -6,8 +6,8 @@ use crate::environment::Environment;
 use crate::fail;
 use crate::html;
 use crate::python::{
-    Args, Binary, Dict, Error, ErrorKind, Iterate, Str, Value, binary, collect, len, slice, str,
-    write_str,
+    Args, Binary, Dict, Error, ErrorKind, Iterate, Str, Value, binary, collect, dumps, len, slice,
+    str, write_str,
 };
 
 /// A method of `str` without arguments, of the text of a value.
@@ -208,10 +208,17 @@ pub(super) fn indent(environment: &Environment<'_>, args: Args) -> Result<Value,
         indention
     };
     // A last newline keeps `splitlines` from losing the empty line.
-    let s = binary(meter, Binary::Add, &s, &newline)?;
-    if !matches!(s, Value::Str(_)) {
-        return Err(super::sequence::no_attribute(&s, "splitlines"));
-    }
+    let s = match &s {
+        Value::Str(_) | Value::Undefined(_) => binary(meter, Binary::Add, &s, &newline)?,
+        // `+=` makes a list longer by the newline.
+        Value::List(_) => return Err(super::sequence::no_attribute(&s, "splitlines")),
+        other => {
+            return Err(fail::type_error(format!(
+                "unsupported operand type(s) for +=: '{}' and 'str'",
+                other.type_name()
+            )));
+        }
+    };
     let lines = collect(meter, &method(environment, &s, "splitlines", Vec::new())?)?;
     let indention = str(meter, &indention)?;
     let mut out = meter.text();
@@ -304,15 +311,14 @@ pub(super) fn tojson(environment: &Environment<'_>, args: Args) -> Result<Value,
         1,
         ["x", "ensure_ascii", "indent", "separators", "sort_keys"],
     )?;
-    let _ = (
-        given(x),
-        ensure_ascii,
-        indent,
-        separators,
-        sort_keys,
-        environment,
-    );
-    Err(fail::unsupported("tojson"))
+    dumps(
+        environment.meter,
+        &given(x),
+        flag(ensure_ascii.as_ref(), false),
+        &indent.unwrap_or(Value::None),
+        &separators.unwrap_or(Value::None),
+        flag(sort_keys.as_ref(), false),
+    )
 }
 
 /// `do_pprint`

@@ -50,7 +50,7 @@ impl Interpreter<'_> {
         let meter = self.environment.meter;
         let iterate = Iterate::new(meter, &values).map_err(|error| match error.kind() {
             crate::python::ErrorKind::TypeError => fail::type_error(format!(
-                "{CALL} argument after * must be an iterable, not {}",
+                "Value after * must be an iterable, not {}",
                 values.type_name()
             )),
             _ => error,

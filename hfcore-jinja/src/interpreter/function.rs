@@ -67,15 +67,6 @@ impl Interpreter<'_> {
         })
     }
 
-    /// A call within the current one, of a function that is written within its function.
-    pub(super) fn activate_inner(&mut self, slots: u32) -> Result<usize, Error> {
-        self.activate(
-            slots,
-            Some(self.current),
-            self.activations[self.current].context,
-        )
-    }
-
     /// Keeps the current call's variables until the end of the render.
     pub(super) fn capture(&mut self) -> usize {
         self.activations[self.current].capture();

@@ -340,8 +340,7 @@ impl Interpreter<'_> {
     fn include(&mut self, node: &Include) -> Result<Flow, Error> {
         let names = self.eval(&node.template)?;
         match &names {
-            Value::Str(_) => Err(no_loader()),
-            Value::Undefined(undefined) => Err(undefined.error(self.meter())),
+            Value::Str(_) | Value::Undefined(_) => Err(no_loader()),
             names if !names.truth() => {
                 if node.ignore_missing {
                     return Ok(Flow::Next);

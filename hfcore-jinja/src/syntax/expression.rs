@@ -23,11 +23,10 @@ pub(crate) enum TupleItems {
 }
 
 impl Parser {
-    /// `parse_tuple`: an expression, or several with commas; `end` names a keyword that may follow.
+    /// `parse_tuple`: an expression, or several with commas.
     pub(crate) fn parse_tuple(
         &mut self,
         items: TupleItems,
-        end: Option<&str>,
         parenthesized: bool,
     ) -> Result<Expr, Error> {
         let mut values = Vec::new();
@@ -36,7 +35,7 @@ impl Parser {
             if !values.is_empty() {
                 self.stream.expect_op(",")?;
             }
-            if self.is_tuple_end(end) {
+            if self.is_tuple_end() {
                 break;
             }
             values.push(match items {
@@ -61,12 +60,13 @@ impl Parser {
         Ok(Expr::Tuple(values))
     }
 
-    /// Whether a tuple without parentheses ends here.
-    pub(crate) fn is_tuple_end(&self, end: Option<&str>) -> bool {
-        match &self.stream.current {
-            Token::VariableEnd | Token::BlockEnd | Token::Op(")") => true,
-            token => end.is_some_and(|end| token.is_name(end)),
-        }
+    /// Whether a tuple without parentheses ends here. jinja2 means to end it at keywords too (`in`, `recursive`), but
+    /// compares them to a tuple of names, which is never equal.
+    pub(crate) fn is_tuple_end(&self) -> bool {
+        matches!(
+            self.stream.current,
+            Token::VariableEnd | Token::BlockEnd | Token::Op(")")
+        )
     }
 
     /// `parse_condexpr`: `a if b else c`, however often.
@@ -298,7 +298,7 @@ impl Parser {
             }
             Token::Op("(") => {
                 self.stream.next()?;
-                let value = self.parse_tuple(TupleItems::Expression, None, true)?;
+                let value = self.parse_tuple(TupleItems::Expression, true)?;
                 self.stream.expect_op(")")?;
                 Ok(value)
             }

@@ -30,7 +30,7 @@ impl Parser {
                 }
                 Token::VariableBegin => {
                     self.stream.next()?;
-                    let value = self.parse_tuple(TupleItems::Expression, None, false)?;
+                    let value = self.parse_tuple(TupleItems::Expression, false)?;
                     body.push(Statement {
                         line,
                         kind: StatementKind::Output(value, Escape::Off),
@@ -103,9 +103,9 @@ impl Parser {
     }
 
     fn parse_set(&mut self) -> Result<StatementKind, Error> {
-        let target = self.parse_assign_target(None, true)?;
+        let target = self.parse_assign_target(true)?;
         if self.stream.skip_op("=")? {
-            let value = self.parse_tuple(TupleItems::Expression, None, false)?;
+            let value = self.parse_tuple(TupleItems::Expression, false)?;
             return Ok(StatementKind::Assign(Box::new(Assign {
                 target,
                 value,
@@ -126,9 +126,9 @@ impl Parser {
     }
 
     fn parse_for(&mut self) -> Result<StatementKind, Error> {
-        let target = self.parse_assign_target(Some("in"), false)?;
+        let target = self.parse_assign_target(false)?;
         self.stream.expect_name("in")?;
-        let iter = self.parse_tuple(TupleItems::NoConditional, Some("recursive"), false)?;
+        let iter = self.parse_tuple(TupleItems::NoConditional, false)?;
         let test = if self.stream.skip_name("if")? {
             Some(self.parse_expression()?)
         } else {
@@ -164,7 +164,7 @@ impl Parser {
         let mut branches = Vec::new();
         let mut otherwise = Vec::new();
         loop {
-            let test = self.parse_tuple(TupleItems::NoConditional, None, false)?;
+            let test = self.parse_tuple(TupleItems::NoConditional, false)?;
             branches.push((test, self.parse_statements(&["elif", "else", "endif"])?));
             let token = self.stream.next()?;
             if token.is_name("elif") {
@@ -186,7 +186,7 @@ impl Parser {
             if !assignments.is_empty() {
                 self.stream.expect_op(",")?;
             }
-            let target = self.parse_assign_target(None, false)?;
+            let target = self.parse_assign_target(false)?;
             self.stream.expect_op("=")?;
             assignments.push((target, self.parse_expression()?));
         }
@@ -330,15 +330,6 @@ impl Parser {
             } else if !defaults.is_empty() {
                 return self.fail("non-default argument follows default argument");
             }
-            if arguments.iter().any(|argument| argument.name == name) {
-                return Err(fail::python_syntax(
-                    format!(
-                        "duplicate argument {} in function definition",
-                        quoted(&name)
-                    ),
-                    line,
-                ));
-            }
             arguments.push(Name {
                 name,
                 slot: Slot::default(),
@@ -422,12 +413,8 @@ impl Parser {
         Ok(name)
     }
 
-    /// `parse_assign_target`: names and tuples of them; `end` names the keyword that follows.
-    fn parse_assign_target(
-        &mut self,
-        end: Option<&str>,
-        with_namespace: bool,
-    ) -> Result<Target, Error> {
+    /// `parse_assign_target`: names and tuples of them.
+    fn parse_assign_target(&mut self, with_namespace: bool) -> Result<Target, Error> {
         let mut targets = Vec::new();
         let mut is_tuple = false;
         let mut line = self.stream.line;
@@ -435,7 +422,7 @@ impl Parser {
             if !targets.is_empty() {
                 self.stream.expect_op(",")?;
             }
-            if self.is_tuple_end(end) {
+            if self.is_tuple_end() {
                 break;
             }
             targets.push((self.parse_target_item(with_namespace)?, line));
