@@ -11,6 +11,7 @@ values or items (entries). A result is a repr, or "!Exception: message".
 import json
 import random
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import jinja2
@@ -144,6 +145,7 @@ def everything():
     formats()
     dumps()
     texts()
+    dates()
 
 
 def slices():
@@ -311,6 +313,15 @@ def texts():
         for name in ["upper", "lower", "title", "casefold", "swapcase", "capitalize", "strip", "splitlines", "split"]:
             method(text, name)
         case("repr", repr, text)
+
+
+def dates():
+    show = lambda moment, pattern: (datetime(1970, 1, 1) + timedelta(seconds=moment)).strftime(pattern)
+    patterns = [f"%{c}" for c in "aAbBcCdDeFgGhHIjklmMnpPrRStTuUVwWxXyYzZf%"] + [
+        "%d %B %Y", "%Y-%m-%d", "%-d %b", "%-m/%-d/%y", "%-I:%M %p", "%_H", "%^a", "%#p", "%e", "%5d", "%-j", "100%", "%Q", "é%Yé", "", "%^B %d", "%010d", "%-H", "%_m", "%0e"]
+    for moment in [0, 1709214305, 1609459200, 1735689599, 951782400, 1230768000, 1104537600, -1, 1893456000 + 43200]:
+        for pattern in patterns:
+            case("strftime", show, moment, pattern)
 
 
 everything()

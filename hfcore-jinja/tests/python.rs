@@ -1,11 +1,11 @@
-//! Python's values beside CPython's own: `golden/python.json`, which `make_python.py` writes.
+//! Python's values beside `CPython`'s own: `golden/python.json`, which `make_python.py` writes.
 #![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use hfcore_jinja::python::{
     Args, Binary, Caller, Dict, Error, ErrorKind, Limits, Meter, Order, Range, Str, Tuple,
     Undefined, Value, View, ViewKind, binary, call_method, collect, compare, contains, dumps,
     equals, float, format_value, getattr, getitem, hash, int, item, len, negative, positive, repr,
-    slice, str,
+    slice, str, strftime,
 };
 use serde_json::Value as Json;
 
@@ -109,6 +109,10 @@ fn run(meter: &Meter, op: &str, x: &[Value]) -> Result<Value, Error> {
         "getattr" => shown(meter, getattr(meter, &x[0], x[1].as_str().unwrap())?)?,
         "slice" => slice(meter, &x[0], &x[1], &x[2], &x[3])?,
         "format" => Value::str(meter, format_value(meter, &x[0], x[1].as_str().unwrap())?)?,
+        "strftime" => {
+            let seconds = i64::try_from(x[0].as_int().unwrap()).unwrap();
+            strftime(meter, seconds, x[1].as_str().unwrap())?
+        }
         "call" => {
             let Value::Dict(keyword) = &x[3] else {
                 panic!("keywords are a dict");
