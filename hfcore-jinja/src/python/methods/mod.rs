@@ -2,7 +2,9 @@
 
 mod case;
 mod number;
+mod search;
 mod sequence;
+mod split;
 mod text;
 
 use super::args::Args;

@@ -1,15 +1,16 @@
-//! Methods of `str` and `Markup` that search, split and build.
+//! Methods of `str` and `Markup` that build and strip; the rest are sent on to their files.
 
 use super::super::error::{Error, ErrorKind, type_error, unsupported, value_error};
 use super::super::escape::escape;
 use super::super::format;
-use super::super::index::byte_at;
 use super::super::iterate::Iterate;
 use super::super::meter::Meter;
 use super::super::text::Str;
 use super::super::unicode;
 use super::super::value::Value;
 use super::case;
+use super::search::{affix, find};
+use super::split::{keywords, split, splitlines};
 use super::{Args, positional};
 
 /// Calls a method of a string.
@@ -143,14 +144,14 @@ fn none_or_type(value: &Value) -> String {
     }
 }
 
-fn text_of(value: &Value) -> Result<&str, Error> {
+pub(super) fn text_of(value: &Value) -> Result<&str, Error> {
     value
         .as_str()
         .ok_or_else(|| type_error(format!("must be str, not {}", value.type_name())))
 }
 
 /// An argument that is an `int`: `__index__`.
-fn size_of_index(value: &Value) -> Result<i64, Error> {
+pub(super) fn size_of_index(value: &Value) -> Result<i64, Error> {
     let Some(value) = value.as_int() else {
         return Err(type_error(format!(
             "'{}' object cannot be interpreted as an integer",
@@ -191,155 +192,6 @@ fn strip<'t>(
         }
         Some(_) => Err(type_error(format!("{name} arg must be None or str"))),
     }
-}
-
-/// The arguments of a C function that also takes keywords.
-fn keywords(name: &str, args: Args, names: &[&str]) -> Result<Vec<Option<Value>>, Error> {
-    let given = args.positional.len() + args.keyword.len();
-    if given > names.len() {
-        let plural = if names.len() == 1 { "" } else { "s" };
-        return Err(type_error(format!(
-            "{name}() takes at most {} argument{plural} ({given} given)",
-            names.len()
-        )));
-    }
-    let mut bound: Vec<Option<Value>> = args.positional.into_iter().map(Some).collect();
-    let positions = bound.len();
-    bound.resize(names.len(), None);
-    for (keyword, value) in args.keyword {
-        match names.iter().position(|known| *known == keyword) {
-            Some(at) if at < positions => {
-                return Err(type_error(format!(
-                    "argument for {name}() given by name ('{keyword}') and position ({})",
-                    at + 1
-                )));
-            }
-            Some(at) => bound[at] = Some(value),
-            None => {
-                return Err(type_error(format!(
-                    "'{keyword}' is an invalid keyword argument for {name}()"
-                )));
-            }
-        }
-    }
-    Ok(bound)
-}
-
-fn split(meter: &Meter, text: &Str, name: &str, args: Args) -> Result<Value, Error> {
-    let bound = keywords(name, args, &["sep", "maxsplit"])?;
-    let most = match &bound[1] {
-        None => usize::MAX,
-        Some(value) => usize::try_from(size_of_index(value)?).unwrap_or(usize::MAX),
-    };
-    let most = most.saturating_add(1);
-    let backwards = name == "rsplit";
-    let parts: Vec<&str> = match &bound[0] {
-        None | Some(Value::None) => words(meter, text, most, backwards)?,
-        Some(Value::Str(separator)) if separator.is_empty() => {
-            return Err(value_error("empty separator"));
-        }
-        Some(Value::Str(separator)) => {
-            check_parts(meter, text.matches(separator.as_str()).count().min(most))?;
-            if backwards {
-                let mut parts: Vec<&str> = text.rsplitn(most, separator.as_str()).collect();
-                parts.reverse();
-                parts
-            } else {
-                text.splitn(most, separator.as_str()).collect()
-            }
-        }
-        Some(other) => {
-            return Err(type_error(format!(
-                "must be str or None, not {}",
-                other.type_name()
-            )));
-        }
-    };
-    strings(meter, text, &parts)
-}
-
-fn strings(meter: &Meter, text: &Str, parts: &[&str]) -> Result<Value, Error> {
-    meter.check_items(parts.len())?;
-    let mut items = Vec::with_capacity(parts.len());
-    for part in parts {
-        meter.step(1)?;
-        items.push(Value::Str(
-            Str::new(meter, *part)?.with_markup(text.is_markup()),
-        ));
-    }
-    Value::list(meter, items)
-}
-
-/// Splits at white space, at most into so many words; the last one keeps what follows it.
-fn words<'t>(
-    meter: &Meter,
-    text: &'t str,
-    most: usize,
-    backwards: bool,
-) -> Result<Vec<&'t str>, Error> {
-    let mut words = Vec::new();
-    let mut rest = text;
-    loop {
-        rest = if backwards {
-            rest.trim_end_matches(unicode::is_space)
-        } else {
-            rest.trim_start_matches(unicode::is_space)
-        };
-        if rest.is_empty() {
-            break;
-        }
-        let end = if words.len() + 1 == most {
-            None
-        } else if backwards {
-            rest.char_indices()
-                .rev()
-                .find(|&(_, c)| unicode::is_space(c))
-                .map(|(at, c)| at + c.len_utf8())
-        } else {
-            rest.find(unicode::is_space)
-        };
-        let Some(at) = end else {
-            words.push(rest);
-            break;
-        };
-        let (left, right) = rest.split_at(at);
-        let (word, other) = if backwards {
-            (right, left)
-        } else {
-            (left, right)
-        };
-        words.push(word);
-        check_parts(meter, words.len())?;
-        rest = other;
-    }
-    if backwards {
-        words.reverse();
-    }
-    Ok(words)
-}
-
-/// Whether so many parts of a text may still be made into strings of a list.
-fn check_parts(meter: &Meter, parts: usize) -> Result<(), Error> {
-    // A value in the list, and what each string is charged beside its bytes.
-    meter.check(parts.saturating_mul(size_of::<Value>() + 64))
-}
-
-fn splitlines(meter: &Meter, text: &Str, args: Args) -> Result<Value, Error> {
-    let bound = keywords("splitlines", args, &["keepends"])?;
-    let keep = bound[0].as_ref().is_some_and(Value::truth);
-    let mut lines = Vec::new();
-    let mut rest = text.as_str();
-    while !rest.is_empty() {
-        let (line, ending) = match rest.find(unicode::is_line_break) {
-            None => (rest.len(), 0),
-            Some(at) if rest[at..].starts_with("\r\n") => (at, 2),
-            Some(at) => (at, rest[at..].chars().next().map_or(0, char::len_utf8)),
-        };
-        check_parts(meter, lines.len())?;
-        lines.push(&rest[..line + if keep { ending } else { 0 }]);
-        rest = &rest[line + ending..];
-    }
-    strings(meter, text, &lines)
 }
 
 fn replace(meter: &Meter, text: &Str, args: Args) -> Result<Value, Error> {
@@ -383,129 +235,6 @@ fn replace(meter: &Meter, text: &Str, args: Args) -> Result<Value, Error> {
     Ok(Value::Str(
         Str::new(meter, made)?.with_markup(text.is_markup()),
     ))
-}
-
-/// A slice of the text by optional bounds in code points: its bytes, and how many code points come before it. `None`
-/// where the bounds exclude even an empty text.
-fn within(
-    meter: &Meter,
-    text: &Str,
-    start: Option<&Value>,
-    stop: Option<&Value>,
-) -> Result<Option<(usize, usize, usize)>, Error> {
-    let size = i128::try_from(text.length()).expect("a usize fits 128 bits");
-    let place = |value: Option<&Value>, default: i128| -> Result<i128, Error> {
-        match value {
-            None | Some(Value::None) => Ok(default),
-            Some(value) => {
-                let at = value.as_int().ok_or_else(|| {
-                    type_error("slice indices must be integers or None or have an __index__ method")
-                })?;
-                Ok(if at < 0 {
-                    at.saturating_add(size).max(0)
-                } else {
-                    at
-                })
-            }
-        }
-    };
-    let (start, stop) = (place(start, 0)?, place(stop, size)?.min(size));
-    if start > stop {
-        return Ok(None);
-    }
-    let first = usize::try_from(start).expect("not above the length");
-    let last = usize::try_from(stop).expect("not above the length");
-    Ok(Some((
-        byte_at(meter, text, first)?,
-        byte_at(meter, text, last)?,
-        first,
-    )))
-}
-
-/// The arguments of `find` and its kin: what is searched, and the bounds.
-fn search_args(name: &str, args: Args) -> Result<Vec<Value>, Error> {
-    if !args.keyword.is_empty() {
-        return Err(type_error(format!("{name}() takes no keyword arguments")));
-    }
-    let given = args.positional.len();
-    match given {
-        0 => Err(type_error(format!(
-            "{name}() takes at least 1 argument (0 given)"
-        ))),
-        1..=3 => Ok(args.positional),
-        _ => Err(type_error(format!(
-            "{name}() takes at most 3 arguments ({given} given)"
-        ))),
-    }
-}
-
-fn find(meter: &Meter, text: &Str, name: &str, args: Args) -> Result<Value, Error> {
-    let args = search_args(name, args)?;
-    let bounds = within(meter, text, args.get(1), args.get(2));
-    let part = text_of(&args[0])?;
-    let bounds = bounds?;
-    if name == "count" {
-        let count = bounds.map_or(0, |(from, to, _)| {
-            let within = &text[from..to];
-            if part.is_empty() {
-                within.chars().count() + 1
-            } else {
-                within.matches(part).count()
-            }
-        });
-        return Ok(Value::from(count));
-    }
-    let found = bounds.and_then(|(from, to, before)| {
-        let within = &text[from..to];
-        let at = if name.starts_with('r') {
-            within.rfind(part)
-        } else {
-            within.find(part)
-        }?;
-        Some(before + within[..at].chars().count())
-    });
-    match found {
-        Some(at) => Ok(Value::from(at)),
-        None if name.ends_with("index") => Err(value_error("substring not found")),
-        None => Ok(Value::Int(-1)),
-    }
-}
-
-fn affix(meter: &Meter, text: &Str, name: &str, args: Args) -> Result<Value, Error> {
-    let args = search_args(name, args)?;
-    let bounds = within(meter, text, args.get(1), args.get(2))?;
-    let fits = |affix: &str| {
-        bounds.is_some_and(|(from, to, _)| {
-            let within = &text[from..to];
-            if name == "startswith" {
-                within.starts_with(affix)
-            } else {
-                within.ends_with(affix)
-            }
-        })
-    };
-    match &args[0] {
-        Value::Str(affix) => Ok(Value::Bool(fits(affix))),
-        Value::Tuple(tuple) => {
-            for affix in tuple.items() {
-                meter.step(1)?;
-                let Some(affix) = affix.as_str() else {
-                    return Err(type_error(format!(
-                        "tuple for {name} must only contain str, not {}",
-                        affix.type_name()
-                    )));
-                };
-                if fits(affix) {
-                    return Ok(Value::Bool(true));
-                }
-            }
-            Ok(Value::Bool(false))
-        }
-        other => Err(type_error(format!(
-            "{name} first arg must be str or a tuple of str, not {}",
-            other.type_name()
-        ))),
-    }
 }
 
 /// `separator.join(values)`.
