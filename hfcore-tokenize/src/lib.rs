@@ -10,6 +10,8 @@ mod encoding;
 mod engine;
 mod error;
 mod files;
+#[allow(dead_code, reason = "the classes that call the library follow")]
+mod sentencepiece;
 mod special;
 mod stream;
 mod tokenizer;

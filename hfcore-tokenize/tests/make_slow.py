@@ -52,8 +52,8 @@ def rules():
     return path
 
 
-def train(name, **options):
-    """A SentencePiece model in tests/slow, without what only the trainer needs."""
+def train(name, unused=0, **options):
+    """A SentencePiece model in tests/slow, without what only the trainer needs; every so many pieces are not to be used."""
     from sentencepiece import sentencepiece_model_pb2 as pb
 
     defaults = {"model_type": "unigram", "vocab_size": 420, "character_coverage": 0.98, "num_threads": 1,
@@ -65,6 +65,9 @@ def train(name, **options):
         model.ParseFromString(f.read())
     model.normalizer_spec.normalization_rule_tsv = ""
     model.trainer_spec.model_prefix = "m"
+    normal = [piece for piece in model.pieces if piece.type == piece.NORMAL and len(piece.piece) > 1]
+    for piece in normal[3::unused] if unused else []:
+        piece.type = piece.UNUSED
     with open(os.path.join(OUT, name + ".model"), "wb") as f:
         f.write(model.SerializeToString())
 
@@ -75,7 +78,7 @@ def sentencepieces():
     # fairseq's and Llama's order.
     train("uni", normalization_rule_tsv=tsv, user_defined_symbols=["<sep>", "[U]"], control_symbols=["<ctl>"], **ids)
     # T5's order.
-    train("t5", normalization_rule_tsv=tsv, pad_id=0, eos_id=1, unk_id=2, bos_id=-1, vocab_size=360)
+    train("t5", normalization_rule_tsv=tsv, pad_id=0, eos_id=1, unk_id=2, bos_id=-1, vocab_size=360, unused=5)
     # ALBERT's.
     train("albert", pad_id=0, unk_id=1, bos_id=2, eos_id=3, bos_piece="[CLS]", eos_piece="[SEP]", control_symbols=["[MASK]"],
           normalization_rule_tsv=tsv, vocab_size=360)
@@ -86,7 +89,7 @@ def sentencepieces():
     train("gemma", model_type="bpe", byte_fallback=True, split_digits=True, pad_id=0, eos_id=1, bos_id=2, unk_id=3, bos_piece="<bos>",
           eos_piece="<eos>", vocab_size=600, add_dummy_prefix=False, remove_extra_whitespaces=False,
           user_defined_symbols=["<mask>", "<start_of_turn>", "<end_of_turn>", "\n", "\n\n", "▁▁", "▁▁▁"])
-    train("bpe", model_type="bpe", normalization_rule_tsv=tsv, vocab_size=420, **ids)
+    train("bpe", model_type="bpe", normalization_rule_tsv=tsv, vocab_size=420, unused=6, **ids)
     train("suffix", treat_whitespace_as_suffix=True, vocab_size=300, **ids)
     train("word", model_type="word", vocab_size=60, **ids)
     train("char", model_type="char", vocab_size=80, **ids)
@@ -253,6 +256,21 @@ def cases():
     return found
 
 
+def processors():
+    """What the sentencepiece library makes of the texts: ids, and for some texts starts and ends in bytes."""
+    found = {}
+    for name in ("uni", "t5", "albert", "bytes", "llama", "gemma", "bpe", "suffix", "word", "char"):
+        sp = spm.SentencePieceProcessor(model_file=os.path.join(OUT, name + ".model"))
+        found[name] = []
+        for index, text in enumerate(TEXTS):
+            proto = sp.encode(text, return_type="proto")
+            case = {"ids": [piece.id for piece in proto.pieces]}
+            if index % 5 == 0:
+                case["offsets"] = [place for piece in proto.pieces for place in (piece.begin, piece.end)]
+            found[name].append(case)
+    return found
+
+
 def fnv(parts):
     """64-bit FNV-1a, which a few lines compute anywhere."""
     value = 0xcbf29ce484222325
@@ -339,7 +357,8 @@ def main():
             print(name, entry["class"], len(tok))
             folders.append(entry)
     with open(os.path.join(OUT, "slow.json"), "w") as f:
-        f.write('{"texts":' + json.dumps(TEXTS) + ',\n"folders":[\n')
+        f.write('{"texts":' + json.dumps(TEXTS) + ',\n"processors":' + json.dumps(processors(), separators=(",", ":"))
+                + ',\n"folders":[\n')
         f.write(",\n".join(json.dumps(entry, separators=(",", ":")) for entry in folders) + "]}\n")
 
 

@@ -32,7 +32,7 @@ mod tests;
 
 pub(crate) use self::class_vocab::{MBART_LANGUAGES, MBART50_MORE_LANGUAGES};
 pub(crate) use self::extract::{Backend, Extracted};
-pub(crate) use self::sentencepiece::SentencePiece;
+pub(crate) use self::sentencepiece::{ModelType, PieceKind, SentencePiece};
 pub(crate) use self::tekken::read as tekken;
 pub(crate) use self::tiktoken::{PATTERN as TIKTOKEN_PATTERN, Tiktoken};
 pub(crate) use self::vocab_files::{bpe_files, vocab_json, vocab_txt};

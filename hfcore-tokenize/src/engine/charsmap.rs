@@ -45,7 +45,8 @@ impl Unit {
     }
 }
 
-fn check(bytes: &[u8]) -> Result<(), String> {
+/// Whether every text stays inside; the error says where it would not.
+pub(crate) fn check(bytes: &[u8]) -> Result<(), String> {
     let (length, rest) = bytes
         .split_first_chunk::<4>()
         .ok_or("shorter than its length field")?;

@@ -20,6 +20,7 @@ mod word_piece;
 use serde_json::Value;
 use tokenizers::{DecoderWrapper, PostProcessorWrapper, TokenizerImpl};
 
+pub(crate) use self::charsmap::check as check_charsmap;
 pub(crate) use self::decoder::{Stream, StreamPlan};
 pub(crate) use self::file::{Added, Built, Definition, set_post_processor};
 use self::matcher::Matcher;

@@ -1,0 +1,135 @@
+//! The pieces with the largest sum of scores (`unigram_model.cc`, `EncodeOptimized`), in the arithmetic of the original:
+//! sums are kept in 32 bits, so that ties fall as they do there.
+
+use std::ops::Range;
+
+use super::trie::Trie;
+use crate::convert::{PieceKind, SentencePiece};
+
+/// What an unknown character costs more than the worst piece.
+const UNKNOWN_PENALTY: f32 = 10.0;
+
+#[derive(Clone, Debug)]
+pub(super) struct Unigram {
+    /// Pieces that a text can have.
+    pieces: Trie,
+    scores: Vec<Score>,
+    unknown_score: f32,
+    best_score: f32,
+    unknown: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Score {
+    Normal(f32),
+    UserDefined,
+    Unused,
+}
+
+/// The best way to the end of a piece.
+#[derive(Clone, Copy)]
+struct Best {
+    id: u32,
+    score: f32,
+    start: usize,
+}
+
+impl Unigram {
+    pub(super) fn new(model: &SentencePiece, unknown: u32) -> Self {
+        let usable = |kind| {
+            matches!(
+                kind,
+                PieceKind::Normal | PieceKind::UserDefined | PieceKind::Unused
+            )
+        };
+        let normal = model
+            .pieces
+            .iter()
+            .filter(|piece| piece.kind == PieceKind::Normal)
+            .map(|piece| piece.score);
+        // The best score is never below the smallest positive number, for that is where its search begins.
+        let (worst, best) = normal.fold((f32::MAX, f32::MIN_POSITIVE), |(worst, best), score| {
+            (worst.min(score), best.max(score))
+        });
+        let pieces = (0..)
+            .zip(&model.pieces)
+            .filter(|(_, piece)| usable(piece.kind))
+            .map(|(id, piece)| (piece.piece.as_str(), id));
+        Self {
+            pieces: Trie::new(pieces),
+            scores: model
+                .pieces
+                .iter()
+                .map(|piece| match piece.kind {
+                    PieceKind::UserDefined => Score::UserDefined,
+                    PieceKind::Unused => Score::Unused,
+                    _ => Score::Normal(piece.score),
+                })
+                .collect(),
+            unknown_score: worst - UNKNOWN_PENALTY,
+            best_score: best,
+            unknown,
+        }
+    }
+
+    /// The pieces of a normalized text, by their bytes.
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "the original computes in 32 bits"
+    )]
+    pub(super) fn encode(&self, text: &str) -> Vec<(Range<usize>, u32)> {
+        let bytes = text.as_bytes();
+        let mut best: Vec<Option<Best>> = vec![None; bytes.len() + 1];
+        for (start, character) in text.char_indices() {
+            let so_far = best[start].map_or(0.0, |best| best.score);
+            let single = character.len_utf8();
+            let mut has_single = false;
+            let mut place = self.pieces.root();
+            for (end, &byte) in (start + 1..).zip(&bytes[start..]) {
+                match self.pieces.step(place, byte) {
+                    Some(next) => place = next,
+                    None => break,
+                }
+                let Some(id) = self.pieces.value(place) else {
+                    continue;
+                };
+                let length = end - start;
+                let score = match self.scores[id as usize] {
+                    Score::Unused => continue,
+                    Score::UserDefined => f64::from(length as f32 * self.best_score) - 0.1,
+                    Score::Normal(score) => f64::from(score),
+                };
+                let score = score + f64::from(so_far);
+                let target = &mut best[end];
+                if target.is_none_or(|target| score > f64::from(target.score)) {
+                    *target = Some(Best {
+                        id,
+                        score: score as f32,
+                        start,
+                    });
+                }
+                has_single |= length == single;
+            }
+            if !has_single {
+                let score = self.unknown_score + so_far;
+                let target = &mut best[start + single];
+                if target.is_none_or(|target| score > target.score) {
+                    *target = Some(Best {
+                        id: self.unknown,
+                        score,
+                        start,
+                    });
+                }
+            }
+        }
+        let mut found = Vec::new();
+        let mut end = bytes.len();
+        while let Some(Best { id, start, .. }) = best[end].filter(|_| end > 0) {
+            found.push((start..end, id));
+            end = start;
+        }
+        found.reverse();
+        found
+    }
+}
