@@ -1,16 +1,28 @@
 //! Iteration: over every iterable value, and generators as values.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::dict::{Dict, View};
-use super::error::{Error, type_error};
-use super::meter::{Charge, Meter};
+use super::error::{Error, recursion_error, type_error, unsupported, value_error};
+use super::meter::{Charge, MAX_DEPTH, Meter};
 use super::sequence::{List, Range, Tuple, depth_over};
 use super::text::Str;
 use super::value::Value;
 
-/// A generator, or another iterator: its items are made already, and clones share one cursor over them.
+/// Makes the items of a generator when they are asked for.
+pub trait Source: Send + fmt::Debug {
+    /// The next item.
+    ///
+    /// # Errors
+    /// What the generator raises; it ends then.
+    fn next(&mut self, meter: &Meter) -> Result<Option<Value>, Error>;
+}
+
+/// Levels that a generator adds to what it iterates over: one item may run all of them, in each other.
+const GENERATOR_DEPTH: u32 = 4;
+
+/// A generator, or another iterator: clones share one cursor.
 #[derive(Clone, Debug)]
 pub struct Iter(Arc<Inner>);
 
@@ -19,19 +31,43 @@ struct Inner {
     type_name: &'static str,
     /// The generator function's name; empty for iterators that are no generators.
     name: &'static str,
-    items: Vec<Value>,
-    cursor: AtomicUsize,
+    feed: Mutex<Feed>,
     depth: u32,
     _charge: Charge,
 }
 
+/// Where the next item comes from.
+#[derive(Debug)]
+enum Feed {
+    Items(std::vec::IntoIter<Value>),
+    Source(Box<dyn Source>),
+    /// The source is making an item.
+    Running,
+    Done,
+}
+
 impl Iter {
-    /// A generator of the function `name`.
+    /// A generator of the function `name`; `depth` is that of the values which `source` holds.
     ///
     /// # Errors
     /// A limit of the meter, or nesting too deep.
-    pub fn generator(meter: &Meter, name: &'static str, items: Vec<Value>) -> Result<Self, Error> {
-        Self::new(meter, "generator", name, items)
+    pub fn generator(
+        meter: &Meter,
+        name: &'static str,
+        depth: u32,
+        source: impl Source + 'static,
+    ) -> Result<Self, Error> {
+        let depth = depth.saturating_add(GENERATOR_DEPTH);
+        if depth > MAX_DEPTH {
+            return Err(recursion_error());
+        }
+        Ok(Self(Arc::new(Inner {
+            type_name: "generator",
+            name,
+            feed: Mutex::new(Feed::Source(Box::new(source))),
+            depth,
+            _charge: meter.charge(size_of::<Inner>() + 128)?,
+        })))
     }
 
     /// An iterator of a type such as `list_reverseiterator`.
@@ -43,40 +79,54 @@ impl Iter {
         type_name: &'static str,
         items: Vec<Value>,
     ) -> Result<Self, Error> {
-        Self::new(meter, type_name, "", items)
-    }
-
-    fn new(
-        meter: &Meter,
-        type_name: &'static str,
-        name: &'static str,
-        items: Vec<Value>,
-    ) -> Result<Self, Error> {
         let bytes = items.len().saturating_mul(size_of::<Value>());
         meter.work(bytes)?;
         Ok(Self(Arc::new(Inner {
             type_name,
-            name,
+            name: "",
             depth: depth_over(&items)?,
-            items,
-            cursor: AtomicUsize::new(0),
+            feed: Mutex::new(Feed::Items(items.into_iter())),
             _charge: meter.charge(bytes)?,
         })))
     }
 
-    /// The next item, which no clone will see again.
-    #[must_use]
-    pub fn advance(&self) -> Option<Value> {
-        let at = self.0.cursor.load(Ordering::Relaxed);
-        let item = self.0.items.get(at)?;
-        self.0.cursor.store(at + 1, Ordering::Relaxed);
-        Some(item.clone())
+    fn feed(&self) -> MutexGuard<'_, Feed> {
+        // A panic while the lock is held leaves nothing half done.
+        self.0.feed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Items that are left.
+    /// The next item, which no clone will see again.
+    ///
+    /// # Errors
+    /// What the generator raises; `ValueError` if it is asked for an item while it makes one.
+    pub fn advance(&self, meter: &Meter) -> Result<Option<Value>, Error> {
+        let mut feed = self.feed();
+        match &mut *feed {
+            Feed::Items(items) => return Ok(items.next()),
+            Feed::Done => return Ok(None),
+            Feed::Running => return Err(value_error("generator already executing")),
+            Feed::Source(_) => {}
+        }
+        let Feed::Source(mut source) = std::mem::replace(&mut *feed, Feed::Running) else {
+            return Ok(None);
+        };
+        // The lock is free while the source runs: what it runs may meet this generator again.
+        drop(feed);
+        let item = source.next(meter);
+        *self.feed() = match &item {
+            Ok(Some(_)) => Feed::Source(source),
+            _ => Feed::Done,
+        };
+        item
+    }
+
+    /// Items that are left, as far as they are known: none of a generator's.
     #[must_use]
     pub fn remaining(&self) -> usize {
-        self.0.items.len() - self.0.cursor.load(Ordering::Relaxed)
+        match &*self.feed() {
+            Feed::Items(items) => items.len(),
+            _ => 0,
+        }
     }
 
     /// `type(x).__name__`: `generator`, or what [`Iter::iterator`] was given.
@@ -85,17 +135,19 @@ impl Iter {
         self.0.type_name
     }
 
-    /// `repr(x)`; the address is that of this process, as in Python.
-    #[must_use]
-    pub fn repr(&self) -> String {
-        let Inner {
-            type_name, name, ..
-        } = &*self.0;
-        let address = Arc::as_ptr(&self.0).addr();
-        match *name {
-            "" => format!("<{type_name} object at 0x{address:x}>"),
-            name => format!("<{type_name} object {name} at 0x{address:x}>"),
-        }
+    /// `repr(x)`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](super::ErrorKind::Unsupported): Python prints the address of the object, which is
+    /// another one each time.
+    pub fn repr(&self) -> Result<String, Error> {
+        let kind = match self.0.name {
+            "" => self.0.type_name,
+            name => name,
+        };
+        Err(unsupported(format!(
+            "printing the iterator {kind}, which Python prints with its address; make a list of it"
+        )))
     }
 
     /// 1 + the depth of the deepest item.
@@ -178,13 +230,13 @@ impl Iterate {
             Over::Dict(dict) => dict.at(at).map(|(key, _)| key.clone()),
             Over::Range(range) => range.get(at).map(Value::Int),
             Over::View(view) => view.get(meter, at)?,
-            Over::Iter(iter) => iter.advance(),
+            Over::Iter(iter) => iter.advance(meter)?,
         };
         self.at += 1;
         Ok(item)
     }
 
-    /// Items that are left.
+    /// Items that are left, as far as they are known: none of a generator's.
     #[must_use]
     pub fn remaining(&self) -> usize {
         let length = match &self.over {
@@ -210,6 +262,10 @@ impl Iterate {
         meter.step(u64::try_from(count).unwrap_or(u64::MAX >> 1))?;
         let mut items = Vec::with_capacity(count);
         while let Some(item) = self.next(meter)? {
+            if items.len() == items.capacity() {
+                meter.check(items.len().saturating_mul(3 * size_of::<Value>()))?;
+                meter.step(1)?;
+            }
             items.push(item);
         }
         Ok(items)

@@ -36,7 +36,7 @@ pub use dict::{Dict, DictBuilder, View, ViewKind, key};
 pub use error::{Error, ErrorKind};
 pub use escape::{escape, escape_text};
 pub use index::{contains, item, slice};
-pub use iterate::{Iter, Iterate, collect, len};
+pub use iterate::{Iter, Iterate, Source, collect, len};
 pub use json::{dumps, from_json, to_json};
 pub use meter::{Charge, Limits, MAX_DEPTH, Meter, Text};
 pub use object::{Caller, Object};

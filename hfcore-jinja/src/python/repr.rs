@@ -104,7 +104,7 @@ pub fn write_repr(meter: &Meter, value: &Value, out: &mut Text<'_>) -> Result<()
             }
             out.push_str("])")
         }
-        Value::Iter(iter) => out.push_str(&iter.repr()),
+        Value::Iter(iter) => out.push_str(&iter.repr()?),
         Value::Object(object) => out.push_str(&object.repr(meter)?),
     }
 }
