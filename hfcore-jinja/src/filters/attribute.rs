@@ -60,15 +60,6 @@ impl Path {
             Ok(item)
         }
     }
-
-    pub(super) fn depth(&self) -> u32 {
-        self.parts
-            .iter()
-            .chain(&self.default)
-            .map(Value::depth)
-            .max()
-            .unwrap_or(0)
-    }
 }
 
 /// `ignore_case`

@@ -24,11 +24,81 @@ pub(super) fn safe(environment: &Environment<'_>, args: Args) -> Result<Value, E
     html::markup(environment.meter, &given(value))
 }
 
-/// `do_striptags`
+/// `do_striptags`: tags and comments go, white space becomes single spaces, entities become characters.
 pub(super) fn striptags(environment: &Environment<'_>, args: Args) -> Result<Value, Error> {
     let [value] = bind(args, "do_striptags", 0, 1, ["value"])?;
-    let text = Value::Str(str(environment.meter, &given(value))?.with_markup(true));
-    super::method(environment, &text, "striptags", Vec::new())
+    let meter = environment.meter;
+    let text = str(meter, &given(value))?;
+    meter.work(text.len().saturating_mul(2))?;
+    meter.check(text.len())?;
+    let mut stripped = String::with_capacity(text.len());
+    let mut rest: &str = &text;
+    while let Some(start) = rest.find('<') {
+        let tag = &rest[start..];
+        let end = match tag.strip_prefix("<!--") {
+            Some(comment) => comment.find("-->").map(|end| end + 7),
+            None => tag.find('>').map(|end| end + 1),
+        };
+        let Some(end) = end else { break };
+        stripped.push_str(&rest[..start]);
+        rest = &tag[end..];
+    }
+    stripped.push_str(rest);
+    let words: Vec<&str> = stripped
+        .split(crate::python::is_space)
+        .filter(|word| !word.is_empty())
+        .collect();
+    unescape(environment, &words.join(" "))
+}
+
+/// `html.unescape`, for the entities that `escape` makes and those by number.
+fn unescape(environment: &Environment<'_>, text: &str) -> Result<Value, Error> {
+    let mut out = environment.meter.text();
+    let mut parts = text.split('&');
+    out.push_str(parts.next().unwrap_or(""))?;
+    for part in parts {
+        let known = [
+            ("amp;", "&"),
+            ("lt;", "<"),
+            ("gt;", ">"),
+            ("quot;", "\""),
+            ("apos;", "'"),
+            ("nbsp;", "\u{a0}"),
+        ];
+        let number = part
+            .strip_prefix('#')
+            .and_then(|part| part.split_once(';'))
+            .and_then(|(digits, rest)| {
+                let code = match digits.strip_prefix(['x', 'X']) {
+                    Some(digits) => u32::from_str_radix(digits, 16).ok()?,
+                    None => digits.parse().ok()?,
+                };
+                // HTML gives the other codes meanings of their own.
+                let c =
+                    char::from_u32(code).filter(|c| (' '..='~').contains(c) || *c >= '\u{a0}')?;
+                Some((c, rest))
+            });
+        if let Some((c, rest)) = number {
+            out.push(c)?;
+            out.push_str(rest)?;
+        } else if let Some((name, text)) = known.iter().find(|(name, _)| part.starts_with(name)) {
+            out.push_str(text)?;
+            out.push_str(&part[name.len()..])?;
+        } else if part.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '#') {
+            let name: String = part
+                .chars()
+                .take_while(|c| c.is_ascii_alphanumeric() || *c == '#')
+                .take(32)
+                .collect();
+            return Err(fail::unsupported(format!(
+                "the entity &{name} in the filter striptags"
+            )));
+        } else {
+            out.push('&')?;
+            out.push_str(part)?;
+        }
+    }
+    Ok(Value::Str(out.finish()?))
 }
 
 /// `do_xmlattr`

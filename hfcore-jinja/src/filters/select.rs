@@ -2,9 +2,10 @@
 
 use super::attribute::Path;
 use super::find;
+use super::sequence::deepest;
 use crate::environment::Environment;
 use crate::fail;
-use crate::python::{Args, Error, Iter, Iterate, Value, quoted};
+use crate::python::{Args, Charge, Error, Iter, Iterate, Meter, Source, Value, quoted};
 use crate::tests;
 
 /// The name of a filter or a test that a template gives as a value.
@@ -51,17 +52,92 @@ fn split(mut args: Args) -> Result<(Value, Args), Error> {
     Ok((value, args))
 }
 
+/// The arguments of one of these filters: the iterable, and what is done with its items. Nothing is looked at before
+/// the first item is asked for.
+#[derive(Debug)]
+struct Start {
+    autoescape: bool,
+    value: Value,
+    args: Args,
+    charge: Charge,
+}
+
+impl Start {
+    fn new(environment: &Environment<'_>, args: Args) -> Result<Self, Error> {
+        let (value, args) = split(args)?;
+        let count = args.positional.len() + args.keyword.len();
+        let charge = environment.meter.charge(count * size_of::<Value>())?;
+        Ok(Self {
+            autoescape: environment.autoescape,
+            value,
+            args,
+            charge,
+        })
+    }
+
+    fn depth(&self) -> u32 {
+        let keyword = self.args.keyword.iter().map(|(_, value)| value);
+        deepest(
+            self.args
+                .positional
+                .iter()
+                .chain(keyword)
+                .chain([&self.value]),
+        )
+    }
+}
+
+fn environment(meter: &Meter, autoescape: bool) -> Environment<'_> {
+    Environment {
+        meter,
+        now: None,
+        functions: &[],
+        autoescape,
+    }
+}
+
 /// `do_map`
 pub(super) fn map(environment: &Environment<'_>, args: Args) -> Result<Value, Error> {
-    let (value, mut args) = split(args)?;
-    let meter = environment.meter;
-    let mut found = Vec::new();
-    if value.truth() {
+    let start = Start::new(environment, args)?;
+    let depth = start.depth();
+    let iter = Iter::generator(environment.meter, "sync_do_map", depth, Map::Start(start))?;
+    Ok(Value::Iter(iter))
+}
+
+/// The generator of `map`.
+#[derive(Debug)]
+enum Map {
+    Start(Start),
+    Attribute {
+        items: Iterate,
+        path: Path,
+        autoescape: bool,
+    },
+    Filter {
+        items: Iterate,
+        args: Args,
+        autoescape: bool,
+        _charge: Charge,
+    },
+    Nothing,
+}
+
+impl Map {
+    fn begin(start: Start, meter: &Meter) -> Result<Self, Error> {
+        let Start {
+            autoescape,
+            value,
+            mut args,
+            charge,
+        } = start;
+        if !value.truth() {
+            return Ok(Self::Nothing);
+        }
         let attribute = args
             .keyword
             .iter()
             .position(|(name, _)| name == "attribute");
-        let path = match attribute {
+        match attribute {
             Some(at) if args.positional.is_empty() => {
                 let attribute = args.keyword.remove(at).1;
                 let default = args.keyword.iter().position(|(name, _)| name == "default");
@@ -72,28 +148,62 @@ pub(super) fn map(environment: &Environment<'_>, args: Args) -> Result<Value, Er
                         quoted(name)
                     )));
                 }
-                Some(Path::new(&attribute)?.with_default(default))
+                let path = Path::new(&attribute)?.with_default(default);
+                Ok(Self::Attribute {
+                    items: Iterate::new(meter, &value)?,
+                    path,
+                    autoescape,
+                })
             }
             _ if args.positional.is_empty() => {
-                return Err(fail::filter_argument("map requires a filter argument"));
+                Err(fail::filter_argument("map requires a filter argument"))
             }
-            _ => None,
-        };
-        let mut items = Iterate::new(meter, &value)?;
-        while let Some(item) = items.next(meter)? {
-            meter.step(1)?;
-            let item = match &path {
-                Some(path) => path.get(environment, &item)?,
-                None => {
-                    let filter = callable(environment, "filter", &args.positional[0], find)?;
-                    filter.call(environment, with_item(item, &args, 1))?
-                }
-            };
-            meter.check((found.len() + 1) * size_of::<Value>())?;
-            found.push(item);
+            _ => Ok(Self::Filter {
+                items: Iterate::new(meter, &value)?,
+                args,
+                autoescape,
+                _charge: charge,
+            }),
         }
     }
-    Ok(Value::Iter(Iter::generator(meter, "sync_do_map", found)?))
+}
+
+impl Source for Map {
+    fn next(&mut self, meter: &Meter) -> Result<Option<Value>, Error> {
+        if let Self::Start(_) = self {
+            let Self::Start(start) = std::mem::replace(self, Self::Nothing) else {
+                return Ok(None);
+            };
+            *self = Self::begin(start, meter)?;
+        }
+        meter.step(1)?;
+        match self {
+            Self::Start(_) | Self::Nothing => Ok(None),
+            Self::Attribute {
+                items,
+                path,
+                autoescape,
+            } => match items.next(meter)? {
+                Some(item) => path.get(&environment(meter, *autoescape), &item).map(Some),
+                None => Ok(None),
+            },
+            Self::Filter {
+                items,
+                args,
+                autoescape,
+                ..
+            } => match items.next(meter)? {
+                Some(item) => {
+                    let environment = environment(meter, *autoescape);
+                    let filter = callable(&environment, "filter", &args.positional[0], find)?;
+                    filter
+                        .call(&environment, with_item(item, args, 1))
+                        .map(Some)
+                }
+                None => Ok(None),
+            },
+        }
+    }
 }
 
 /// `do_select`
@@ -123,11 +233,52 @@ fn select_or_reject(
     wanted: bool,
     by_attribute: bool,
 ) -> Result<Value, Error> {
-    let (value, args) = split(args)?;
-    let meter = environment.meter;
-    let mut found = Vec::new();
-    if value.truth() {
-        let path = match (by_attribute, args.positional.first()) {
+    let start = Start::new(environment, args)?;
+    let depth = start.depth();
+    let select = Select {
+        start: Some(start),
+        running: None,
+        wanted,
+        by_attribute,
+    };
+    Ok(Value::Iter(Iter::generator(
+        environment.meter,
+        "select_or_reject",
+        depth,
+        select,
+    )?))
+}
+
+/// The generator of the other four.
+#[derive(Debug)]
+struct Select {
+    start: Option<Start>,
+    running: Option<Selecting>,
+    wanted: bool,
+    by_attribute: bool,
+}
+
+#[derive(Debug)]
+struct Selecting {
+    items: Iterate,
+    path: Option<Path>,
+    args: Args,
+    autoescape: bool,
+    _charge: Charge,
+}
+
+impl Select {
+    fn begin(&self, start: Start, meter: &Meter) -> Result<Option<Selecting>, Error> {
+        let Start {
+            autoescape,
+            value,
+            args,
+            charge,
+        } = start;
+        if !value.truth() {
+            return Ok(None);
+        }
+        let path = match (self.by_attribute, args.positional.first()) {
             (false, _) => None,
             (true, Some(attribute)) => Some(Path::new(attribute)?),
             (true, None) => {
@@ -136,30 +287,50 @@ fn select_or_reject(
                 ));
             }
         };
-        let offset = usize::from(by_attribute);
-        let mut items = Iterate::new(meter, &value)?;
+        Ok(Some(Selecting {
+            items: Iterate::new(meter, &value)?,
+            path,
+            args,
+            autoescape,
+            _charge: charge,
+        }))
+    }
+}
+
+impl Source for Select {
+    fn next(&mut self, meter: &Meter) -> Result<Option<Value>, Error> {
+        if let Some(start) = self.start.take() {
+            self.running = self.begin(start, meter)?;
+        }
+        let Some(Selecting {
+            items,
+            path,
+            args,
+            autoescape,
+            ..
+        }) = &mut self.running
+        else {
+            return Ok(None);
+        };
+        let environment = environment(meter, *autoescape);
+        let offset = usize::from(self.by_attribute);
         while let Some(item) = items.next(meter)? {
             meter.step(1)?;
-            let tested = match &path {
-                Some(path) => path.get(environment, &item)?,
+            let tested = match path {
+                Some(path) => path.get(&environment, &item)?,
                 None => item.clone(),
             };
             let passes = match args.positional.get(offset) {
                 None => tested.truth(),
                 Some(name) => {
-                    let test = callable(environment, "test", name, tests::find)?;
-                    test.call(environment, with_item(tested, &args, offset + 1))?
+                    let test = callable(&environment, "test", name, tests::find)?;
+                    test.call(&environment, with_item(tested, args, offset + 1))?
                 }
             };
-            if passes == wanted {
-                meter.check((found.len() + 1) * size_of::<Value>())?;
-                found.push(item);
+            if passes == self.wanted {
+                return Ok(Some(item));
             }
         }
+        Ok(None)
     }
-    Ok(Value::Iter(Iter::generator(
-        meter,
-        "select_or_reject",
-        found,
-    )?))
 }

@@ -1,12 +1,14 @@
 //! Filters of sequences.
 
+use std::collections::HashMap;
+
 use super::attribute::Path;
-use super::{bind, flag, given, integer, one};
+use super::{bind, flag, given, one};
 use crate::environment::Environment;
 use crate::fail;
 use crate::python::{
-    Args, Binary, DictBuilder, Error, ErrorKind, Iter, Iterate, Undefined, Value, ViewKind, binary,
-    collect, len, quoted, slice as sliced,
+    Args, Binary, Charge, Error, ErrorKind, Iter, Iterate, List, Meter, Order, Source, Undefined,
+    Value, ViewKind, binary, collect, compare, equals, hash, is_same, len, quoted, slice as sliced,
 };
 
 /// `AttributeError` as Python words it.
@@ -19,6 +21,11 @@ pub(super) fn no_attribute(value: &Value, name: &str) -> Error {
             quoted(name)
         ),
     )
+}
+
+/// The depth of the deepest of some values.
+pub(super) fn deepest<'v>(values: impl IntoIterator<Item = &'v Value>) -> u32 {
+    values.into_iter().map(Value::depth).max().unwrap_or(0)
 }
 
 /// `len`
@@ -108,19 +115,37 @@ pub(super) fn random(_environment: &Environment<'_>, _args: Args) -> Result<Valu
 /// `do_items`
 pub(super) fn items(environment: &Environment<'_>, args: Args) -> Result<Value, Error> {
     let [value] = bind(args, "do_items", 0, 1, ["value"])?;
-    let meter = environment.meter;
-    let items = match given(value) {
-        Value::Undefined(_) => Vec::new(),
-        Value::Dict(dict) => {
-            meter.check_items(dict.len())?;
-            let pair = |(key, value): (&Value, &Value)| {
-                Value::tuple(meter, vec![key.clone(), value.clone()])
-            };
-            dict.iter().map(pair).collect::<Result<_, _>>()?
+    let value = given(value);
+    let depth = value.depth();
+    Ok(Value::Iter(Iter::generator(
+        environment.meter,
+        "do_items",
+        depth,
+        Items { value, at: 0 },
+    )?))
+}
+
+/// The generator of `items`.
+#[derive(Debug)]
+struct Items {
+    value: Value,
+    at: usize,
+}
+
+impl Source for Items {
+    fn next(&mut self, meter: &Meter) -> Result<Option<Value>, Error> {
+        match &self.value {
+            Value::Undefined(_) => Ok(None),
+            Value::Dict(dict) => match dict.at(self.at) {
+                Some((key, value)) => {
+                    self.at += 1;
+                    Value::tuple(meter, vec![key.clone(), value.clone()]).map(Some)
+                }
+                None => Ok(None),
+            },
+            _ => Err(fail::type_error("Can only get item pairs from a mapping.")),
         }
-        _ => return Err(fail::type_error("Can only get item pairs from a mapping.")),
-    };
-    Ok(Value::Iter(Iter::generator(meter, "do_items", items)?))
+    }
 }
 
 /// `do_unique`
@@ -132,27 +157,67 @@ pub(super) fn unique(environment: &Environment<'_>, args: Args) -> Result<Value,
         1,
         ["value", "case_sensitive", "attribute"],
     )?;
-    let meter = environment.meter;
-    let path = Path::new(&attribute.unwrap_or(Value::None))?
-        .ignoring_case(!flag(case_sensitive.as_ref(), false));
-    let mut seen = DictBuilder::new(meter);
-    let mut items = Iterate::new(meter, &given(value))?;
-    let mut found = Vec::new();
-    while let Some(item) = items.next(meter)? {
-        meter.step(1)?;
-        let key = path.get(environment, &item)?;
-        let before = seen.len();
-        seen.insert(key, Value::None)?;
-        if seen.len() > before {
-            meter.check((found.len() + 1) * size_of::<Value>())?;
-            found.push(item);
-        }
-    }
+    let (value, attribute) = (given(value), attribute.unwrap_or(Value::None));
+    let depth = value.depth().max(attribute.depth());
+    let source = Unique {
+        value,
+        items: None,
+        attribute,
+        ignore_case: !flag(case_sensitive.as_ref(), false),
+        seen: HashMap::new(),
+        charges: Vec::new(),
+    };
     Ok(Value::Iter(Iter::generator(
-        meter,
+        environment.meter,
         "sync_do_unique",
-        found,
+        depth,
+        source,
     )?))
+}
+
+/// The generator of `unique`.
+#[derive(Debug)]
+struct Unique {
+    value: Value,
+    items: Option<(Iterate, Path)>,
+    attribute: Value,
+    ignore_case: bool,
+    /// The keys so far, by their hash.
+    seen: HashMap<u64, Vec<Value>>,
+    charges: Vec<Charge>,
+}
+
+impl Source for Unique {
+    fn next(&mut self, meter: &Meter) -> Result<Option<Value>, Error> {
+        if self.items.is_none() {
+            let path = Path::new(&self.attribute)?.ignoring_case(self.ignore_case);
+            self.items = Some((Iterate::new(meter, &self.value)?, path));
+        }
+        let Some((items, path)) = &mut self.items else {
+            return Ok(None);
+        };
+        let environment = Environment {
+            meter,
+            now: None,
+            functions: &[],
+            autoescape: false,
+        };
+        'items: while let Some(item) = items.next(meter)? {
+            meter.step(1)?;
+            let key = path.get(&environment, &item)?;
+            let known = self.seen.entry(hash(meter, &key)?).or_default();
+            for other in known.iter() {
+                meter.step(1)?;
+                if is_same(other, &key) || equals(meter, other, &key)? {
+                    continue 'items;
+                }
+            }
+            self.charges.push(meter.charge(size_of::<Value>())?);
+            known.push(key);
+            return Ok(Some(item));
+        }
+        Ok(None)
+    }
 }
 
 /// `do_slice`
@@ -164,69 +229,151 @@ pub(super) fn slice(environment: &Environment<'_>, args: Args) -> Result<Value, 
         2,
         ["value", "slices", "fill_with"],
     )?;
-    let meter = environment.meter;
-    let seq = collect(meter, &given(value))?;
-    let slices = given(slices);
-    let Some(slices) = slices.as_int() else {
-        let each = binary(meter, Binary::FloorDiv, &Value::from(seq.len()), &slices)?;
-        return Err(fail::type_error(format!(
-            "'{}' object cannot be interpreted as an integer",
-            each.type_name()
-        )));
-    };
-    if slices == 0 {
-        return Err(Error::new(
-            ErrorKind::ZeroDivisionError,
-            "integer division or modulo by zero",
-        ));
-    }
-    let slices = usize::try_from(slices.max(0)).unwrap_or(usize::MAX);
-    meter.check_items(slices)?;
-    let (each, extra) = (
-        seq.len().checked_div(slices).unwrap_or(0),
-        seq.len().checked_rem(slices).unwrap_or(0),
-    );
+    let (value, slices) = (given(value), given(slices));
+    let depth = deepest([&value, &slices].into_iter().chain(&fill_with));
     let fill_with = fill_with.filter(|fill| !fill.is_none());
-    let mut start = 0;
-    let mut found = Vec::new();
-    for number in 0..slices {
-        let end = start + each + usize::from(number < extra);
-        let mut items = seq[start..end].to_vec();
-        if let (Some(fill), true) = (&fill_with, number >= extra) {
+    let source = Slices {
+        value,
+        slices,
+        fill_with,
+        seq: None,
+        number: 0,
+        start: 0,
+    };
+    Ok(Value::Iter(Iter::generator(
+        environment.meter,
+        "sync_do_slice",
+        depth,
+        source,
+    )?))
+}
+
+/// The generator of `slice`.
+#[derive(Debug)]
+struct Slices {
+    value: Value,
+    slices: Value,
+    fill_with: Option<Value>,
+    /// The items, and how many slices they are cut into.
+    seq: Option<(List, usize)>,
+    number: usize,
+    start: usize,
+}
+
+impl Slices {
+    fn begin(&self, meter: &Meter) -> Result<(List, usize), Error> {
+        let seq = List::new(meter, collect(meter, &self.value)?)?;
+        let Some(slices) = self.slices.as_int() else {
+            let each = binary(
+                meter,
+                Binary::FloorDiv,
+                &Value::from(seq.items().len()),
+                &self.slices,
+            )?;
+            return Err(fail::type_error(format!(
+                "'{}' object cannot be interpreted as an integer",
+                each.type_name()
+            )));
+        };
+        if slices == 0 {
+            return Err(Error::new(
+                ErrorKind::ZeroDivisionError,
+                "integer division or modulo by zero",
+            ));
+        }
+        Ok((seq, usize::try_from(slices.max(0)).unwrap_or(usize::MAX)))
+    }
+}
+
+impl Source for Slices {
+    fn next(&mut self, meter: &Meter) -> Result<Option<Value>, Error> {
+        if self.seq.is_none() {
+            self.seq = Some(self.begin(meter)?);
+        }
+        let Some((seq, slices)) = &self.seq else {
+            return Ok(None);
+        };
+        if self.number >= *slices {
+            return Ok(None);
+        }
+        let (each, extra) = (seq.items().len() / slices, seq.items().len() % slices);
+        let end = self.start + each + usize::from(self.number < extra);
+        meter.check_items(end - self.start + 1)?;
+        let mut items = seq.items()[self.start..end].to_vec();
+        if let (Some(fill), true) = (&self.fill_with, self.number >= extra) {
             items.push(fill.clone());
         }
-        start = end;
-        found.push(Value::list(meter, items)?);
+        self.start = end;
+        self.number += 1;
+        Value::list(meter, items).map(Some)
     }
-    Ok(Value::Iter(Iter::generator(meter, "sync_do_slice", found)?))
 }
 
 /// `do_batch`
 pub(super) fn batch(environment: &Environment<'_>, args: Args) -> Result<Value, Error> {
     let [value, linecount, fill_with] =
         bind(args, "do_batch", 0, 2, ["value", "linecount", "fill_with"])?;
-    let meter = environment.meter;
-    let count = integer(linecount.as_ref(), 0)?;
-    let mut items = Iterate::new(meter, &given(value))?;
-    let mut row = Vec::new();
-    let mut rows = Vec::new();
-    while let Some(item) = items.next(meter)? {
-        meter.step(1)?;
-        if usize::try_from(count).is_ok_and(|count| row.len() == count) {
-            rows.push(Value::list(meter, std::mem::take(&mut row))?);
+    let (value, linecount) = (given(value), given(linecount));
+    let depth = deepest([&value, &linecount].into_iter().chain(&fill_with));
+    let fill_with = fill_with.filter(|fill| !fill.is_none());
+    let source = Batches {
+        value,
+        linecount,
+        fill_with,
+        items: None,
+        row: Vec::new(),
+    };
+    Ok(Value::Iter(Iter::generator(
+        environment.meter,
+        "do_batch",
+        depth,
+        source,
+    )?))
+}
+
+/// The generator of `batch`.
+#[derive(Debug)]
+struct Batches {
+    value: Value,
+    linecount: Value,
+    fill_with: Option<Value>,
+    items: Option<Iterate>,
+    row: Vec<Value>,
+}
+
+impl Source for Batches {
+    fn next(&mut self, meter: &Meter) -> Result<Option<Value>, Error> {
+        if self.items.is_none() {
+            self.items = Some(Iterate::new(meter, &self.value)?);
         }
-        meter.check((row.len() + 1) * size_of::<Value>())?;
-        row.push(item);
-    }
-    if !row.is_empty() {
-        if let Some(fill) = fill_with.filter(|fill| !fill.is_none()) {
-            let missing = usize::try_from(count)
-                .unwrap_or(0)
-                .saturating_sub(row.len());
-            meter.check_items(missing)?;
-            row.extend(std::iter::repeat_n(fill, missing));
+        let Some(items) = &mut self.items else {
+            return Ok(None);
+        };
+        let count = self
+            .linecount
+            .as_int()
+            .and_then(|count| usize::try_from(count).ok());
+        while let Some(item) = items.next(meter)? {
+            meter.step(1)?;
+            meter.check((self.row.len() + 1) * size_of::<Value>())?;
+            if Some(self.row.len()) == count {
+                let row = std::mem::replace(&mut self.row, vec![item]);
+                return Value::list(meter, row).map(Some);
+            }
+            self.row.push(item);
         }
-        rows.push(Value::list(meter, row)?);
+        if self.row.is_empty() {
+            return Ok(None);
+        }
+        let mut row = std::mem::take(&mut self.row);
+        if let Some(fill) = &self.fill_with {
+            let length = Value::from(row.len());
+            if compare(meter, Order::Lt, &length, &self.linecount)? {
+                let missing = count.unwrap_or(0).saturating_sub(row.len());
+                meter.check_items(missing)?;
+                row.extend(std::iter::repeat_n(fill.clone(), missing));
+            }
+        }
+        Value::list(meter, row).map(Some)
     }
-    Ok(Value::Iter(Iter::generator(meter, "do_batch", rows)?))
 }

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::{Flow, Interpreter};
 use crate::fail;
 use crate::python::{
-    Args, Caller, Error, Iterate, Meter, Object, Param, Undefined, Value, equals, len, quoted,
+    Args, Caller, Charge, Error, Iterate, Meter, Object, Param, Undefined, Value, equals, len,
+    quoted,
 };
 use crate::syntax::ast::{For, Slot};
 
@@ -34,6 +35,8 @@ struct State {
     current: Option<Value>,
     before: Option<Value>,
     last_changed: Option<Vec<Value>>,
+    /// Of the loop, and of the values of `changed`.
+    charges: Vec<Charge>,
 }
 
 /// The items of a loop.
@@ -134,7 +137,8 @@ impl Interpreter<'_> {
                 } else {
                     len(iterable).ok()
                 };
-                let context = LoopContext::new(node, source, length, recursion);
+                let charge = self.meter().charge(size_of::<Inner>())?;
+                let context = LoopContext::new(node, source, length, recursion, charge);
                 self.set_index(slot, Value::object(context.clone()));
                 Items::Extended(context)
             }
@@ -338,6 +342,7 @@ impl LoopContext {
         source: Source,
         length: Option<usize>,
         recursion: Option<(usize, usize)>,
+        charge: Charge,
     ) -> Self {
         Self(Arc::new(Inner {
             state: Mutex::new(State {
@@ -348,6 +353,7 @@ impl LoopContext {
                 current: None,
                 before: None,
                 last_changed: None,
+                charges: vec![charge],
             }),
             depth0: recursion.map_or(0, |(_, depth)| depth),
             recursive: recursion.map(|(closure, _)| (node.clone(), closure)),
@@ -397,8 +403,14 @@ impl LoopContext {
             _ => false,
         };
         if !same {
-            meter.check_items(values.len())?;
-            self.state().last_changed = Some(values);
+            let charge = meter.charge(values.len() * size_of::<Value>())?;
+            let mut state = self.state();
+            state.charges.truncate(1);
+            state.charges.push(charge);
+            let old = state.last_changed.replace(values);
+            // What it held may be the last of its kind: it is dropped when the lock is not held any more.
+            drop(state);
+            drop(old);
         }
         Ok(Value::Bool(!same))
     }

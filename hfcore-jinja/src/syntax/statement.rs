@@ -323,7 +323,6 @@ impl Parser {
             if !arguments.is_empty() {
                 self.stream.expect_op(",")?;
             }
-            let line = self.stream.line;
             let name = self.parse_name_target()?;
             if self.stream.skip_op("=")? {
                 defaults.push(self.parse_expression()?);
