@@ -1,4 +1,4 @@
-//! The `hfcore` command line: generate, inspect, verify and bench, on any model folder.
+//! The `hfcore` command line: generate, chat, tokenize, inspect, verify and bench, on any model folder.
 
 #![forbid(unsafe_code)]
 
@@ -6,6 +6,8 @@ mod commands;
 mod demo;
 mod output;
 mod runtime;
+mod sampling;
+mod style;
 
 use std::process::ExitCode;
 
@@ -23,6 +25,10 @@ struct Cli {
 enum Command {
     /// Continue a text.
     Generate(commands::generate::Args),
+    /// Talk with a model.
+    Chat(commands::chat::Args),
+    /// Show the tokens of a text.
+    Tokenize(commands::tokenize::Args),
     /// Say what a model folder holds and what it needs.
     Inspect(commands::inspect::Args),
     /// Check a model against the reference data beside it.
@@ -34,6 +40,8 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Generate(args) => commands::generate::run(&args),
+        Command::Chat(args) => commands::chat::run(&args),
+        Command::Tokenize(args) => commands::tokenize::run(&args),
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Verify(args) => return commands::verify::run(&args),
         Command::Bench(args) => commands::bench::run(&args),

@@ -18,7 +18,10 @@ pub use hfcore_generate::{
     CancelToken, FinishReason, GenerateError, Generation, Generator, LogitsProcessor, Token, Usage,
 };
 pub use hfcore_kernels::{CpuOptions, DType, Device, Isa, Tensor};
-pub use hfcore_tokenize::{ChatOptions, DecodeStream, Encoding, Message, TokenizeError, Tokenizer};
+pub use hfcore_tokenize::{
+    Answer, AnswerEvent, AnswerFormat, AnswerParser, ChatOptions, DecodeStream, Encoding, Message,
+    TokenizeError, Tokenizer, ToolCall,
+};
 
 /// What an architecture of one's own is written with.
 pub use hfcore_arch as arch;
@@ -34,7 +37,8 @@ pub use crate::auto::{
 pub use crate::error::Error;
 pub use crate::model_dir::ModelDir;
 pub use crate::pipeline::{
-    GeneratedText, Pipeline, PipelineOutput, Prompt, TextGenerationPipeline, TextStream, pipeline,
+    AnswerStream, GeneratedText, Pipeline, PipelineOutput, Prompt, TextGenerationPipeline,
+    TextStream, pipeline,
 };
 
 /// The documents whose code is compiled as tests.

@@ -4,15 +4,13 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use hfcore::{
-    CausalLm, FinishReason, GenerationConfig, Message, ModelDir, Prompt, TextGenerationPipeline,
-    Usage,
-};
+use hfcore::{CausalLm, FinishReason, Message, ModelDir, Prompt, TextGenerationPipeline, Usage};
 use serde_json::json;
 
 use crate::demo::Demo;
 use crate::output::{self, Result};
 use crate::runtime::Runtime;
+use crate::sampling::Sampling;
 
 /// The arguments of `generate`.
 #[derive(Debug, clap::Args)]
@@ -21,22 +19,8 @@ pub(crate) struct Args {
     /// A model folder, and a text to continue. With a text alone, the demo model continues it.
     #[arg(value_names = ["MODEL", "PROMPT"], num_args = 1..=2, required = true)]
     texts: Vec<String>,
-    /// The most tokens to generate [default: what the model's files say, or 256]
-    #[arg(long, value_name = "N")]
-    max_new_tokens: Option<usize>,
-    /// Flatter (above 1) or sharper (below) probabilities; 0 always takes the most probable token
-    /// [default: what the model's files say, or 0.7]
-    #[arg(long, value_name = "T")]
-    temperature: Option<f64>,
-    /// Sample among the K most probable tokens.
-    #[arg(long, value_name = "K")]
-    top_k: Option<usize>,
-    /// Sample among the most probable tokens that together have probability P.
-    #[arg(long, value_name = "P")]
-    top_p: Option<f64>,
-    /// The seed of sampling: the same seed gives the same text.
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
+    #[command(flatten)]
+    sampling: Sampling,
     /// Treat PROMPT as a message of a user, through the model's chat template.
     #[arg(long)]
     chat: bool,
@@ -68,14 +52,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let tokenizer = ModelDir::new(folder)?.tokenizer()?;
     let device = args.runtime.device();
     let model = args.runtime.builder::<dyn CausalLm>(&device).load(folder)?;
-    let generator = TextGenerationPipeline::new(model, tokenizer).with_seed(args.seed);
+    let generator = TextGenerationPipeline::new(model, tokenizer).with_seed(args.sampling.seed);
     let prompt: Prompt = if args.chat {
         generator.chat_prompt(&[Message::user(prompt.as_str())])?
     } else {
         prompt.as_str().into()
     };
 
-    let mut stream = generator.stream(prompt.clone(), &args.config())?;
+    let mut stream = generator.stream(prompt.clone(), &args.sampling.config())?;
     let mut text = String::new();
     let mut out = output::stdout();
     if !args.json && !args.chat {
@@ -115,28 +99,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-impl Args {
-    fn config(&self) -> GenerationConfig {
-        let mut config = GenerationConfig::default();
-        if let Some(max_new_tokens) = self.max_new_tokens {
-            config = config.with_max_new_tokens(max_new_tokens);
-        }
-        match self.temperature {
-            // What everybody means by it; transformers has a switch of its own for this.
-            Some(0.0) => config = config.with_do_sample(false),
-            Some(temperature) => config = config.with_do_sample(true).with_temperature(temperature),
-            None => {}
-        }
-        if let Some(top_k) = self.top_k {
-            config = config.with_top_k(top_k);
-        }
-        if let Some(top_p) = self.top_p {
-            config = config.with_top_p(top_p);
-        }
-        config
-    }
-}
-
 /// Why a text ended, in the words of the servers that people know.
 const fn name(reason: FinishReason) -> &'static str {
     match reason {
@@ -152,7 +114,7 @@ fn milliseconds(duration: Duration) -> f64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "token counts are small")]
-fn timings(usage: &Usage) -> String {
+pub(super) fn timings(usage: &Usage) -> String {
     let rate = |tokens: usize, time: Duration| tokens as f64 / time.as_secs_f64().max(1e-9);
     format!(
         "prompt: {} tokens in {:.1} ms ({:.1} tokens/s); new: {} tokens in {:.1} ms ({:.1} tokens/s)",

@@ -29,7 +29,8 @@ use self::format::Role;
 use self::region::{Closed, Event, Scanner};
 use self::schema::Tools;
 pub use self::template::{ResponseError, ResponseTemplate};
-use crate::chat::Message;
+use crate::chat::{Message, TemplateError};
+use crate::tokenizer::Tokenizer;
 
 /// What an assistant said.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -344,6 +345,28 @@ impl AnswerParser {
                 self.say(&format!("{open}{body}{end}"), events);
             }
         }
+    }
+}
+
+impl Tokenizer {
+    /// A parser of the answers that follow `prompt`, which the chat template made: in the format that the template
+    /// tells ([`AnswerFormat::detect`]). `tools` are the schemas that the template was given.
+    ///
+    /// # Errors
+    ///
+    /// [`TemplateError`] where there is no chat template.
+    pub fn answer_parser(
+        &self,
+        prompt: &str,
+        tools: &[Value],
+    ) -> Result<AnswerParser, TemplateError> {
+        let template = self.chat_template(None, !tools.is_empty())?;
+        let named = self.special_tokens_map().map(|(_, token)| token.to_owned());
+        let special = named.chain(self.extra_special_tokens().iter().cloned());
+        Ok(AnswerParser::new(AnswerFormat::detect(template.source()))
+            .with_special_tokens(special)
+            .with_tools(tools)
+            .with_prompt(prompt))
     }
 }
 

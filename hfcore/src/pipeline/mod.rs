@@ -1,10 +1,12 @@
 //! Pipelines: from what a user has to what a user wants, by the name of a task.
 
+mod chat;
 mod text_generation;
 
 use std::fmt;
 use std::path::Path;
 
+pub use self::chat::AnswerStream;
 pub use self::text_generation::{GeneratedText, Prompt, TextGenerationPipeline, TextStream};
 use crate::error::Error;
 

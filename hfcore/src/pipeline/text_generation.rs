@@ -71,6 +71,11 @@ impl TextGenerationPipeline {
         self
     }
 
+    /// [`with_seed`](Self::with_seed) of a pipeline in use.
+    pub const fn set_seed(&mut self, seed: u64) {
+        self.seed = seed;
+    }
+
     /// The model.
     #[must_use]
     pub const fn model(&self) -> &AutoModelForCausalLm {
@@ -90,7 +95,20 @@ impl TextGenerationPipeline {
     /// # Errors
     /// If the model has no chat template or it fails.
     pub fn chat_prompt(&self, messages: &[Message]) -> Result<Prompt, Error> {
-        let options = ChatOptions::default().with_add_generation_prompt(true);
+        self.chat_prompt_with(messages, &ChatOptions::default())
+    }
+
+    /// [`chat_prompt`](Self::chat_prompt) with tools, documents and variables for the template.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn chat_prompt_with(
+        &self,
+        messages: &[Message],
+        options: &ChatOptions,
+    ) -> Result<Prompt, Error> {
+        let mut options = options.clone();
+        options.add_generation_prompt |= !options.continue_final_message;
         let text = self.tokenizer.apply_chat_template(messages, &options)?;
         Ok(Prompt {
             text,
@@ -167,13 +185,22 @@ impl TextGenerationPipeline {
         config: &GenerationConfig,
         cancel: &CancelToken,
     ) -> Result<TextStream<'_>, Error> {
-        let tokens = self.encode(&prompt.into())?;
-        let generator = self.generator(&self.config(config)).with_cancel(cancel);
-        let generation = generator.stream(&[tokens])?;
         Ok(TextStream {
-            generation,
+            generation: self.generation(&prompt.into(), config, cancel)?,
             decoder: Some(self.tokenizer.decode_stream(true)),
         })
+    }
+
+    /// The tokens that continue a prompt.
+    pub(super) fn generation(
+        &self,
+        prompt: &Prompt,
+        config: &GenerationConfig,
+        cancel: &CancelToken,
+    ) -> Result<Generation<'_>, Error> {
+        let tokens = self.encode(prompt)?;
+        let generator = self.generator(&self.config(config)).with_cancel(cancel);
+        Ok(generator.stream(&[tokens])?)
     }
 
     fn generator(&self, config: &GenerationConfig) -> Generator<'_> {
