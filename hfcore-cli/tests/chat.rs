@@ -52,7 +52,10 @@ const CHAT: [&str; 5] = ["chat", "--temperature", "0", "--max-new-tokens", "12"]
 fn each_line_of_a_pipe_is_answered() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("saved.json");
-    let input = format!("Tell me a story.\n\nAnd\\\nmore?\n/save {}\n", file.display());
+    let input = format!(
+        "Tell me a story.\n\nAnd\\\nmore?\n/save {}\n",
+        file.display()
+    );
     let said = stdout(&CHAT, &input);
     let saved = messages(&file);
     assert_eq!(roles(&saved), ["user", "assistant", "user", "assistant"]);
@@ -125,7 +128,8 @@ fn thinking_is_kept_apart() {
         let entry = entry.unwrap();
         fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
     }
-    let template = "{% for m in messages %}{{ m.content }} {% endfor %}{% if think %}<think>\n{% endif %}";
+    let template =
+        "{% for m in messages %}{{ m.content }} {% endfor %}{% if think %}<think>\n{% endif %}";
     fs::write(folder.path().join("chat_template.jinja"), template).unwrap();
     let model = folder.path().to_str().unwrap();
     let file = folder.path().join("saved.json");
@@ -151,14 +155,22 @@ fn the_tokens_of_a_text() {
     let json: Value = serde_json::from_str(&stdout(&["tokenize", text, "--json"], "")).unwrap();
     let list = |key: &str| json[key].as_array().unwrap().clone();
     let length = list("input_ids").len();
-    for key in ["tokens", "pieces", "offsets", "char_offsets", "special_tokens_mask", "word_ids"] {
+    for key in [
+        "tokens",
+        "pieces",
+        "offsets",
+        "char_offsets",
+        "special_tokens_mask",
+        "word_ids",
+    ] {
         assert_eq!(list(key).len(), length, "{key}");
     }
     for (piece, offsets) in list("pieces").iter().zip(list("offsets")) {
         let offset = |index: usize| usize::try_from(offsets[index].as_u64().unwrap()).unwrap();
         assert_eq!(piece, &text[offset(0)..offset(1)]);
     }
-    let from_pipe: Value = serde_json::from_str(&stdout(&["tokenize", "-", "--json"], text)).unwrap();
+    let from_pipe: Value =
+        serde_json::from_str(&stdout(&["tokenize", "-", "--json"], text)).unwrap();
     assert_eq!(from_pipe, json);
 
     let table = stdout(&["tokenize", text], "");

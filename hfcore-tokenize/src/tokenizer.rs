@@ -354,6 +354,15 @@ impl Tokenizer {
             .filter(|token| !(skip_special_tokens && added.is_special_token(token)))
     }
 
+    /// The tokens that [`decode`](Self::decode) leaves out with `skip_special_tokens`.
+    pub(crate) fn skipped_tokens(&self) -> impl Iterator<Item = &str> {
+        let added = self.0.engine.get_added_vocabulary();
+        let tokens = added.get_added_tokens_decoder().values();
+        tokens
+            .filter(|token| token.special)
+            .map(|token| token.content.as_str())
+    }
+
     pub(crate) fn stream_plan(&self) -> &StreamPlan {
         &self.0.stream
     }

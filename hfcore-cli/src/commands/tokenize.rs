@@ -16,7 +16,7 @@ use crate::style;
 pub(crate) struct Args {
     /// A model folder (its weights are not needed), and a text; `-` reads it from standard input. With a text alone, the
     /// demo model's tokenizer.
-    #[arg(value_names = ["MODEL", "TEXT"], num_args = 1..=2, required = true, allow_hyphen_values = true)]
+    #[arg(value_names = ["MODEL", "TEXT"], num_args = 1..=2, required = true)]
     texts: Vec<String>,
     /// A second text: both in one sequence, as for a classifier of pairs.
     #[arg(long, value_name = "TEXT", conflicts_with = "chat")]

@@ -361,10 +361,8 @@ impl Tokenizer {
         tools: &[Value],
     ) -> Result<AnswerParser, TemplateError> {
         let template = self.chat_template(None, !tools.is_empty())?;
-        let named = self.special_tokens_map().map(|(_, token)| token.to_owned());
-        let special = named.chain(self.extra_special_tokens().iter().cloned());
         Ok(AnswerParser::new(AnswerFormat::detect(template.source()))
-            .with_special_tokens(special)
+            .with_special_tokens(self.skipped_tokens())
             .with_tools(tools)
             .with_prompt(prompt))
     }
