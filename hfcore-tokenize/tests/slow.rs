@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use hfcore_tokenize::{Tokenizer, TokenizerFiles, Value};
+use hfcore_tokenize::{TokenizeError, Tokenizer, TokenizerFiles, Value};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -138,4 +138,79 @@ fn classes_and_special_tokens() {
         }
         Ok(())
     });
+}
+
+/// The next number of a small generator, below `limit`.
+fn next(state: &mut u64, limit: usize) -> usize {
+    *state = state
+        .wrapping_mul(6_364_136_223_846_793_005)
+        .wrapping_add(1_442_695_040_888_963_407);
+    usize::try_from(*state >> 33).unwrap() % limit
+}
+
+#[test]
+fn damaged_files_are_read_or_refused() {
+    let alive = |result: Result<Tokenizer, TokenizeError>, at: &str| match result {
+        Err(TokenizeError::Panicked { message, .. }) => panic!("{at}: {message}"),
+        Err(_) => None,
+        Ok(tokenizer) => Some(tokenizer),
+    };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/slow");
+    let cases = [
+        ("llama.model", "tokenizer.model", "LlamaTokenizer"),
+        ("bytes.model", "tokenizer.model", "PreTrainedTokenizerFast"),
+        (
+            "uni.model",
+            "sentencepiece.bpe.model",
+            "XLMRobertaTokenizer",
+        ),
+        ("t5.model", "spiece.model", "T5Tokenizer"),
+        ("bpe.model", "sentencepiece.bpe.model", "NllbTokenizer"),
+        (
+            "ranks.tiktoken",
+            "tiktoken.model",
+            "PreTrainedTokenizerFast",
+        ),
+        ("tekken.json", "tekken.json", "PreTrainedTokenizerFast"),
+        ("bert-vocab.txt", "vocab.txt", "BertTokenizer"),
+    ];
+    let text = "Hello <s>wörld\u{ff11}\u{301} \u{2581}漢 \u{0}";
+    let (mut state, mut read, mut refused) = (7_u64, 0, 0);
+    for (source, name, class) in cases {
+        let whole = fs::read(root.join(source)).unwrap();
+        for round in 0..60 {
+            let mut bytes = whole.clone();
+            match round % 3 {
+                0 => bytes.truncate(next(&mut state, whole.len())),
+                1 => {
+                    let at = next(&mut state, whole.len());
+                    let value = u8::try_from(next(&mut state, 256)).unwrap();
+                    bytes[at] = value;
+                }
+                _ => {
+                    // A stretch that comes twice, or is missing.
+                    let start = next(&mut state, whole.len());
+                    let end = (start + next(&mut state, 64)).min(whole.len());
+                    let again = [&whole[start..end], &whole[start..end]].concat();
+                    let put = if round % 2 == 0 { again } else { Vec::new() };
+                    drop(bytes.splice(start..end, put));
+                }
+            }
+            let mut files = TokenizerFiles::new();
+            files.insert(name, bytes);
+            let config = format!("{{\"tokenizer_class\": \"{class}\"}}");
+            files.insert("tokenizer_config.json", config);
+            let at = format!("{source}, round {round}");
+            match alive(Tokenizer::from_files(&files, None), &at) {
+                None => refused += 1,
+                Some(tokenizer) => {
+                    read += 1;
+                    if let Ok(encoding) = tokenizer.encode(text, true) {
+                        let _ = tokenizer.decode(&encoding.ids, false);
+                    }
+                }
+            }
+        }
+    }
+    assert!(read > 50 && refused > 50, "{read} read, {refused} refused");
 }

@@ -187,17 +187,6 @@ impl SentencePiece {
     }
 }
 
-impl Extracted {
-    /// The same as a definition that a class's rules can start from: the character map is its normalizer and the
-    /// additional special tokens are its added tokens, where a `tokenizer.json` has both.
-    pub(crate) fn definition(self) -> Definition {
-        let mut definition = Definition::new(self.file, self.model);
-        definition.added_tokens = self.additional_special_tokens;
-        definition.normalizer = self.precompiled_charsmap.map_or(Value::Null, precompiled);
-        definition
-    }
-}
-
 fn precompiled(charsmap: String) -> Value {
     json!({"type": "Precompiled", "precompiled_charsmap": charsmap})
 }

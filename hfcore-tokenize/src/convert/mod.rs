@@ -13,7 +13,6 @@
 //! | `tekken.json` | [`tekken`] |
 //! | `vocab.txt` | [`vocab_txt`] |
 //! | `vocab.json` with `merges.txt` | [`bpe_files`] |
-//! | `vocab.json` alone | [`vocab_json`] |
 
 mod byte_level;
 mod class_vocab;
@@ -31,11 +30,13 @@ mod vocab_files;
 mod tests;
 
 pub(crate) use self::class_vocab::{MBART_LANGUAGES, MBART50_MORE_LANGUAGES};
-pub(crate) use self::extract::{Backend, Extracted};
+pub(crate) use self::extract::Backend;
 pub(crate) use self::sentencepiece::{ModelType, PieceKind, SentencePiece};
+#[cfg(test)]
+pub(crate) use self::sentencepiece::{NormalizerSpec, Piece, TrainerSpec};
 pub(crate) use self::tekken::read as tekken;
 pub(crate) use self::tiktoken::{PATTERN as TIKTOKEN_PATTERN, Tiktoken};
-pub(crate) use self::vocab_files::{bpe_files, vocab_json, vocab_txt};
+pub(crate) use self::vocab_files::{bpe_files, vocab_txt};
 use crate::error::TokenizeError;
 
 /// A file called `*.model`, which is one or the other.

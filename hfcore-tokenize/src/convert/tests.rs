@@ -122,10 +122,8 @@ fn converted(folder: &Value, kind: ModelKind) -> (Definition, bool) {
         ModelFile::SentencePiece(model) => {
             let extracted = model.extract(Some(kind)).unwrap();
             let class = folder["class"].as_str().unwrap();
-            (
-                extracted.laid_out(class, config).unwrap().definition(),
-                false,
-            )
+            let model = extracted.laid_out(class, config).unwrap().model;
+            (Definition::new(name, model), false)
         }
     }
 }

@@ -48,7 +48,7 @@ pub(crate) fn vocab_txt(bytes: &[u8]) -> Result<WordPiece, TokenizeError> {
 /// # Errors
 ///
 /// A file that is no JSON object, too large, or has an id that is negative, broken or above `u32`.
-pub(crate) fn vocab_json(bytes: &[u8]) -> Result<Vec<(String, u32)>, TokenizeError> {
+fn vocab_json(bytes: &[u8]) -> Result<Vec<(String, u32)>, TokenizeError> {
     let text = text(bytes, VOCAB_JSON)?;
     let Vocab(ids) = serde_json::from_str(text).map_err(|error| TokenizeError::Json {
         file: VOCAB_JSON,

@@ -28,6 +28,7 @@ pub(crate) use self::model::{Bpe, Model, ModelKind, Unigram, WordLevel, WordPiec
 use self::normalizer::CheckedNormalizer;
 pub(crate) use self::normalizer::watched;
 use self::pre_tokenizer::CheckedPreTokenizer;
+pub(crate) use self::trie::Trie;
 use crate::error::TokenizeError;
 
 /// The engine with our checked stages in it.
@@ -49,7 +50,7 @@ pub(crate) const MAX_ADDED: usize = 1 << 20;
 pub(crate) const MAX_TOKEN: usize = 64 << 10;
 /// Longest token in bytes of a WordPiece or Unigram model, which look at all of it at each place of a text. The longest
 /// published have a few hundred (runs of spaces).
-const MAX_PIECE: usize = 1024;
+pub(crate) const MAX_PIECE: usize = 1024;
 /// Most stages in a normalizer, pre-tokenizer, post-processor or decoder, nested ones included.
 const MAX_STAGES: usize = 256;
 

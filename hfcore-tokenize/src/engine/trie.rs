@@ -2,7 +2,7 @@
 
 /// Strings with a number each, as a tree of bytes whose nodes lie level by level.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Trie {
+pub(crate) struct Trie {
     nodes: Vec<Node>,
     /// The last byte of each node's string: those of one node's children are next to each other, in order.
     labels: Vec<u8>,
@@ -20,7 +20,7 @@ struct Node {
 
 impl Trie {
     /// The last of equal strings counts.
-    pub(super) fn new<'a>(strings: impl IntoIterator<Item = (&'a str, u32)>) -> Self {
+    pub(crate) fn new<'a>(strings: impl IntoIterator<Item = (&'a str, u32)>) -> Self {
         let mut sorted: Vec<(&[u8], u32)> = strings
             .into_iter()
             .map(|(string, value)| (string.as_bytes(), value))
@@ -62,7 +62,7 @@ impl Trie {
     }
 
     /// The lengths and numbers of the strings that `text` begins with, shortest first; not of the empty one.
-    pub(super) fn prefixes<'t>(
+    pub(crate) fn prefixes<'t>(
         &'t self,
         text: &'t [u8],
     ) -> impl Iterator<Item = (usize, u32)> + 't {

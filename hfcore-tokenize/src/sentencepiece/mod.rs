@@ -6,20 +6,16 @@
 
 mod bpe;
 mod normalizer;
-mod trie;
 mod unigram;
 
 use std::collections::HashMap;
 use std::ops::Range;
 
 use self::normalizer::{Normalizer, SPACE};
-use self::trie::Trie;
 use self::unigram::Unigram;
 use crate::convert::{ModelType, PieceKind, SentencePiece};
+use crate::engine::{MAX_PIECE, Trie};
 use crate::error::{TokenizeError, shortened};
-
-/// Longest usable piece in bytes: a text may be compared with all of it at each of its characters.
-const MAX_PIECE: usize = 4096;
 
 /// A model, ready to encode.
 #[derive(Clone, Debug)]
@@ -89,7 +85,7 @@ impl Processor {
     /// # Errors
     ///
     /// What the library refuses: no or two unknown pieces, an empty piece, one that comes twice, byte pieces that are
-    /// missing or not asked for. A character map that a text could walk out of, and pieces of over 4096 bytes.
+    /// missing or not asked for. A character map that a text could walk out of, and pieces of over 1024 bytes.
     pub(crate) fn new(model: &SentencePiece) -> Result<Self, TokenizeError> {
         let pieces = Pieces::new(model)?;
         let symbols = (0..)
@@ -243,6 +239,87 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::convert::{NormalizerSpec, Piece, TrainerSpec};
+
+    fn model(pieces: &[(&str, f32, PieceKind)], model_type: ModelType) -> SentencePiece {
+        SentencePiece {
+            file: "m.model",
+            pieces: pieces
+                .iter()
+                .map(|&(piece, score, kind)| Piece {
+                    piece: piece.to_owned(),
+                    score,
+                    kind,
+                })
+                .collect(),
+            trainer: TrainerSpec {
+                model_type,
+                ..TrainerSpec::default()
+            },
+            normalizer: NormalizerSpec::default(),
+        }
+    }
+
+    fn refused(model: &SentencePiece) -> String {
+        Processor::new(model).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_the_library_refuses() {
+        use PieceKind::{Byte, Normal, Unknown};
+        let unigram = |pieces: &[(&str, f32, PieceKind)]| model(pieces, ModelType::Unigram);
+        let unknown = ("<unk>", 0.0, Unknown);
+        let cases = [
+            (unigram(&[("a", 0.0, Normal)]), "pieces: no unknown piece"),
+            (
+                unigram(&[unknown, ("?", 0.0, Unknown)]),
+                "pieces[1]: a second unknown piece",
+            ),
+            (
+                unigram(&[unknown, ("a", 0.0, Normal), ("a", 0.0, Normal)]),
+                "pieces[2]: \"a\" comes twice",
+            ),
+            (
+                unigram(&[unknown, ("", 0.0, Normal)]),
+                "pieces[1]: the piece is empty",
+            ),
+            (
+                unigram(&[unknown, ("<0x00>", 0.0, Byte)]),
+                "pieces[1]: a byte piece in a model without byte_fallback",
+            ),
+        ];
+        for (model, message) in cases {
+            assert_eq!(refused(&model), format!("m.model: {message}"));
+        }
+        let mut bytes = unigram(&[unknown, ("<0x00>", 0.0, Byte)]);
+        bytes.trainer.byte_fallback = true;
+        assert_eq!(
+            refused(&bytes),
+            "m.model: trainer_spec.byte_fallback: byte_fallback needs all 256 byte pieces, <0x01> is missing"
+        );
+        let mut map = unigram(&[unknown]);
+        map.normalizer.precompiled_charsmap = vec![0xff; 8];
+        assert!(
+            refused(&map).starts_with("m.model: normalizer_spec.precompiled_charsmap: the trie")
+        );
+    }
+
+    #[test]
+    fn an_unused_piece_of_any_length_is_taken_apart() {
+        // Each piece is made of the one before and one more letter, and none is to be used: a recursion for each would
+        // be as deep as the piece is long.
+        let line = "a".repeat(1000);
+        let mut pieces = vec![
+            ("<unk>", 0.0, PieceKind::Unknown),
+            ("a", 0.0, PieceKind::Normal),
+        ];
+        pieces.extend((2..=line.len()).map(|length| (&line[..length], 1.0, PieceKind::Unused)));
+        let mut model = model(&pieces, ModelType::Bpe);
+        model.normalizer.add_dummy_prefix = false;
+        let parts = Processor::new(&model).unwrap().encode(&line).unwrap();
+        assert_eq!(parts.len(), 1000);
+        assert!(parts.iter().all(|part| part.id == 1));
+    }
 
     fn file(name: &str) -> Vec<u8> {
         let path = format!("{}/tests/slow/{name}", env!("CARGO_MANIFEST_DIR"));

@@ -3,9 +3,8 @@
 //! The tokenizers library has the same rules, but looks them up by grapheme; where a rule reaches over the border of one,
 //! or a grapheme begins with one, the two differ.
 
-use super::trie::Trie;
 use crate::convert::SentencePiece;
-use crate::engine::check_charsmap;
+use crate::engine::{Trie, check_charsmap};
 use crate::error::TokenizeError;
 
 /// How a space is written in pieces.
@@ -72,8 +71,8 @@ impl Normalizer {
 
     /// The length of the symbol or character that `text` begins with, and whether it is a symbol.
     pub(super) fn symbol(&self, text: &str) -> (usize, bool) {
-        match self.symbols.longest(text.as_bytes()) {
-            Some(length) => (length, true),
+        match self.symbols.prefixes(text.as_bytes()).last() {
+            Some((length, _)) => (length, true),
             None => (text.chars().next().map_or(0, char::len_utf8), false),
         }
     }

@@ -3,8 +3,8 @@
 
 use std::ops::Range;
 
-use super::trie::Trie;
 use crate::convert::{PieceKind, SentencePiece};
+use crate::engine::Trie;
 
 /// What an unknown character costs more than the worst piece.
 const UNKNOWN_PENALTY: f32 = 10.0;
@@ -85,23 +85,14 @@ impl Unigram {
             let so_far = best[start].map_or(0.0, |best| best.score);
             let single = character.len_utf8();
             let mut has_single = false;
-            let mut place = self.pieces.root();
-            for (end, &byte) in (start + 1..).zip(&bytes[start..]) {
-                match self.pieces.step(place, byte) {
-                    Some(next) => place = next,
-                    None => break,
-                }
-                let Some(id) = self.pieces.value(place) else {
-                    continue;
-                };
-                let length = end - start;
+            for (length, id) in self.pieces.prefixes(&bytes[start..]) {
                 let score = match self.scores[id as usize] {
                     Score::Unused => continue,
                     Score::UserDefined => f64::from(length as f32 * self.best_score) - 0.1,
                     Score::Normal(score) => f64::from(score),
                 };
                 let score = score + f64::from(so_far);
-                let target = &mut best[end];
+                let target = &mut best[start + length];
                 if target.is_none_or(|target| score > f64::from(target.score)) {
                     *target = Some(Best {
                         id,
