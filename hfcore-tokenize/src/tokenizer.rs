@@ -266,20 +266,54 @@ impl Tokenizer {
         })
     }
 
-    /// Encodes each text by itself; nothing is padded. Runs on this thread: to use more, encode on them.
+    /// Encodes each text by itself; nothing is padded. Runs on all cores, on rayon's threads; on this one alone where the
+    /// variable `TOKENIZERS_PARALLELISM` is `false`, as in Python.
     ///
     /// # Errors
     ///
     /// As [`encode`](Self::encode), for the first text that fails.
-    pub fn encode_batch<T: AsRef<str>>(
+    pub fn encode_batch<T: AsRef<str> + Sync>(
         &self,
         texts: &[T],
         add_special_tokens: bool,
     ) -> Result<Vec<Encoding>, TokenizeError> {
-        texts
-            .iter()
-            .map(|text| self.encode(text.as_ref(), add_special_tokens))
-            .collect()
+        engine::in_parallel(texts, |text| self.encode(text.as_ref(), add_special_tokens))
+    }
+
+    /// The ids that [`encode`](Self::encode) gives, in less time: tokens, offsets and words are not made.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`](Self::encode).
+    pub fn encode_ids(
+        &self,
+        text: &str,
+        add_special_tokens: bool,
+    ) -> Result<Vec<u32>, TokenizeError> {
+        catch("encoding", || {
+            engine::watched(|| {
+                let encoding = self.0.engine.encode_ids(text, add_special_tokens);
+                Ok(encoding
+                    .map_err(TokenizeError::from_engine)?
+                    .get_ids()
+                    .to_vec())
+            })
+        })
+    }
+
+    /// [`encode_ids`](Self::encode_ids) of each text, on all cores as [`encode_batch`](Self::encode_batch).
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`](Self::encode), for the first text that fails.
+    pub fn encode_ids_batch<T: AsRef<str> + Sync>(
+        &self,
+        texts: &[T],
+        add_special_tokens: bool,
+    ) -> Result<Vec<Vec<u32>>, TokenizeError> {
+        engine::in_parallel(texts, |text| {
+            self.encode_ids(text.as_ref(), add_special_tokens)
+        })
     }
 
     /// The text of `ids`. `skip_special_tokens` leaves out special tokens (not other added ones). Ids that no token

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use tokenizers::{AddedToken, TokenizerBuilder};
 
 use super::decoder::{self, StreamPlan};
+use super::encode::Direct;
 use super::model::{Model, ModelKind, ModelRecord};
 use super::normalizer::CheckedNormalizer;
 use super::pre_tokenizer::CheckedPreTokenizer;
@@ -221,17 +222,21 @@ impl Definition {
     fn build_checked(self) -> Result<Built, TokenizeError> {
         check_lengths(&self.padding, &self.truncation)?;
         let kind = self.model.kind();
+        let normalizer = CheckedNormalizer::read(&self.normalizer)?;
+        let pre_tokenizer = CheckedPreTokenizer::read(&self.pre_tokenizer)?;
+        let direct = Direct::new(&self.model, normalizer.as_ref(), pre_tokenizer.as_ref());
         let model = self.model.build()?;
         let (decoder, stream) = decoder::read_checked(&self.decoder)?;
         let (post_processor, named) = post_processor::read_checked(&self.post_processor)?;
-        let mut engine = TokenizerBuilder::new()
+        let engine = TokenizerBuilder::new()
             .with_model(model)
-            .with_normalizer(CheckedNormalizer::read(&self.normalizer)?)
-            .with_pre_tokenizer(CheckedPreTokenizer::read(&self.pre_tokenizer)?)
+            .with_normalizer(normalizer)
+            .with_pre_tokenizer(pre_tokenizer)
             .with_post_processor(post_processor)
             .with_decoder(decoder)
             .build()
             .map_err(TokenizeError::from_engine)?;
+        let mut engine = Engine::new(engine, direct);
 
         let added = added_tokens(self.added_tokens)?;
         engine

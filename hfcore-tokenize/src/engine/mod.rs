@@ -4,8 +4,10 @@
 //! checked, and only then handed over. Stages that use a backtracking regular expression or that can grow the
 //! text are ours, because the engine takes a regex that gave up for one that did not match.
 
+mod byte_bpe;
 mod charsmap;
 mod decoder;
+mod encode;
 mod file;
 mod matcher;
 mod model;
@@ -22,6 +24,7 @@ use tokenizers::{DecoderWrapper, PostProcessorWrapper, TokenizerImpl};
 
 pub(crate) use self::charsmap::check as check_charsmap;
 pub(crate) use self::decoder::{Stream, StreamPlan};
+pub(crate) use self::encode::{Engine, in_parallel};
 pub(crate) use self::file::{Added, Built, Definition, set_post_processor};
 use self::matcher::Matcher;
 pub(crate) use self::model::{Bpe, Model, ModelKind, Unigram, WordLevel, WordPiece};
@@ -31,8 +34,8 @@ use self::pre_tokenizer::CheckedPreTokenizer;
 pub(crate) use self::trie::Trie;
 use crate::error::TokenizeError;
 
-/// The engine with our checked stages in it.
-pub(crate) type Engine = TokenizerImpl<
+/// The tokenizers crate's engine with our checked stages in it.
+type Inner = TokenizerImpl<
     Matcher,
     CheckedNormalizer,
     CheckedPreTokenizer,

@@ -42,6 +42,11 @@ impl CheckedNormalizer {
             .map(|(at, kind, value)| Stage::read(&at, kind, value));
         Ok(Some(Self(stages.collect::<Result<_, _>>()?)))
     }
+
+    /// Whether it is NFC and nothing else.
+    pub(super) fn is_nfc(&self) -> bool {
+        matches!(&self.0[..], [Stage::Engine(stage)] if matches!(**stage, NormalizerWrapper::NFC(_)))
+    }
 }
 
 #[derive(Deserialize)]

@@ -8,6 +8,7 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::tokenizer::pattern::Invert;
 use tokenizers::{PreTokenizedString, PreTokenizer, PreTokenizerWrapper, SplitDelimiterBehavior};
 
+use super::encode::Cut;
 use super::pattern::{CheckedRegex, PatternRecord};
 use super::{read, stages};
 use crate::error::TokenizeError;
@@ -43,6 +44,39 @@ impl CheckedPreTokenizer {
             .into_iter()
             .map(|(at, kind, value)| Stage::read(&at, kind, value));
         Ok(Some(Self(stages.collect::<Result<_, _>>()?)))
+    }
+
+    /// The stages that cut the text, where all do but the last, which writes the bytes of each piece as characters.
+    pub(super) fn cuts_before_bytes(&self) -> Option<Vec<Cut>> {
+        let (last, stages) = self.0.split_last()?;
+        let mut cuts = stages
+            .iter()
+            .map(|stage| match stage {
+                Stage::Split {
+                    pattern,
+                    behavior: SplitDelimiterBehavior::Isolated,
+                    ..
+                } => Some(Cut::Pattern(pattern.clone())),
+                Stage::Engine(stage) => match **stage {
+                    PreTokenizerWrapper::Digits(ref digits) => Some(Cut::Digits {
+                        individual: digits.individual_digits,
+                    }),
+                    _ => None,
+                },
+                Stage::Split { .. } | Stage::Gpt2 { .. } => None,
+            })
+            .collect::<Option<Vec<_>>>()?;
+        match last {
+            Stage::Gpt2 {
+                add_prefix_space: false,
+            } => cuts.push(Cut::Pattern(GPT2.clone())),
+            Stage::Engine(stage) => match **stage {
+                PreTokenizerWrapper::ByteLevel(bytes) if !bytes.add_prefix_space => {}
+                _ => return None,
+            },
+            Stage::Gpt2 { .. } | Stage::Split { .. } => return None,
+        }
+        Some(cuts)
     }
 }
 
