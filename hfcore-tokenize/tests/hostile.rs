@@ -319,3 +319,177 @@ fn a_pattern_that_gives_up_never_changes_tokens() {
         );
     }
 }
+
+/// reliability: a replacement, a normalizer of the engine and a character map that together multiply a text.
+#[test]
+fn normalizers_that_grow_end_at_the_budget() {
+    let sequence = |stages: Value| json!({"type": "Sequence", "normalizers": stages});
+    let wide = json!({"type": "Replace", "pattern": {"String": "a"}, "content": "\u{fdfa}"});
+    let grow = sequence(json!([wide, {"type": "NFKD"}, {"type": "NFKC"}]));
+    let error = load(&with("normalizer", grow))
+        .unwrap()
+        .encode(&"a".repeat(1 << 16), false)
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            TokenizeError::NormalizerGrowth {
+                limit: 2_097_216,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    // Nothing is put in between any two characters.
+    let between =
+        json!({"type": "Replace", "pattern": {"Regex": "x*"}, "content": "y".repeat(100)});
+    let error = load(&with("normalizer", between))
+        .unwrap()
+        .encode(&"a".repeat(1000), false)
+        .unwrap_err();
+    assert!(
+        matches!(error, TokenizeError::NormalizerGrowth { .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn decoders_that_grow_are_refused() {
+    let tenfold = json!({"type": "Replace", "pattern": {"String": "a"}, "content": "aaaaaaaaaa"});
+    assert_eq!(
+        refused(
+            "decoder",
+            json!({"type": "Sequence", "decoders": vec![tenfold; 9]})
+        ),
+        "tokenizer.json: decoder.decoders[1]: decoding that makes a text 100 times as long is not supported"
+    );
+}
+
+#[test]
+fn long_pieces_and_words_are_refused_by_a_limit_that_names_itself() {
+    let unigram = json!({"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0.0], ["x".repeat(60_000), -1.0]]});
+    assert!(refused("model", unigram).ends_with("has 60000 bytes; at most 1024 are read"));
+    let word_piece = json!({"type": "WordPiece", "unk_token": "?", "continuing_subword_prefix": "##",
+        "max_input_chars_per_word": 100, "vocab": {"?": 0, "x".repeat(2000): 1}});
+    assert!(refused("model", word_piece).ends_with("has 2000 bytes; at most 1024 are read"));
+}
+
+/// As much work as there is text, whatever is in it: each took seconds with the engine's own models, or would if it
+/// looked at all of a word for each of its letters.
+#[test]
+fn one_letter_again_and_again_is_encoded_by_every_model() {
+    let tokens: Vec<String> = (1..100).map(|count| "a".repeat(count)).collect();
+    let ids = |prefix: &str| -> Value {
+        let tokens = tokens.iter().map(|token| format!("{prefix}{token}"));
+        tokens
+            .chain(["a".to_owned(), "?".to_owned()])
+            .zip(0..)
+            .collect::<std::collections::BTreeMap<_, _>>()
+            .into_iter()
+            .map(|(token, id)| (token, Value::from(id)))
+            .collect()
+    };
+    let scores: Vec<Value> = tokens.iter().map(|token| json!([token, -1.0])).collect();
+    let merges: Vec<[&str; 2]> = tokens
+        .iter()
+        .map(|token| [token.as_str(), "a"])
+        .take(98)
+        .collect();
+    let models = [
+        json!({"type": "Unigram", "vocab": scores}),
+        json!({"type": "WordPiece", "unk_token": "?", "continuing_subword_prefix": "##", "max_input_chars_per_word": 10_000, "vocab": ids("##")}),
+        json!({"type": "BPE", "vocab": ids(""), "merges": merges}),
+    ];
+    for model in models {
+        let kind = model["type"].clone();
+        let mut file = with("model", model);
+        file["pre_tokenizer"] = Value::Null;
+        let tokenizer = load(&file).unwrap();
+        // A mebibyte, where the build is optimised.
+        let length: usize = if cfg!(debug_assertions) {
+            1 << 17
+        } else {
+            1 << 20
+        };
+        let text = "a".repeat(length);
+        let count = tokenizer.encode(&text, false).unwrap().len();
+        // WordPiece takes it for one unknown word.
+        assert!(count == 1 || length / 99 <= count, "{kind}: {count}");
+        file["pre_tokenizer"] = json!({"type": "FixedLength", "length": 9_999});
+        let words = load(&file).unwrap().encode(&text, false).unwrap();
+        assert!(words.len() >= length / 99, "{kind}: {}", words.len());
+    }
+}
+
+#[test]
+fn many_and_overlapping_added_tokens() {
+    let added = |content: String, id: usize| {
+        json!({"id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
+            "special": false})
+    };
+    let nested: Vec<Value> = (1..=64)
+        .map(|count| added("<".repeat(count), count + 1))
+        .chain((0..20_000).map(|at| added(format!("<tok{at}>"), at + 66)))
+        .collect();
+    let tokenizer = load(&with("added_tokens", nested.into())).unwrap();
+    // The longest first, as always.
+    let encoding = tokenizer
+        .encode(&format!("{} <tok19999>", "<".repeat(70)), false)
+        .unwrap();
+    assert_eq!(
+        encoding.tokens,
+        ["<".repeat(64), "<".repeat(6), "<tok19999>".to_owned()]
+    );
+    let many: Vec<Value> = vec![added("x".to_owned(), 2); (1 << 20) + 1];
+    assert_eq!(
+        refused("added_tokens", many.into()),
+        "tokenizer.json: added_tokens: 1048577 tokens; at most 1048576 are read"
+    );
+    // A token that the normalizer makes nothing of would be found everywhere.
+    let mut file = with(
+        "added_tokens",
+        json!([{"id": 2, "content": "\u{301}", "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": true, "special": false}]),
+    );
+    file["normalizer"] = json!({"type": "StripAccents"});
+    let error = load(&file).unwrap_err().to_string();
+    assert!(
+        error.starts_with("tokenizer.json: added_tokens: "),
+        "{error}"
+    );
+}
+
+#[test]
+fn decoding_any_ids_and_long_runs_of_bytes() {
+    let vocab: Value = (0..256)
+        .map(|byte| (format!("<0x{byte:02X}>"), Value::from(byte)))
+        .chain([
+            ("a".to_owned(), Value::from(300)),
+            ("?".to_owned(), Value::from(4_000_000)),
+        ])
+        .collect();
+    let mut file = with(
+        "model",
+        json!({"type": "BPE", "vocab": vocab, "merges": [], "byte_fallback": true}),
+    );
+    file["decoder"] =
+        json!({"type": "Sequence", "decoders": [{"type": "ByteFallback"}, {"type": "Fuse"}]});
+    file["pre_tokenizer"] = Value::Null;
+    let tokenizer = load(&file).unwrap();
+    assert_eq!(
+        tokenizer.decode(&[u32::MAX, 299, 300, 5_000_000], true),
+        "a"
+    );
+    // A run of bytes is text or not as a whole.
+    let mut ids: Vec<u32> = [0xe2, 0x82, 0xac].repeat(300_000);
+    assert_eq!(tokenizer.decode(&ids, false), "€".repeat(300_000));
+    ids.pop();
+    assert_eq!(tokenizer.decode(&ids, false), "\u{fffd}".repeat(899_999));
+    let mut stream = tokenizer.decode_stream(false);
+    assert!(ids.iter().all(|&id| stream.push(id).is_none()));
+    assert_eq!(stream.finish().unwrap().chars().count(), 899_999);
+    assert_eq!(
+        tokenizer.encode("€a", false).unwrap().ids,
+        [0xe2, 0x82, 0xac, 300]
+    );
+}

@@ -4,13 +4,15 @@
 //! replacements, each ended by a zero byte. A leaf holds the byte offset of its replacement. The engine follows
 //! offsets without looking; so every node that a text can reach is visited here once.
 
+use std::collections::VecDeque;
+
 use tokenizers::normalizers::Precompiled;
 
 use crate::base64;
 use crate::error::TokenizeError;
 
-/// Longest replacement in bytes; the longest in real maps is 33.
-const MAX_REPLACEMENT: usize = 1024;
+/// Longest replacement in bytes per byte that is replaced; in real maps 11 (U+FDFA).
+pub(super) const GROWTH: usize = 32;
 
 /// Decodes and checks a `precompiled_charsmap`.
 pub(super) fn read(encoded: &str, at: &str) -> Result<Precompiled, TokenizeError> {
@@ -68,9 +70,10 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(), String> {
         std::str::from_utf8(replacements).map_err(|_| "the replacements are not UTF-8")?;
     let root = units.first().ok_or("the trie is empty")?.offset();
 
+    // Shortest way first, so that a node is met with the fewest bytes that lead to it.
     let mut seen = vec![false; units.len()];
-    let mut open = vec![root];
-    while let Some(base) = open.pop() {
+    let mut open = VecDeque::from([(root, 1)]);
+    while let Some((base, depth)) = open.pop_front() {
         // A text may continue with any byte, so all of `base ^ 0..=255` must be inside.
         if base | 0xff >= units.len() {
             return Err(format!("a node points to unit {base} of {}", units.len()));
@@ -88,15 +91,16 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(), String> {
                 let leaf = units
                     .get(next)
                     .ok_or_else(|| format!("a leaf lies at unit {next} of {}", units.len()))?;
-                check_replacement(replacements, leaf.value())?;
+                check_replacement(replacements, leaf.value(), depth)?;
             }
-            open.push(next);
+            open.push_back((next, depth + 1));
         }
     }
     Ok(())
 }
 
-fn check_replacement(replacements: &str, start: usize) -> Result<(), String> {
+/// `replaced`: bytes that it is put for.
+fn check_replacement(replacements: &str, start: usize, replaced: usize) -> Result<(), String> {
     if !replacements.is_char_boundary(start) {
         return Err(format!(
             "a leaf points to byte {start} of {} bytes of replacements",
@@ -104,9 +108,10 @@ fn check_replacement(replacements: &str, start: usize) -> Result<(), String> {
         ));
     }
     let rest = &replacements.as_bytes()[start..];
-    if rest.len() > MAX_REPLACEMENT && !rest[..=MAX_REPLACEMENT].contains(&0) {
+    let most = GROWTH.saturating_mul(replaced);
+    if rest.len() > most && !rest[..=most].contains(&0) {
         return Err(format!(
-            "the replacement at byte {start} is longer than {MAX_REPLACEMENT} bytes"
+            "the replacement at byte {start} is longer than {most} bytes, {GROWTH} for each that it is put for"
         ));
     }
     Ok(())
@@ -160,8 +165,8 @@ mod tests {
             "a leaf points to byte 1 of 3 bytes of replacements"
         );
         assert_eq!(
-            refused(&map(b'a', 0, &[b'x'; 2000])),
-            "the replacement at byte 0 is longer than 1024 bytes"
+            refused(&map(b'a', 0, &[b'x'; 40])),
+            "the replacement at byte 0 is longer than 32 bytes, 32 for each that it is put for"
         );
         assert_eq!(
             refused(&map(b'a', 0, &[0xff])),

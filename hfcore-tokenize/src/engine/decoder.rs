@@ -13,9 +13,12 @@ use serde_json::Value;
 use tokenizers::DecoderWrapper;
 use tokenizers::decoders::wordpiece::cleanup;
 
-use super::pattern::{CheckedRegex, PatternRecord};
+use super::pattern::{self, CheckedRegex, PatternRecord};
 use super::{read, stages};
 use crate::error::TokenizeError;
+
+/// How many times as long as its tokens a text may become by replacing; in published files once.
+const MAX_GROWTH: usize = 64;
 
 /// How to decode one token at a time.
 #[derive(Clone, Debug)]
@@ -69,6 +72,7 @@ pub(super) fn read_checked(
     }
     let mut steps = Some(Vec::new());
     let mut fused = false;
+    let mut growth = 1_usize;
     for (index, (at, kind, stage)) in stages(value, "decoder", "decoders")?
         .into_iter()
         .enumerate()
@@ -83,7 +87,15 @@ pub(super) fn read_checked(
                 continue;
             }
             "ByteFallback" if !fused => Some(Step::ByteFallback),
-            "Replace" => replace(stage, &at, fused)?,
+            "Replace" => {
+                let (step, factor) = replace(stage, &at, fused)?;
+                growth = growth.saturating_mul(factor);
+                if growth > MAX_GROWTH {
+                    let what = format!("decoding that makes a text {growth} times as long");
+                    return Err(TokenizeError::unsupported(at, what));
+                }
+                step
+            }
             "Strip" => Some(strip(stage, &at, fused)?),
             "Metaspace" => Some(metaspace(stage, &at, fused)?),
             "WordPiece" => word_piece(stage, &at, fused)?,
@@ -109,7 +121,30 @@ pub(super) fn read_checked(
     let plan = steps.map_or(StreamPlan::AtTheEnd, |steps| {
         StreamPlan::Stages(steps.into())
     });
-    Ok((Some(read(value, "decoder")?), plan))
+    Ok((Some(read(&linear_patterns(value)?, "decoder")?), plan))
+}
+
+/// The section with its regular expressions in the language of the engine's matcher.
+fn linear_patterns(value: &Value) -> Result<Value, TokenizeError> {
+    Ok(match value {
+        Value::Object(object) => {
+            let part = |(key, part): (&String, &Value)| -> Result<_, TokenizeError> {
+                let part = match part {
+                    Value::String(source) if key == "Regex" => {
+                        pattern::linear(source, "decoder")?.into()
+                    }
+                    part => linear_patterns(part)?,
+                };
+                Ok((key.clone(), part))
+            };
+            Value::Object(object.iter().map(part).collect::<Result<_, _>>()?)
+        }
+        Value::Array(parts) => parts
+            .iter()
+            .map(linear_patterns)
+            .collect::<Result<_, _>>()?,
+        other => other.clone(),
+    })
 }
 
 #[derive(Deserialize)]
@@ -123,14 +158,23 @@ struct ReplaceRecord {
     content: String,
 }
 
-fn replace(value: &Value, at: &str, fused: bool) -> Result<Option<Step>, TokenizeError> {
+/// The step, and how much longer it may make a text.
+fn replace(value: &Value, at: &str, fused: bool) -> Result<(Option<Step>, usize), TokenizeError> {
     let ReplaceRecord { pattern, content } = read(value, at)?;
+    let growth = match &pattern {
+        PatternRecord::String(text) if !text.is_empty() => {
+            content.len().div_ceil(text.len()).max(1)
+        }
+        // Between any two characters.
+        _ => 1 + content.len(),
+    };
     let pattern = CheckedRegex::new(pattern, at)?;
     // A match of one character never lies across two pieces.
     let single = pattern
         .literal()
         .is_some_and(|text| text.chars().count() == 1);
-    Ok((!fused || single).then_some(Step::Replace { pattern, content }))
+    let step = (!fused || single).then_some(Step::Replace { pattern, content });
+    Ok((step, growth))
 }
 
 #[derive(Deserialize)]
@@ -569,6 +613,29 @@ mod tests {
         assert_eq!(byte_level("\u{143}"), [0xad]);
         assert_eq!(byte_level("a漢"), "a漢".as_bytes());
         assert_eq!(BYTE_OF_CHAR.iter().flatten().count(), 256);
+    }
+
+    #[test]
+    fn decoders_that_multiply_or_backtrack_are_refused() {
+        let refused = |value: &Value| read_checked(value).unwrap_err().to_string();
+        let tenfold =
+            json!({"type": "Replace", "pattern": {"String": "a"}, "content": "aaaaaaaaaa"});
+        assert!(read_checked(&tenfold).is_ok());
+        assert_eq!(
+            refused(&json!({"type": "Sequence", "decoders": vec![tenfold; 9]})),
+            "tokenizer.json: decoder.decoders[1]: decoding that makes a text 100 times as long is not supported"
+        );
+        let regex =
+            |source: &str| json!({"type": "Replace", "pattern": {"Regex": source}, "content": ""});
+        for source in [r"(a*)*\1b", "a(?=b)", "a++"] {
+            assert!(
+                refused(&regex(source)).contains("look-around, a back-reference"),
+                "{source}"
+            );
+        }
+        // As Python reads it: all of Unicode's punctuation.
+        let decoder = read_checked(&regex("[[:punct:]]")).unwrap().0.unwrap();
+        assert_eq!(decoder.decode(vec!["a!«b".to_owned()]).unwrap(), "ab");
     }
 
     #[test]

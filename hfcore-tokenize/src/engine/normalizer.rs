@@ -27,9 +27,15 @@ enum Stage {
         content: String,
     },
     Prepend(String),
-    /// A stage that cannot grow the text by more than a small factor.
-    Engine(Box<NormalizerWrapper>),
+    Engine {
+        stage: Box<NormalizerWrapper>,
+        /// Most bytes that it makes of one.
+        growth: usize,
+    },
 }
+
+/// Bytes that are normalized to see how long the whole would become.
+const SAMPLE: usize = 16 << 10;
 
 impl CheckedNormalizer {
     pub(super) fn read(value: &Value) -> Result<Option<Self>, TokenizeError> {
@@ -84,11 +90,22 @@ impl Stage {
                             "a Precompiled normalizer needs a text `precompiled_charsmap`",
                         )
                     })?;
-                Self::Engine(Box::new(NormalizerWrapper::Precompiled(charsmap::read(
-                    base64, at,
-                )?)))
+                Self::Engine {
+                    stage: Box::new(NormalizerWrapper::Precompiled(charsmap::read(base64, at)?)),
+                    growth: charsmap::GROWTH,
+                }
             }
-            _ => Self::Engine(Box::new(read(value, at)?)),
+            _ => Self::Engine {
+                stage: Box::new(read(value, at)?),
+                growth: match kind {
+                    "Strip" | "StripAccents" | "Nmt" => 1,
+                    "ByteLevel" => 2,
+                    // U+0130, U+1D160, U+0390.
+                    "Lowercase" | "NFC" | "NFD" => 3,
+                    // U+FDFA: 3 bytes become 33. BertNormalizer decomposes, and puts two spaces around an ideograph.
+                    _ => 11,
+                },
+            },
         })
     }
 
@@ -113,9 +130,31 @@ impl Stage {
                 }
                 Ok(())
             }
-            Self::Engine(stage) => stage.normalize(text),
+            Self::Engine { stage, growth } => {
+                // Only where a stage before has used up some of the budget can this one exceed it.
+                if allow(text.len().saturating_mul(*growth)).is_err() {
+                    allow(length_after(stage, text.get())?)?;
+                }
+                stage.normalize(text)
+            }
         }
     }
+}
+
+/// How many bytes `stage` would make of `text`, one part after the other: a little more than of the whole, where
+/// characters that would be composed are parted.
+fn length_after(stage: &NormalizerWrapper, text: &str) -> tokenizers::Result<usize> {
+    let (mut rest, mut length) = (text, 0);
+    while !rest.is_empty() {
+        let most = SAMPLE.min(rest.len());
+        let boundary = (0..=most).rev().find(|&at| rest.is_char_boundary(at));
+        let (part, after) = rest.split_at(boundary.unwrap_or(most));
+        let mut part = NormalizedString::from(part);
+        stage.normalize(&mut part)?;
+        length += part.len();
+        rest = after;
+    }
+    Ok(length)
 }
 
 /// Matches that were found already, with the check of their sum.
@@ -216,6 +255,60 @@ mod tests {
                 limit: 3264
             }
         );
+    }
+
+    #[test]
+    fn stages_of_the_engine_are_within_the_budget_too() {
+        // Each `a` becomes the letter that compatibility decomposition makes 33 bytes of.
+        let value = json!({"type": "Sequence", "normalizers": [
+            {"type": "Replace", "pattern": {"String": "a"}, "content": "\u{fdfa}"}, {"type": "NFKD"}]});
+        assert_eq!(normalize(value.clone(), "ab").unwrap().len(), 34);
+        let error = normalize(value, &"a".repeat(1 << 16)).unwrap_err();
+        assert_eq!(
+            error,
+            TokenizeError::NormalizerGrowth {
+                input: 1 << 16,
+                output: 33 << 16,
+                limit: (32 << 16) + 64,
+            }
+        );
+        let harmless = json!({"type": "Sequence", "normalizers": [
+            {"type": "Replace", "pattern": {"String": "a"}, "content": "bbbbbb"}, {"type": "NFKD"}]});
+        assert_eq!(
+            normalize(harmless, &"a".repeat(50_000)).unwrap().len(),
+            300_000
+        );
+    }
+
+    #[test]
+    fn no_character_grows_by_more_than_its_stage_may() {
+        for kind in [
+            "NFC",
+            "NFD",
+            "NFKC",
+            "NFKD",
+            "Lowercase",
+            "StripAccents",
+            "Nmt",
+            "BertNormalizer",
+            "ByteLevel",
+            "Strip",
+        ] {
+            let value = json!({"type": kind, "clean_text": true, "handle_chinese_chars": true, "strip_accents": false,
+                "lowercase": true, "strip_left": true, "strip_right": true});
+            let Stage::Engine { stage, growth } = Stage::read("here", kind, &value).unwrap() else {
+                panic!("{kind}")
+            };
+            for c in '\0'..='\u{2ffff}' {
+                let mut text = NormalizedString::from(c.to_string());
+                stage.normalize(&mut text).unwrap();
+                assert!(
+                    text.len() <= growth * c.len_utf8(),
+                    "{kind} of {c:?} has {}",
+                    text.len()
+                );
+            }
+        }
     }
 
     #[test]

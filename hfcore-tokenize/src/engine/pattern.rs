@@ -138,15 +138,36 @@ impl CheckedRegex {
     }
 }
 
-/// The general matcher for a pattern in Oniguruma's language.
-fn compile(source: &str, at: &str) -> Result<Regex, TokenizeError> {
-    let translated = syntax::translate(source).map_err(|what| {
+/// A pattern in Oniguruma's language, in that of the engine's own matcher, which does not say when it gives up: so
+/// only one that needs no backtracking.
+pub(super) fn linear(source: &str, at: &str) -> Result<String, TokenizeError> {
+    let translated = translate(source, at)?;
+    let possessive = ["++", "*+", "?+", "}+"];
+    if regex_syntax::parse(&translated).is_err()
+        || possessive.iter().any(|sign| translated.contains(sign))
+    {
+        let what = format!(
+            "look-around, a back-reference or a possessive quantifier in the pattern {:?}",
+            shortened(source, 80)
+        );
+        return Err(TokenizeError::unsupported(at, what));
+    }
+    Ok(translated)
+}
+
+fn translate(source: &str, at: &str) -> Result<String, TokenizeError> {
+    syntax::translate(source).map_err(|what| {
         let what = format!(
             "{what} in the pattern {:?}, which Python's library reads differently,",
             shortened(source, 80)
         );
         TokenizeError::unsupported(at, what)
-    })?;
+    })
+}
+
+/// The general matcher for a pattern in Oniguruma's language.
+fn compile(source: &str, at: &str) -> Result<Regex, TokenizeError> {
+    let translated = translate(source, at)?;
     RegexBuilder::new(&translated)
         .delegate_size_limit(MAX_COMPILED)
         .backtrack_limit(MAX_BACKTRACKS)

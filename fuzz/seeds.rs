@@ -1,0 +1,83 @@
+//! Writes the seeds of the targets `tokenizer_json` and `chat_template` to `corpus/`, out of what the tests of
+//! hfcore-tokenize have.
+
+use std::path::Path;
+use std::{fs, io};
+
+use serde_json::Value;
+
+fn main() -> io::Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let tests = root.join("../hfcore-tokenize/tests");
+    let read = |name: &str| -> io::Result<Value> {
+        Ok(serde_json::from_slice(&fs::read(tests.join(name))?)?)
+    };
+    let folder = |name: &str| {
+        let folder = root.join("corpus").join(name);
+        fs::create_dir_all(&folder).map(|()| folder)
+    };
+
+    let mut file = read("corpus/tokenizers.json")?;
+    let shared = file["shared"].take();
+    let to = folder("tokenizer_json")?;
+    for mut tokenizer in file["tokenizers"].as_array().cloned().unwrap_or_default() {
+        let name = tokenizer["name"].to_string();
+        fill(&mut tokenizer, &shared);
+        shorten(&mut tokenizer["model"]);
+        let config = br#"{"bos_token": "<s>", "pad_token": {"content": "<new>", "lstrip": true}}"#;
+        let text = "the <s>x</s> \u{e9}\u{6f22} don't 12".as_bytes();
+        let seed = [tokenizer.to_string().as_bytes(), config, text].join(&0);
+        fs::write(to.join(name.trim_matches('"')), seed)?;
+    }
+
+    let to = folder("chat_template")?;
+    let mut templates = Vec::new();
+    strings(&read("templates.json")?["templates"], &mut templates);
+    for (index, template) in templates.iter().enumerate() {
+        fs::write(to.join(format!("{index:03}.jinja")), template)?;
+    }
+    Ok(())
+}
+
+/// Puts shared sections where they are referred to.
+fn fill(value: &mut Value, shared: &Value) {
+    match value {
+        Value::Object(object) => {
+            if let Some(Value::String(name)) = object.get("shared") {
+                let mut section = shared[name].clone();
+                if let (Some(Value::Object(with)), Value::Object(section)) =
+                    (object.get("with"), &mut section)
+                {
+                    section.extend(with.clone());
+                }
+                *value = section;
+                return;
+            }
+            object.values_mut().for_each(|part| fill(part, shared));
+        }
+        Value::Array(parts) => parts.iter_mut().for_each(|part| fill(part, shared)),
+        _ => {}
+    }
+}
+
+/// A few dozen tokens and no merges: what a mutation hits should matter.
+fn shorten(model: &mut Value) {
+    match &mut model["vocab"] {
+        Value::Object(vocab) => vocab.retain(|_, id| id.as_u64().is_some_and(|id| id < 40)),
+        Value::Array(pieces) => pieces.truncate(40),
+        _ => {}
+    }
+    if let Some(Value::Array(merges)) = model.get_mut("merges") {
+        merges.clear();
+    }
+}
+
+/// All texts in a value.
+fn strings(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::String(text) => found.push(text.clone()),
+        Value::Array(parts) => parts.iter().for_each(|part| strings(part, found)),
+        Value::Object(object) => object.values().for_each(|part| strings(part, found)),
+        _ => {}
+    }
+}
