@@ -1,6 +1,6 @@
-//! The models as the engine runs them: its own for BPE and WordLevel, ours for WordPiece and Unigram.
+//! The models as the engine runs them: its own for BPE and `WordLevel`, ours for `WordPiece` and Unigram.
 //!
-//! The engine's WordPiece makes and hashes a new string for each end of each token, so that a word of 100 letters costs
+//! The engine's `WordPiece` makes and hashes a new string for each end of each token, so that a word of 100 letters costs
 //! 5,000 of them; its Unigram one for each piece that fits. A text meant to be slow takes seconds for a mebibyte. Ours
 //! walk a tree of bytes and give the same tokens (`tests/corpus.rs`).
 
