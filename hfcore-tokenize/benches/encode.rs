@@ -19,6 +19,9 @@ use std::time::Instant;
 
 use hfcore_tokenize::Tokenizer;
 
+/// A tokenizer, and for each list of texts the ids of each of them.
+type Loaded = (Tokenizer, HashMap<String, Vec<Vec<u32>>>);
+
 fn main() {
     let args: Vec<String> = std::env::args().collect();
     let Some(position) = args.iter().position(|arg| arg == "--serve") else {
@@ -28,8 +31,7 @@ fn main() {
     let folder = Path::new(&args[position + 1]);
     let texts = fs::read(folder.join("texts.json")).unwrap();
     let texts: HashMap<String, Vec<String>> = serde_json::from_slice(&texts).unwrap();
-    let mut tokenizers: HashMap<String, (Tokenizer, HashMap<String, Vec<Vec<u32>>>)> =
-        HashMap::new();
+    let mut tokenizers: HashMap<String, Loaded> = HashMap::new();
     for line in io::stdin().lock().lines() {
         let line = line.unwrap();
         let words: Vec<&str> = line.split(' ').collect();
