@@ -51,7 +51,7 @@ impl CheckedNormalizer {
 
     /// Whether it is NFC and nothing else.
     pub(super) fn is_nfc(&self) -> bool {
-        matches!(&self.0[..], [Stage::Engine(stage)] if matches!(**stage, NormalizerWrapper::NFC(_)))
+        matches!(&self.0[..], [Stage::Engine { stage, .. }] if matches!(**stage, NormalizerWrapper::NFC(_)))
     }
 }
 
