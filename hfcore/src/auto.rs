@@ -36,10 +36,10 @@ impl AutoConfig {
 pub struct AutoTokenizer;
 
 impl AutoTokenizer {
-    /// `tokenizer.json` of the folder, with its special tokens and chat template.
+    /// The tokenizer of the folder, of the class that transformers takes for it: see [`ModelDir::tokenizer`].
     ///
     /// # Errors
-    /// If it is missing or malformed.
+    /// If there are no files for the class, hfcore does not have it, or a file is malformed.
     pub fn load(path: impl AsRef<Path>) -> Result<Tokenizer, Error> {
         ModelDir::new(path)?.tokenizer()
     }

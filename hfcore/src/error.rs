@@ -71,7 +71,15 @@ pub enum Error {
         /// Why.
         source: Box<ModelError>,
     },
-    /// The tokenizer could not be loaded, or refused a text.
+    /// The tokenizer of a folder could not be loaded.
+    #[error("the tokenizer in {} could not be loaded", .folder.display())]
+    Tokenizer {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        source: TokenizeError,
+    },
+    /// The tokenizer refused a text.
     #[error("the tokenizer failed")]
     Tokenize(#[from] TokenizeError),
     /// The chat template could not be rendered.

@@ -5,8 +5,9 @@
 //! model.safetensors           one of these  hfcore-weights, Weights
 //! model.safetensors.index.json
 //! generation_config.json      optional      hfcore-config, GenerationConfig
-//! tokenizer.json              for text      hfcore-tokenize, Tokenizer
-//! tokenizer_config.json       optional      special tokens, chat template
+//! tokenizer.json              for text      hfcore-tokenize, Tokenizer; or the files of slow tokenizers:
+//!                                           tokenizer.model, spiece.model, vocab.txt, vocab.json with merges.txt, …
+//! tokenizer_config.json       optional      class, special tokens, chat template
 //! chat_template.jinja         optional      wins over the one in tokenizer_config.json
 //! ```
 
@@ -14,18 +15,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use hfcore_config::{GenerationConfig, PretrainedConfig};
-use hfcore_tokenize::Tokenizer;
+use hfcore_tokenize::{Tokenizer, TokenizerFiles};
 use hfcore_weights::{OpenOptions, Weights};
 
 use crate::error::Error;
 
-/// The largest `tokenizer.json`; Gemma's, among the largest, has 33 MB.
-const MAX_TOKENIZER_BYTES: u64 = 256 << 20;
-/// The largest of the other text files.
+/// The largest configuration.
 const MAX_CONFIG_BYTES: u64 = 16 << 20;
-
-/// The file whose template wins over those in `tokenizer_config.json`.
-const CHAT_TEMPLATE: &str = "chat_template.jinja";
 
 /// A folder with a model, as the Hub lays it out.
 #[derive(Clone, Debug)]
@@ -90,23 +86,19 @@ impl ModelDir {
         }
     }
 
-    /// The tokenizer, with its special tokens and chat template.
+    /// The tokenizer, as transformers' `AutoTokenizer` makes it of whichever files the folder has: its class by
+    /// `tokenizer_config.json` and `config.json`, its vocabulary from `tokenizer.json` or the files of slow
+    /// tokenizers, its special tokens and chat templates.
     ///
     /// # Errors
-    /// If there is no `tokenizer.json` or a file is malformed.
+    /// If none of the class's files are there, the class is one that hfcore does not have, or a file is malformed.
     pub fn tokenizer(&self) -> Result<Tokenizer, Error> {
-        let remedy = "only tokenizer.json is read yet; Python's save_pretrained of a fast tokenizer writes it";
-        let json = self.required("tokenizer.json", MAX_TOKENIZER_BYTES, remedy)?;
-        let config = self.optional("tokenizer_config.json", MAX_CONFIG_BYTES)?;
-        let tokenizer = Tokenizer::from_slices(&json, config.as_deref())?;
-        let Some(template) = self.optional(CHAT_TEMPLATE, MAX_CONFIG_BYTES)? else {
-            return Ok(tokenizer);
+        let failed = |source| Error::Tokenizer {
+            folder: self.path.clone(),
+            source,
         };
-        let template = String::from_utf8(template).map_err(|error| Error::Io {
-            path: self.path.join(CHAT_TEMPLATE),
-            source: std::io::Error::new(std::io::ErrorKind::InvalidData, error),
-        })?;
-        Ok(tokenizer.with_chat_templates([("default", template)]))
+        let files = TokenizerFiles::read(&self.path).map_err(failed)?;
+        Tokenizer::from_files(&files, None).map_err(failed)
     }
 
     /// Whether the folder has the file `name`.
