@@ -133,6 +133,8 @@ pub(super) const LUKE: Class = class(
         text("unk_token", "<unk>"),
         text("pad_token", "<pad>"),
         text("mask_token", "<mask>"),
+        text("entity_1_token", "<ent>"),
+        text("entity_2_token", "<ent2>"),
         text("entity_unk_token", "[UNK]"),
         text("entity_pad_token", "[PAD]"),
         text("entity_mask_token", "[MASK]"),

@@ -81,7 +81,6 @@ static CLASSES: &[Class] = &[
     unigram::XLNET,
     // Taken as they are.
     words::PARAKEET,
-    Class::as_file("MistralCommonBackend"),
     Class::as_file("PythonBackend"),
     // Not here.
     Class::refused("BartphoTokenizer", PYTHON),
@@ -138,6 +137,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("LEDTokenizer", "RobertaTokenizer"),
     ("LongformerTokenizer", "RobertaTokenizer"),
     ("LxmertTokenizer", "BertTokenizer"),
+    ("MistralCommonBackend", "TokenizersBackend"),
     ("MobileBertTokenizer", "BertTokenizer"),
     ("MvpTokenizer", "RobertaTokenizer"),
     ("Phi3Tokenizer", "LlamaTokenizer"),

@@ -446,6 +446,8 @@ pub(super) const MLUKE: Class = Class {
             text("unk_token", "<unk>"),
             text("pad_token", "<pad>"),
             wrapped("mask_token", "<mask>", Wrap::Left),
+            text("entity_1_token", "<ent>"),
+            text("entity_2_token", "<ent2>"),
             text("entity_unk_token", "[UNK]"),
             text("entity_pad_token", "[PAD]"),
             text("entity_mask_token", "[MASK]"),
