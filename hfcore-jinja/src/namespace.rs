@@ -1,6 +1,8 @@
 //! `namespace(…)`: the one object that templates can change.
 
 use std::borrow::Cow;
+use std::cell::Cell;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::fail;
@@ -17,6 +19,8 @@ pub(crate) struct Namespace {
 #[derive(Debug, Default)]
 struct State {
     attributes: Vec<(Value, Value)>,
+    /// Their places, by name.
+    index: HashMap<Box<str>, usize>,
     /// 1 + the deepest value that was ever set.
     depth: u32,
     /// Whether it is being printed: within itself, Python prints `{...}`.
@@ -58,22 +62,18 @@ impl Namespace {
     fn insert(&self, meter: &Meter, name: Value, value: Value) -> Result<(), Error> {
         let depth = value.depth() + 1;
         if depth > MAX_DEPTH {
-            return Err(Error::new(
-                ErrorKind::RecursionError,
-                format!("values are nested deeper than {MAX_DEPTH} levels"),
-            ));
+            return Err(too_deep());
         }
+        let text = name.as_str().unwrap_or_default();
+        let charge = meter.charge(size_of::<(Value, Value)>() + text.len())?;
         let mut state = self.state();
         state.depth = state.depth.max(depth);
-        let known = state
-            .attributes
-            .iter()
-            .position(|(known, _)| known.as_str() == name.as_str());
         // The old value may be the last that holds another: it is dropped when the lock is not held any more.
-        let old = match known {
+        let old = match state.index.get(text).copied() {
             Some(at) => Some(std::mem::replace(&mut state.attributes[at].1, value)),
             None => {
-                let charge = meter.charge(size_of::<(Value, Value)>())?;
+                let at = state.attributes.len();
+                state.index.insert(text.into(), at);
                 state.charges.push(charge);
                 state.attributes.push((name, value));
                 None
@@ -86,18 +86,30 @@ impl Namespace {
 
     pub(crate) fn get(&self, name: &str) -> Option<Value> {
         let state = self.state();
-        state
-            .attributes
-            .iter()
-            .find(|(known, _)| known.as_str() == Some(name))
-            .map(|(_, value)| value.clone())
+        let at = *state.index.get(name)?;
+        Some(state.attributes[at].1.clone())
     }
 
     /// Forgets everything, so that namespaces that hold each other are freed.
     pub(crate) fn clear(&self) {
-        let attributes = std::mem::take(&mut self.state().attributes);
+        let mut state = self.state();
+        state.index.clear();
+        let attributes = std::mem::take(&mut state.attributes);
+        drop(state);
         drop(attributes);
     }
+}
+
+thread_local! {
+    /// Levels of the namespaces that are being printed, one in the other.
+    static PRINTED: Cell<u32> = const { Cell::new(0) };
+}
+
+fn too_deep() -> Error {
+    Error::new(
+        ErrorKind::RecursionError,
+        format!("values are nested deeper than {MAX_DEPTH} levels"),
+    )
 }
 
 fn check_name(name: &Value) -> Result<(), Error> {
@@ -135,14 +147,26 @@ impl Object for NamespaceObject {
         if state.printing {
             return Ok("<Namespace {...}>".to_owned());
         }
-        state.printing = true;
         let attributes = state.attributes.clone();
+        // A namespace may have grown after it was stored, so what holds it does not know how deep it is.
+        let deepest = attributes
+            .iter()
+            .map(|(_, value)| value.depth())
+            .max()
+            .unwrap_or(0);
+        let depth = PRINTED.get().saturating_add(1 + deepest);
+        if depth > 2 * MAX_DEPTH {
+            return Err(too_deep());
+        }
+        state.printing = true;
         drop(state);
+        let before = PRINTED.replace(depth);
         let mut dict = DictBuilder::new(meter);
         let result = attributes
             .into_iter()
             .try_for_each(|(name, value)| dict.insert(name, value))
             .and_then(|()| repr(meter, &Value::Dict(dict.finish()?)));
+        PRINTED.set(before);
         self.0.state().printing = false;
         Ok(format!("<Namespace {}>", result?))
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::loops::local;
-use super::{Flow, Interpreter, Layer};
+use super::{CALL_LEVELS, Flow, Interpreter, Layer};
 use crate::fail;
 use crate::python::{Args, Error, Meter, Object, Undefined, Value, quoted};
 use crate::syntax::ast::BlockCall;
@@ -99,9 +99,9 @@ impl Interpreter<'_> {
     ) -> Result<Value, Error> {
         args.bind("BlockReference.__call__", 1, &[])?;
         let buffer = self.output.push();
-        let result = self.enter_depth().and_then(|()| {
+        let result = self.enter_depth(CALL_LEVELS).and_then(|()| {
             let result = self.render_block(block.block, block.layer);
-            self.leave_depth();
+            self.leave_depth(CALL_LEVELS);
             result
         });
         let text = self.output.pop(buffer);

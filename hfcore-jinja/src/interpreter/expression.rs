@@ -18,9 +18,9 @@ impl Interpreter<'_> {
             Expr::Name(name) => Ok(self.variable(name)),
             _ => {
                 self.step()?;
-                self.enter_depth()?;
+                self.enter_depth(1)?;
                 let value = self.operation(expr);
-                self.leave_depth();
+                self.leave_depth(1);
                 value
             }
         }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::Interpreter;
+use super::{CALL_LEVELS, Interpreter};
 use crate::fail;
 use crate::python::{
     Args, Charge, Dict, Error, Meter, Object, Str, Tuple, Undefined, Value, quoted,
@@ -100,9 +100,9 @@ impl Interpreter<'_> {
         let context = self.activations[called.closure].context;
         let at = self.activate(code.function.slots, Some(called.closure), context)?;
         let before = std::mem::replace(&mut self.current, at);
-        let result = self.enter_depth().and_then(|()| {
+        let result = self.enter_depth(CALL_LEVELS).and_then(|()| {
             let result = self.macro_body(code, args);
-            self.leave_depth();
+            self.leave_depth(CALL_LEVELS);
             result
         });
         self.current = before;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Flow, Interpreter};
+use super::{CALL_LEVELS, Flow, Interpreter};
 use crate::fail;
 use crate::python::{
     Args, Caller, Charge, Error, Iterate, Meter, Object, Param, Undefined, Value, equals, len,
@@ -88,9 +88,9 @@ impl Interpreter<'_> {
         let at = self.activate(slots, Some(closure), context)?;
         let before = std::mem::replace(&mut self.current, at);
         let buffer = self.output.push();
-        let result = self.enter_depth().and_then(|()| {
+        let result = self.enter_depth(CALL_LEVELS).and_then(|()| {
             let result = self.iterate(node, iterable, Some((closure, depth)));
-            self.leave_depth();
+            self.leave_depth(CALL_LEVELS);
             result
         });
         let text = self.output.pop(buffer);

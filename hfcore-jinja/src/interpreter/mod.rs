@@ -20,9 +20,13 @@ use crate::namespace::Namespace;
 use crate::python::{Dict, Error, ErrorKind, Meter, Value};
 use crate::syntax::ast::{Load, Scope, Slot, Template};
 
-/// How deep statements, expressions and calls may be nested when they run; a thread with 512 KiB of stack has room for
-/// this many.
+/// How deep statements, expressions and calls may be nested when they run, where a call counts [`CALL_LEVELS`]: a thread
+/// with 512 KiB of stack has room for it, without optimisation.
 pub(crate) const MAX_CALL_DEPTH: u32 = 400;
+
+/// What a call of a macro, a block or a recursive loop takes of the depth: the frames of the interpreter between its
+/// body and the expression that calls it.
+const CALL_LEVELS: u32 = 4;
 
 /// Steps are counted here and handed to the meter in bundles.
 const STEP_BUNDLE: u64 = 64;
@@ -138,11 +142,11 @@ impl<'t> Interpreter<'t> {
         self.environment.meter.step(steps)
     }
 
-    /// Goes `levels` deeper into the template; whoever calls it gives them back with [`Self::leave_depth`].
-    fn enter_depth(&mut self) -> Result<(), Error> {
-        self.depth += 1;
+    /// Goes deeper into the template by `levels`; whoever calls it gives them back with [`Self::leave_depth`].
+    fn enter_depth(&mut self, levels: u32) -> Result<(), Error> {
+        self.depth += levels;
         if self.depth > MAX_CALL_DEPTH {
-            self.depth -= 1;
+            self.depth -= levels;
             return Err(Error::new(
                 ErrorKind::RecursionError,
                 format!(
@@ -153,12 +157,12 @@ impl<'t> Interpreter<'t> {
         Ok(())
     }
 
-    pub(crate) fn keep_namespace(&mut self, namespace: Arc<Namespace>) {
-        self.namespaces.push(namespace);
+    fn leave_depth(&mut self, levels: u32) {
+        self.depth -= levels;
     }
 
-    fn leave_depth(&mut self) {
-        self.depth -= 1;
+    pub(crate) fn keep_namespace(&mut self, namespace: Arc<Namespace>) {
+        self.namespaces.push(namespace);
     }
 
     /// A variable's value, or nothing where Python has `missing`.

@@ -67,9 +67,9 @@ impl Interpreter<'_> {
         &mut self,
         run: impl FnOnce(&mut Self) -> Result<Flow, Error>,
     ) -> Result<Flow, Error> {
-        self.enter_depth()?;
+        self.enter_depth(1)?;
         let result = run(self);
-        self.leave_depth();
+        self.leave_depth(1);
         result
     }
 
