@@ -143,11 +143,13 @@ impl Object for NamespaceObject {
     }
 
     fn repr(&self, meter: &Meter) -> Result<String, Error> {
-        let mut state = self.0.state();
+        let state = self.0.state();
         if state.printing {
             return Ok("<Namespace {...}>".to_owned());
         }
         let attributes = state.attributes.clone();
+        // Values may hold this namespace: they are looked at when the lock is not held any more.
+        drop(state);
         // A namespace may have grown after it was stored, so what holds it does not know how deep it is.
         let deepest = attributes
             .iter()
@@ -158,8 +160,7 @@ impl Object for NamespaceObject {
         if depth > 2 * MAX_DEPTH {
             return Err(too_deep());
         }
-        state.printing = true;
-        drop(state);
+        self.0.state().printing = true;
         let before = PRINTED.replace(depth);
         let mut dict = DictBuilder::new(meter);
         let result = attributes
