@@ -44,7 +44,7 @@ impl Template {
     /// [`ErrorKind::TemplateSyntaxError`](crate::ErrorKind::TemplateSyntaxError) and
     /// [`ErrorKind::TemplateAssertionError`](crate::ErrorKind::TemplateAssertionError) with jinja2's messages;
     /// [`ErrorKind::SyntaxError`](crate::ErrorKind::SyntaxError) where Python refuses jinja2's code;
-    /// [`ErrorKind::RecursionError`](crate::ErrorKind::RecursionError) for nesting of more than 100 levels.
+    /// [`ErrorKind::RecursionError`](crate::ErrorKind::RecursionError) for nesting of more than 60 levels.
     pub fn new(source: &str) -> Result<Self, Error> {
         let mut tree = syntax::parse(source)?;
         compiler::compile(&mut tree)?;

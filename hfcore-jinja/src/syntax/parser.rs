@@ -6,8 +6,9 @@ use super::token::Token;
 use crate::fail;
 use crate::python::{Error, quoted};
 
-/// How deep brackets and blocks may be nested, together. Python gives up at about 70 brackets or 100 blocks.
-pub(crate) const MAX_NESTING: usize = 100;
+/// How deep brackets and blocks may be nested, together. Python gives up at about 70 brackets or 100 blocks;
+/// the frames of this many fit a stack of 512 KiB without optimisation.
+pub(crate) const MAX_NESTING: usize = 60;
 
 /// What ends the statements being parsed.
 pub(crate) type EndTokens = &'static [&'static str];
