@@ -21,7 +21,10 @@ pub use serde_json::Value;
 pub use self::answer::{
     Answer, AnswerEvent, AnswerFormat, AnswerParser, ResponseError, ResponseTemplate, ToolCall,
 };
-pub use self::chat::{ChatOptions, ChatTemplate, Message, TemplateError};
+pub use self::chat::{
+    ChatEncoding, ChatOptions, ChatTemplate, ContinueFinalMessage, Message, RenderedChat,
+    TemplateError, Tool,
+};
 pub use self::classes::TimedText;
 pub use self::encoding::Encoding;
 pub use self::error::TokenizeError;

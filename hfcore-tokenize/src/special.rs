@@ -53,6 +53,8 @@ pub(crate) struct Config {
     pub(crate) split_special_tokens: bool,
     /// Chat templates by name.
     pub(crate) chat_templates: Vec<(String, String)>,
+    /// Tokens that a conversation's texts must not make, beside the special ones.
+    pub(crate) chat_control_tokens: Option<Vec<String>>,
 }
 
 fn invalid(at: impl Into<String>, problem: impl Into<String>) -> TokenizeError {
@@ -140,6 +142,7 @@ impl Config {
             )?,
             split_special_tokens: flag(&keys, "split_special_tokens")?,
             chat_templates: chat_templates(&keys)?,
+            chat_control_tokens: texts(&keys, "chat_control_tokens")?,
         })
     }
 }

@@ -1,13 +1,12 @@
 //! [`Tokenizer`]: text to ids and back.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 use tokenizers::{AddedToken, Decoder};
 
-use crate::chat::{ChatOptions, ChatTemplate, Message, TemplateError};
+use crate::chat::{ChatTemplate, TemplateError};
 use crate::classes::{self, Behaviour, Decode, Loaded};
 use crate::encoding::Encoding;
 use crate::engine::{self, Built, Definition, Engine, ModelKind, StreamPlan};
@@ -46,6 +45,7 @@ struct Inner {
     model_max_length: Option<usize>,
     model_input_names: Option<Vec<String>>,
     clean_up: bool,
+    chat_control_tokens: Option<Vec<String>>,
     templates: Vec<NamedTemplate>,
 }
 
@@ -200,6 +200,7 @@ impl Tokenizer {
             model_max_length: config.model_max_length,
             model_input_names: config.model_input_names,
             clean_up: config.clean_up && (model != ModelKind::Bpe || config.clean_up_bpe),
+            chat_control_tokens: config.chat_control_tokens,
             templates: config
                 .chat_templates
                 .into_iter()
@@ -614,28 +615,9 @@ impl Tokenizer {
         found.ok_or_else(missing)?.get()
     }
 
-    /// The prompt of a conversation, as the model was trained on it. Encode it with `add_special_tokens: false`: the
-    /// template has written them already.
-    ///
-    /// # Errors
-    ///
-    /// [`TemplateError`]: no template, a message that it refuses, or its limits.
-    pub fn apply_chat_template(
-        &self,
-        messages: &[Message],
-        options: &ChatOptions,
-    ) -> Result<String, TemplateError> {
-        let template = match &options.chat_template {
-            Some(source) => Cow::Owned(ChatTemplate::new(source)?),
-            None => Cow::Borrowed(self.chat_template(
-                options.chat_template_name.as_deref(),
-                options.tools.is_some(),
-            )?),
-        };
-        let special = self
-            .special_tokens_map()
-            .map(|(name, token)| (name.to_owned(), Value::from(token)));
-        template.render(messages, options, special)
+    /// `chat_control_tokens` of `tokenizer_config.json`.
+    pub(crate) fn chat_control_tokens(&self) -> Option<&[String]> {
+        self.0.chat_control_tokens.as_deref()
     }
 }
 
@@ -649,6 +631,7 @@ impl Inner {
             named: self.named.clone(),
             extra: self.extra.clone(),
             model_input_names: self.model_input_names.clone(),
+            chat_control_tokens: self.chat_control_tokens.clone(),
             templates,
             ..*self
         }

@@ -1,302 +1,283 @@
-"""Writes tests/templates.json: chat templates in the style of well-known families, and what transformers renders.
+"""Writes tests/templates.json: what transformers renders of the templates in tests/templates/, for each conversation.
+And tests/chat_tokens.json: the ids, assistant masks and sanitized ids of a few conversations.
 
-    python make_templates.py
+    python make_templates.py               writes the file
+    python make_templates.py NAME INDEX    prints what one template gives for one conversation
 
-Needs transformers 5.23 and jinja2 3.1.6. The templates are written here, not copied.
+Needs transformers 5.23 and jinja2 3.1.6. The templates are written for this test, in the style of well-known families;
+none is a copy. Of most renderings only a hash is kept; the second form shows them.
 """
 
+import datetime
+import glob
 import json
 import os
+import sys
 
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
+from transformers.utils import chat_template_utils
 
-OUT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "templates.json")
+HERE = os.path.dirname(os.path.abspath(__file__))
+OUT = os.path.join(HERE, "templates.json")
+NOW = datetime.datetime(2025, 3, 7, 14, 5, 9)  # a Friday
+SHOWN = 5  # conversations whose renderings are kept whole
 
-TEMPLATES = {
-    "chatml": """{% for message in messages %}
-{%- if loop.first and message.role != 'system' %}
-{{- '<|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n' }}
-{%- endif %}
-{{- '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}
-{%- endfor %}
-{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}
-""",
-    "qwen_tools": """{%- if tools %}
-    {{- '<|im_start|>system\\n' }}
-    {%- if messages[0]['role'] == 'system' %}
-        {{- messages[0]['content'] + '\\n\\n' }}
-    {%- endif %}
-    {{- "# Tools\\n\\nSignatures within <tools></tools>:\\n<tools>" }}
-    {%- for tool in tools %}
-        {{- "\\n" }}
-        {{- tool | tojson }}
-    {%- endfor %}
-    {{- "\\n</tools><|im_end|>\\n" }}
-{%- elif messages[0].role == 'system' %}
-    {{- '<|im_start|>system\\n' + messages[0].content + '<|im_end|>\\n' }}
-{%- endif %}
-{%- set ns = namespace(multi_step=true, last=messages|length - 1) %}
-{%- for message in messages[::-1] %}
-    {%- set index = (messages|length - 1) - loop.index0 %}
-    {%- if ns.multi_step and message.role == "user" and message.content is string and not(message.content.startswith('<tool_response>') and message.content.endswith('</tool_response>')) %}
-        {%- set ns.multi_step = false %}
-        {%- set ns.last = index %}
-    {%- endif %}
-{%- endfor %}
-{%- for message in messages %}
-    {%- set content = message.content if message.content is string else '' %}
-    {%- if message.role == "user" or (message.role == "system" and not loop.first) %}
-        {{- '<|im_start|>' + message.role + '\\n' + content + '<|im_end|>\\n' }}
-    {%- elif message.role == "assistant" %}
-        {%- set reasoning = '' %}
-        {%- if message.reasoning_content is string %}
-            {%- set reasoning = message.reasoning_content %}
-        {%- elif '</think>' in content %}
-            {%- set reasoning = content.split('</think>')[0].rstrip('\\n').split('<think>')[-1].lstrip('\\n') %}
-            {%- set content = content.split('</think>')[-1].lstrip('\\n') %}
-        {%- endif %}
-        {{- '<|im_start|>assistant' }}
-        {%- if loop.index0 > ns.last and reasoning %}
-            {{- '\\n<think>\\n' + reasoning.strip('\\n') + '\\n</think>\\n\\n' + content.lstrip('\\n') }}
-        {%- else %}
-            {{- '\\n' + content }}
-        {%- endif %}
-        {%- for call in message.tool_calls %}
-            {%- if call.function %}{%- set call = call.function %}{%- endif %}
-            {{- '\\n<tool_call>\\n{"name": "' }}
-            {{- call.name }}
-            {{- '", "arguments": ' }}
-            {%- if call.arguments is string %}{{- call.arguments }}{%- else %}{{- call.arguments | tojson }}{%- endif %}
-            {{- '}\\n</tool_call>' }}
-        {%- endfor %}
-        {{- '<|im_end|>\\n' }}
-    {%- elif message.role == "tool" %}
-        {%- if loop.first or (messages[loop.index0 - 1].role != "tool") %}{{- '<|im_start|>user' }}{%- endif %}
-        {{- '\\n<tool_response>\\n' }}{{- content }}{{- '\\n</tool_response>' }}
-        {%- if loop.last or (messages[loop.index0 + 1].role != "tool") %}{{- '<|im_end|>\\n' }}{%- endif %}
-    {%- endif %}
-{%- endfor %}
-{%- if add_generation_prompt %}
-    {{- '<|im_start|>assistant\\n' }}
-    {%- if enable_thinking is defined and enable_thinking is false %}{{- '<think>\\n\\n</think>\\n\\n' }}{%- endif %}
-{%- endif %}""",
-    "llama3": """{{- bos_token }}
-{%- if not date_string is defined %}{%- set date_string = "26 Jul 2024" %}{%- endif %}
-{%- if messages[0]['role'] == 'system' %}
-    {%- set system_message = messages[0]['content']|trim %}
-    {%- set messages = messages[1:] %}
-{%- else %}
-    {%- set system_message = "" %}
-{%- endif %}
-{{- "<|start_header_id|>system<|end_header_id|>\\n\\nCutting Knowledge Date: December 2023\\n" }}
-{{- "Today Date: " + date_string + "\\n\\n" }}
-{%- if tools is not none %}
-    {%- for t in tools %}{{- t | tojson(indent=4) }}{{- "\\n\\n" }}{%- endfor %}
-{%- endif %}
-{{- system_message }}{{- "<|eot_id|>" }}
-{%- for message in messages %}
-    {%- if not (message.role == 'ipython' or message.role == 'tool' or 'tool_calls' in message) %}
-        {{- '<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n'+ message['content'] | trim + '<|eot_id|>' }}
-    {%- elif 'tool_calls' in message %}
-        {%- if not message.tool_calls|length == 1 %}{{- raise_exception("This model only supports single tool-calls at once!") }}{%- endif %}
-        {%- set tool_call = message.tool_calls[0].function %}
-        {{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n{"name": "' + tool_call.name + '", "parameters": ' }}
-        {{- tool_call.arguments | tojson }}{{- "}<|eot_id|>" }}
-    {%- elif message.role == "tool" or message.role == "ipython" %}
-        {{- "<|start_header_id|>ipython<|end_header_id|>\\n\\n" }}
-        {%- if message.content is mapping or message.content is iterable %}{{- message.content | tojson }}{%- else %}{{- message.content }}{%- endif %}
-        {{- "<|eot_id|>" }}
-    {%- endif %}
-{%- endfor %}
-{%- if add_generation_prompt %}{{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}{%- endif %}
-""",
-    "mistral": """{%- if messages[0]["role"] == "system" %}
-    {%- set system_message = messages[0]["content"] %}
-    {%- set loop_messages = messages[1:] %}
-{%- else %}
-    {%- set loop_messages = messages %}
-{%- endif %}
-{{- bos_token }}
-{%- for message in loop_messages %}
-    {%- if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}
-        {{- raise_exception('After the optional system message, conversation roles must alternate user/assistant') }}
-    {%- endif %}
-    {%- if message["role"] == "user" %}
-        {%- if loop.last and system_message is defined %}
-            {{- "[INST] " + system_message + "\\n\\n" + message["content"] + "[/INST]" }}
-        {%- else %}
-            {{- "[INST] " + message["content"] + "[/INST]" }}
-        {%- endif %}
-    {%- elif message["role"] == "assistant" %}
-        {{- " " + message["content"]|trim + eos_token }}
-    {%- else %}
-        {{- raise_exception("Only user and assistant roles are supported, got " ~ message["role"] ~ "!") }}
-    {%- endif %}
-{%- endfor %}
-""",
-    "gemma": """{{ bos_token }}{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}{% for message in messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}{% if (message['role'] == 'assistant') %}{% set role = 'model' %}{% else %}{% set role = message['role'] %}{% endif %}{{ '<start_of_turn>' + role + '
-' + message['content'] | trim + '<end_of_turn>
-' }}{% endfor %}{% if add_generation_prompt %}{{'<start_of_turn>model
-'}}{% endif %}""",
-    "gemma3": """{{ bos_token }}
-{%- if messages[0]['role'] == 'system' -%}
-    {%- if messages[0]['content'] is string -%}
-        {%- set first_user_prefix = messages[0]['content'] + '\\n\\n' -%}
-    {%- else -%}
-        {%- set first_user_prefix = messages[0]['content'][0]['text'] + '\\n\\n' -%}
-    {%- endif -%}
-    {%- set loop_messages = messages[1:] -%}
-{%- else -%}
-    {%- set first_user_prefix = "" -%}
-    {%- set loop_messages = messages -%}
-{%- endif -%}
-{%- for message in loop_messages -%}
-    {%- set role = "model" if (message['role'] == 'assistant') else message['role'] -%}
-    {{ '<start_of_turn>' + role + '\\n' + (first_user_prefix if loop.first else "") }}
-    {%- if message['content'] is string -%}
-        {{ message['content'] | trim }}
-    {%- elif message['content'] is iterable -%}
-        {%- for item in message['content'] -%}
-            {%- if item['type'] == 'image' -%}{{ '<start_of_image>' }}{%- elif item['type'] == 'text' -%}{{ item['text'] | trim }}{%- endif -%}
-        {%- endfor -%}
-    {%- else -%}
-        {{ raise_exception("Invalid content type") }}
-    {%- endif -%}
-    {{ '<end_of_turn>\\n' }}
-{%- endfor -%}
-{%- if add_generation_prompt -%}
-    {{ '<start_of_turn>model\\n' }}
-{%- endif -%}
-""",
-    "phi3": """{% for message in messages %}{% if message['role'] == 'system' and message['content'] %}{{'<|system|>
-' + message['content'] + '<|end|>
-'}}{% elif message['role'] == 'user' %}{{'<|user|>
-' + message['content'] + '<|end|>
-'}}{% elif message['role'] == 'assistant' %}{{'<|assistant|>
-' + message['content'] + '<|end|>
-'}}{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>
-' }}{% else %}{{ eos_token }}{% endif %}""",
-    "zephyr": """{% for message in messages %}
-{% if message['role'] == 'user' %}
-{{ '<|user|>
-' + message['content'] + eos_token }}
-{% elif message['role'] == 'system' %}
-{{ '<|system|>
-' + message['content'] + eos_token }}
-{% elif message['role'] == 'assistant' %}
-{{ '<|assistant|>
-'  + message['content'] + eos_token }}
-{% endif %}
-{% if loop.last and add_generation_prompt %}
-{{ '<|assistant|>' }}
-{% endif %}
-{% endfor %}""",
-    "smollm": """{%- set ns = namespace(system='', mode='/think') -%}
-{%- if messages and messages[0].role == "system" -%}
-  {%- set ns.system = messages[0].content -%}
-  {%- if "/no_think" in ns.system -%}
-    {%- set ns.mode = "/no_think" -%}
-    {%- set ns.system = ns.system.replace("/no_think", "").rstrip() -%}
-  {%- endif -%}
-{%- endif -%}
-<|im_start|>system
-Reasoning Mode: {{ ns.mode }} {# a comment
-over lines #}
-{{ ns.system if ns.system else "You are SmolLM." }}<|im_end|>
-{% for message in messages if message.role != "system" %}
-  {%- if message.role == "assistant" -%}
-    {% generation %}
-    {{- "<|im_start|>assistant\\n" + (message.content | default("(none)", true)) + "<|im_end|>\\n" -}}
-    {% endgeneration %}
-  {%- else -%}
-    {{- "<|im_start|>" ~ message.role ~ "\\n" ~ message.content ~ "<|im_end|>\\n" -}}
-  {%- endif -%}
-{% endfor %}
-{%- if add_generation_prompt %}<|im_start|>assistant
-{% endif %}""",
-    "deepseek": """{% if not add_generation_prompt is defined %}{% set add_generation_prompt = false %}{% endif %}{% set ns = namespace(is_first=false, is_tool=false, system_prompt='', is_first_sp=true) %}{%- for message in messages %}{%- if message['role'] == 'system' %}{%- if ns.is_first_sp %}{% set ns.system_prompt = ns.system_prompt + message['content'] %}{% set ns.is_first_sp = false %}{%- else %}{% set ns.system_prompt = ns.system_prompt + '\\n\\n' + message['content'] %}{%- endif %}{%- endif %}{%- endfor %}{{ bos_token }}{{ ns.system_prompt }}{%- for message in messages %}{%- if message['role'] == 'user' %}{%- set ns.is_tool = false -%}{{'<\uff5cUser\uff5c>' + message['content']}}{%- endif %}{%- if message['role'] == 'assistant' and 'tool_calls' in message %}{%- set ns.is_tool = false -%}{%- for tool in message['tool_calls'] %}{{'<call>' + tool['type'] + '<sep>' + tool['function']['name'] + '\\n```json\\n' + (tool['function']['arguments']|tojson) + '\\n```'}}{%- endfor %}{{ '<end>' }}{%- endif %}{%- if message['role'] == 'assistant' and message['content'] is defined and message['content'] is not none and 'tool_calls' not in message %}{% set content = message['content'] %}{% if '</think>' in content %}{% set content = content.split('</think>')[-1] %}{% endif %}{{'<\uff5cAssistant\uff5c>' + content + eos_token}}{%- endif %}{%- endfor -%}{% if add_generation_prompt and not ns.is_tool %}{{'<\uff5cAssistant\uff5c><think>\\n'}}{% endif %}""",
-    "macros": """{%- macro kind(schema, depth=0) -%}
-{%- if schema.type == "object" -%}
-{ {%- for name, prop in schema.properties.items() -%}
-{{ name }}{{ '' if name in schema.get('required', []) else '?' }}: {{ kind(prop, depth + 1) }}{{ ", " if not loop.last }}
-{%- endfor -%} }
-{%- elif schema.type is iterable and schema.type is not string -%}
-{{ schema.type | join(" | ") }}
-{%- elif schema.enum -%}
-{% for e in schema.enum %}{{ e | tojson }}{% if not loop.last %} | {% endif %}{% endfor %}
-{%- else -%}
-{{ schema.type | default('any') | upper }}
-{%- endif -%}
-{%- endmacro -%}
-{% if tools -%}
-{% for tool in tools -%}
-type {{ tool.function.name | title }} = (_: {{ kind(tool.function.parameters) }}) => any; // {{ tool.function.description | trim | replace("\\n", " ") }}
-{% endfor -%}
-{% endif -%}
-{% for m in messages %}
-  {% if m.role == 'tool' %}
-    {% continue %}
-  {% endif %}
-[{{ loop.index }}/{{ loop.length }}] {{ m.role | upper }}: {{ m.content if m.content is string else (m.content | map(attribute='text') | select('string') | join('+')) }}
-  {% if loop.index > 6 %}
-    {% break %}
-  {% endif %}
-{% endfor %}
-{{ messages | map(attribute='role') | unique | list | join(',') }};{{ (messages | selectattr('role', 'equalto', 'user') | list | length) * 1.5 }}""",
-    "values": """{{ true }} {{ none }} {{ 3 / 2 }} {{ 7 // 2 }} {{ -7 % 3 }} {{ 2 ** 10 }} {{ 1e20 }} {{ [1, 'a', none, true, 1.0] }} {{ {'a': 1, "b": "it's"} }} {{ missing }}|{{ 'x' * 3 }}|{{ "%s-%03d" | format("a", 7) }}|{{ 'a,b,,c'.split(',') }}|{{ ' x '.strip() }}|{{ 'abc'[::-1] }}|{{ 'Hello'[1:3] }}|{{ 'aXbX'.replace('X', '-', 1) }}|{{ 'ab c'.title() }}|{{ [3,1,2] | sort | list }}|{{ {'b': 1, 'a': 2} | dictsort }}|{{ {'b': [1, {'x': "<&>\\u00e9\\"'"}], 'a': none} | tojson }}|{{ {'b': 1, 'a': [], 'c': {}} | tojson(indent=2, sort_keys=true) }}|{{ [1, 2] | tojson(separators=(',', ':')) }}|{{ 'é' | tojson(ensure_ascii=true) }}|{{ range(3) | list }}|{{ 'b' in 'abc' }}|{{ 3 is odd }}|{{ 'a' < 'b' }}|{{ ('a', 'b') }}|{{ 5 | string ~ 1 }}|{{ "line\\n  two" | indent(2) }}|{{ 12.0 }} {{ 0.1 + 0.2 }} {{ 10 | float }}|{{ not true or false }}|{{ messages[0].nothing is defined }}|{{ messages | length }}|{{ messages[0].items() | list | length }}|{{ messages[0].get('nope', 'dflt') }}|{{ 'a\\tb'.splitlines() | first }}|{{ [1,2,3] | last }} {{ [1,2] + [3] }} {{ [[1,2],[3]] | sum(start=[]) }} {{ 3.7 | int }} {{ -3 | abs }} {{ 2.567 | round(1) }} {{ "a" if false }}|{{ bos_token is defined }} {{ pad_token is defined }}
-""",
-}
+
+class Clock(datetime.datetime):
+    @classmethod
+    def now(cls, tz=None):
+        return NOW
+
+
+chat_template_utils.datetime = Clock
+
+
+def tool(name, description, properties, required=None, **more):
+    parameters = {"type": "object", "properties": properties}
+    if required is not None:
+        parameters["required"] = required
+    return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters, **more}}
+
 
 TOOLS = [
-    {"type": "function", "function": {"name": "get_weather", "description": "Weather of a \"place\" <now>.\nIn words.", "parameters": {
-        "type": "object", "properties": {
-            "location": {"type": "string", "description": "Ort, z. B. K\u00f6ln"},
-            "unit": {"type": "string", "enum": ["celsius", "fahrenheit"]},
-            "days": {"type": ["integer", "null"]}, "exact": {"type": "number", "default": 1.5}},
-        "required": ["location"]}}},
-    {"type": "function", "function": {"name": "stop", "description": "", "parameters": {"type": "object", "properties": {}}}},
+    tool("get_weather", 'Weather of a "place" <now>.\nIn words.', {
+        "location": {"type": "string", "description": "Ort, z. B. K\u00f6ln"},
+        "unit": {"type": "string", "enum": ["celsius", "fahrenheit"], "description": "unit ", "default": "celsius"},
+        "days": {"type": ["integer", "null"], "description": "how many"},
+        "exact": {"type": "number", "default": 1.5, "description": "\u00b1 error"}}, ["location"]),
+    tool("stop", "", {}),
+    tool("book", "Books a table.  ", {
+        "guests": {"type": "array", "items": {"type": "object", "properties": {
+            "name": {"type": "string", "description": "full name"}, "age": {"type": "integer"}}, "required": ["name"]}, "description": "who"},
+        "tags": {"type": "array", "items": {"type": "string"}, "description": "tags", "nullable": True},
+        "where": {"anyOf": [{"type": "string"}, {"type": "object", "properties": {"lat": {"type": "number"}, "lon": {"type": "number"}}}], "description": "place"},
+        "options": {"type": "object", "additionalProperties": {"type": "boolean"}, "description": "flags"},
+        "when": {"oneOf": [{"type": "string", "description": "ISO"}, {"type": "number", "default": 0}], "description": "time", "default": 0}},
+        ["guests", "where"], **{"return": {"type": "string", "description": "the number"}}),
 ]
+SIMPLE = [tool("add", "Adds two numbers.", {"a": {"type": "integer", "description": "one"}, "b": {"type": "integer", "description": "two"}}, ["a", "b"])]
+OLD = [{"name": "search", "description": "Searches.", "parameter_definitions": {"query": {"description": "words", "type": "str", "required": True}, "n": {"description": "count", "type": "int", "required": False}},
+        "parameters": {"type": "object", "properties": {"query": {"type": "string", "description": "words"}}, "required": ["query"]}}]
+DOCUMENTS = [{"doc_id": 1, "title": "Wales & whales", "text": "They sing.\nAll of them."}, {"doc_id": 2, "title": "\u00d6l", "text": ""}]
 
-U = lambda text: {"role": "user", "content": text}
-A = lambda text, **more: {"role": "assistant", "content": text, **more}
-S = lambda text: {"role": "system", "content": text}
-CALL = [{"type": "function", "id": "c1", "function": {"name": "get_weather", "arguments": {"location": "K\u00f6ln & \"Bonn\"", "days": 2, "x": 1.0}}}]
 
+def U(content):
+    return {"role": "user", "content": content}
+
+
+def A(content, **more):
+    return {"role": "assistant", "content": content, **more}
+
+
+def S(content):
+    return {"role": "system", "content": content}
+
+
+def T(content, **more):
+    return {"role": "tool", "content": content, **more}
+
+
+def call(name, arguments, id="abcdef123"):
+    return {"type": "function", "id": id, "function": {"name": name, "arguments": arguments}}
+
+
+CALL = [call("get_weather", {"location": 'K\u00f6ln & "Bonn"', "days": 2, "x": 1.0, "deep": {"a": [1, None, True], "b": {}}})]
+TEXT_CALL = [call("get_weather", '{"location": "Oslo"}')]
+TWO = [call("add", {"a": 1, "b": 2}, "call_0001"), call("stop", {}, "call_0002")]
+PARTS = [{"type": "image"}, {"type": "text", "text": " What is it? "}, {"type": "image", "image": "x.png"}, {"type": "video"}, {"type": "text", "text": "And that?"}]
+ODD = "  \t{{ 7 * 7 }}{% raw %} {# no #} <|im_start|>system\n\u2028\u00a0 \U0001f468\u200d\U0001f469\u200d\U0001f467 e\u0301 \ufeff\\n 'q' \"dq\" <b>&amp;</b>\r\n  \n"
+
+
+def text_parts(*texts):
+    return [{"type": "text", "text": text} for text in texts]
+
+
+# The first SHOWN are kept whole.
 CASES = [
-    {"messages": [U("Hi")]},
-    {"messages": [U("Hi")], "add_generation_prompt": True},
-    {"messages": [S("Be brief. /no_think "), U("  Hello there  \n"), A("Hi!"), U("Tell me <b>more</b> & 'more'.")], "add_generation_prompt": True},
-    {"messages": [U("a"), A("b "), U("c"), A(" d")]},
-    {"messages": [U("Weather?"), A(None, tool_calls=CALL), {"role": "tool", "name": "get_weather", "content": "22\u00b0"}, A("It is 22\u00b0.")], "tools": TOOLS},
-    {"messages": [S("S\u00fc\u00df \U0001f642"), U("x"), A("<think>\nhm\n</think>\n\n4"), U("y")], "tools": TOOLS, "add_generation_prompt": True},
-    {"messages": [U("q"), A("ans", reasoning="because")], "kwargs": {"enable_thinking": False}},
-    {"messages": [U("q")], "add_generation_prompt": True, "kwargs": {"enable_thinking": False, "date_string": "1 Jan 2030", "bos_token": "<BOS>"}},
-    {"messages": [S("sys"), {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": " What is it? "}]}], "add_generation_prompt": True},
-    {"messages": [A("I begin"), A("and go on"), {"role": "critic", "content": "no"}]},
-    {"messages": [U("Write"), A("Once upon a ")], "continue_final_message": True},
-    {"messages": [U(f"message {i}") if i % 2 == 0 else A(f"answer {i}") for i in range(9)]},
+    dict(messages=[U("Hi")], add_generation_prompt=True),
+    dict(messages=[S("Be brief. /no_think "), U("  Hello there  \n"), A("Hi!"), U("Tell me <b>more</b> & 'more'.")], add_generation_prompt=True),
+    dict(messages=[U("Weather?"), A(None, tool_calls=CALL), T("22\u00b0", name="get_weather", tool_call_id="abcdef123"), A("It is 22\u00b0.")], tools=TOOLS),
+    dict(messages=[S("sys"), U("Weather?"), A("I look.", tool_calls=CALL), T("22\u00b0", tool_call_id="abcdef123")], tools=TOOLS[:1], add_generation_prompt=True),
+    dict(messages=[S("sys"), U(PARTS)], add_generation_prompt=True),
+    dict(messages=[U("Hi")]),
+    dict(messages=[U("a"), A("b "), U("c"), A(" d")]),
+    dict(messages=[S("S\u00fc\u00df \U0001f642"), U("x"), A("<think>\nhm\n</think>\n\n4"), U("y")], tools=TOOLS, add_generation_prompt=True),
+    dict(messages=[U("q"), A("ans", reasoning="because")], enable_thinking=False),
+    dict(messages=[U("q"), A("ans", reasoning_content="\nbecause\n"), U("r"), A("bns", thinking="since", reasoning_content=None)]),
+    dict(messages=[U("q")], add_generation_prompt=True, enable_thinking=False, date_string="1 Jan 2030", bos_token="<BOS>"),
+    dict(messages=[U("q")], add_generation_prompt=True, enable_thinking=True, thinking=True, reasoning_effort="high", model_identity="You are me.", builtin_tools=["browser", "python", "x"], thinking_budget=600),
+    dict(messages=[A("I begin"), A("and go on"), {"role": "critic", "content": "no"}]),
+    dict(messages=[U("Write"), A("Once upon a ")], continue_final_message=True),
+    dict(messages=[U("Write"), A("Once upon a")], continue_final_message=True),
+    dict(messages=[U("Write"), A("Once", reasoning_content="I think")], continue_final_message="reasoning_content"),
+    dict(messages=[U("Write"), A("Once", thinking="I think ")], continue_final_message="thinking"),
+    dict(messages=[U("Write"), A("")], continue_final_message=True),
+    dict(messages=[U("Write"), A(None)], continue_final_message=True),
+    dict(messages=[U("Write"), A(text_parts("One", "Two "))], continue_final_message=True),
+    dict(messages=[U("Write"), A([{"type": "image"}])], continue_final_message=True),
+    dict(messages=[U("Write"), A("x")], continue_final_message="no_such_field"),
+    dict(messages=[U(f"message {i}") if i % 2 == 0 else A(f"answer {i}") for i in range(9)]),
+    dict(messages=[U(ODD), A(ODD), U(ODD)], add_generation_prompt=True),
+    dict(messages=[S(ODD), U("x")], tools=SIMPLE),
+    dict(messages=[U("")], add_generation_prompt=True),
+    dict(messages=[S(""), U("x"), A("")]),
+    dict(messages=[U("two"), A("", tool_calls=TWO), T("3", tool_call_id="call_0001"), T("stopped", tool_call_id="call_0002"), A("Done."), U("again"), A(None, tool_calls=TWO[:1], reasoning="why"), T("4", tool_call_id="call_0001")], tools=SIMPLE, add_generation_prompt=True),
+    dict(messages=[U("two"), A("", tool_calls=TEXT_CALL), T('{"temp": 3, "unit": "C"}', tool_call_id="abcdef123"), A("Cold.")], tools=TOOLS),
+    dict(messages=[U("two"), A("hm", tool_calls=TEXT_CALL, thinking="aha")], tools=SIMPLE),
+    dict(messages=[U("two"), A("x", tool_calls=[])], tools=[]),
+    dict(messages=[U("x"), A("y", tool_calls=[{"name": "f", "arguments": {"a": "b"}}])], tools=SIMPLE),
+    dict(messages=[U("x"), A("y", tool_calls=[call("add", {"a": 1}, "short")])], tools=SIMPLE),
+    dict(messages=[U("x"), A(None, tool_calls=CALL), T({"temp": 22, "list": [1, 2.5, None]}, tool_call_id="abcdef123"), T(text_parts("a", "b"), tool_call_id="abcdef123")], tools=SIMPLE),
+    dict(messages=[U("x"), T("orphan", tool_call_id="abcdef123")]),
+    dict(messages=[U("x"), {"role": "ipython", "content": {"output": "1"}}, {"role": "observation", "content": "seen"}]),
+    dict(messages=[S("a"), S("b"), U("c")]),
+    dict(messages=[U("c"), S("late"), A("d"), S("/think")], add_generation_prompt=True),
+    dict(messages=[{"role": "developer", "content": "Rules."}, U("c")], add_generation_prompt=True, tools=SIMPLE),
+    dict(messages=[U("search"), A("found")], documents=DOCUMENTS, citation_mode="fast", add_generation_prompt=True),
+    dict(messages=[S("preamble"), U("search")], documents=DOCUMENTS, tools=SIMPLE, controls={"length": "long", "citations": True}, add_generation_prompt=True),
+    dict(messages=[U("search")], documents=[], safety_mode="STRICT", citation_mode="accurate"),
+    dict(messages=[U("search")], safety_mode="WRONG", language="DE", task="translate", timestamps=True),
+    dict(messages=[U("old")], tools=OLD, add_generation_prompt=True),
+    dict(messages=[U("py")], xml_tools=[SIMPLE[0]["function"]], python_tools=["def f(): pass"], add_generation_prompt=True),
+    dict(messages=[S("/system_override Just this. /think"), U("x")], add_generation_prompt=True),
+    dict(messages=[S("sys"), U("x")], custom_tools=SIMPLE, tools_in_user_message=False, add_generation_prompt=True),
+    dict(messages=[U("x"), A(None, tool_calls=[call("brave_search", {"query": "a \"b\""})]), {"role": "ipython", "content": "found"}], builtin_tools=["brave_search", "code_interpreter"], add_generation_prompt=True),
+    dict(messages=[U(text_parts("only", " text ")), A(text_parts("answer")), U(PARTS[1:])], add_vision_id=True, add_generation_prompt=True),
+    dict(messages=[S(text_parts("system ", "parts")), U([{"type": "image_url", "image_url": {"url": "x"}}, {"type": "text", "text": "look"}]), A("a cat")], add_vision_id=True),
+    dict(messages=[U([{"type": "audio", "audio": "x"}])]),
+    dict(messages=[U([])]),
+    dict(messages=[U({"parts": text_parts("p"), "text": "mapped"})]),
+    dict(messages=[{"role": "user"}]),
+    dict(messages=[{"content": "no role"}]),
+    dict(messages=[{}]),
+    dict(messages=[U(None), A(None)]),
+    dict(messages=[U(5), A(2.50), U(True)]),
+    dict(messages=[{"role": 3, "content": ["a", 1]}]),
+    dict(messages=[U("x"), A("pre", prefix=True, name="Bot", metadata="meta"), {"role": "user", "content": "y", "name": "Ann"}], add_generation_prompt=True, thinking=True, skip_think=False),
+    dict(messages=[U("x"), A("<|channel|>analysis<|message|>bad")]),
+    dict(messages=[U("x"), {"role": "tool_calls", "content": [call("add", {"a": 1}, None)]}, {"role": "tool_results", "content": {"content": "3"}, "tool_call_id": "abcdef123"}], tools=SIMPLE),
+    dict(messages=[U("x"), {"role": "assistant_tool_call", "content": "[]"}, {"role": "tool_response", "content": "{}"}]),
+    dict(messages=[S("with tools"), U("x")], tools=[], documents=None),
+    dict(messages=[{"role": "system", "content": "phi", "tools": '[{"name": "f"}]', "current_date": "today"}, U("x")]),
+    dict(messages=[]),
+    dict(messages=[U("both"), A("x")], continue_final_message=True, add_generation_prompt=True),
 ]
+OWN = ("messages", "tools", "documents", "add_generation_prompt", "continue_final_message")
+
+
+def fnv(text):
+    """FNV-1a of the text's bytes; so short that the Rust side has it too."""
+    value = 0xCBF29CE484222325
+    for byte in text.encode("utf-8", "surrogatepass"):
+        value = (value ^ byte) * 0x100000001B3 % 2**64
+    return f"{value:016x}"
+
+
+def tokenizer():
+    model = Tokenizer(models.WordLevel({"<s>": 0, "</s>": 1, "<unk>": 2}, "<unk>"))
+    return PreTrainedTokenizerFast(tokenizer_object=model, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+
+
+def render(tok, template, case):
+    """The text, or the exception's type and message."""
+    options = {key: value for key, value in case.items() if key != "messages"}
+    try:
+        return tok.apply_chat_template(case["messages"], chat_template=template, tokenize=False, **options), None
+    except Exception as error:  # whatever jinja2, Python or transformers raises is an error for us too
+        return None, [type(error).__name__, str(error)]
+
+
+# Template, conversation and options, for the tokens. Tokens of the tokenizers stand in the users' text.
+TOKENS = "<|eot_id|> <s>[INST]</s> <|begin_of_text|><bos><start_of_turn>user [CLS] <|endoftext|> x<|eot_id|><|eot_id|>y \U000f0000</s>\U000f0001 <|im_end|>"
+MASKED = [
+    ("training_chatml", [U("Hi, wie geht's?"), A("Gut \U0001f642 danke!"), U("More"), A("caf\u00e9 \u4f60\u597d")]),
+    ("training_chatml", [A("first"), U("x")]),
+    ("training_chatml", [U("x"), A("")]),
+    ("training_nested", [U("a"), A("bcdefg")]),
+    ("smollm3", [S("s"), U("a"), A("hello\nworld"), U("b"), A("\n\nx")]),
+    ("phi4_reasoning", [U("\u00e9\u00e9\u00e9"), A("\u00e9")]),
+    ("llava", [U(text_parts("look")), A(text_parts("a cat", "a dog"))]),
+    ("chatml", [U("a"), A("b")]),
+]
+SANITIZED = [
+    ("llama3", [U(TOKENS), A("fine " + TOKENS), U("<|eot_id|>")], {}),
+    ("gemma2", [U(TOKENS), A(TOKENS)], {}),
+    ("llama2", [S(TOKENS), U("</s>"), A("a</s>b")], {}),
+    ("llama31", [U("x")], {"tools": [tool("f", "says <|eot_id|> and </s>", {})], "date_string": "<|eot_id|>"}),
+    ("deepseek_v31", [U("a</think>b"), A("x<think>y</think>z"), U("</s>" * 3)], {}),
+]
+
+
+def tokens():
+    """Ids, masks and sanitized ids with the small tokenizers of tests/tokenizers."""
+    found = []
+    for name in ("llama3", "llama2", "gemma", "gpt2", "bert", "t5"):
+        tok = PreTrainedTokenizerFast.from_pretrained(os.path.join(HERE, "tokenizers", name))
+        for kind, cases in (("mask", MASKED), ("sanitize", SANITIZED)):
+            for template, messages, *more in cases:
+                with open(os.path.join(HERE, "templates", template + ".jinja"), encoding="utf-8", newline="") as file:
+                    source = file.read()
+                options = more[0] if more else {}
+                flags = {"return_assistant_tokens_mask": True} if kind == "mask" else {"sanitize_control_tokens": True}
+                result = {"tokenizer": name, "template": template, "kind": kind, "messages": messages, "options": options}
+                try:
+                    out = tok.apply_chat_template(messages, chat_template=source, **flags, **options)
+                    result["ids"] = out["input_ids"]
+                    result["mask"] = out.get("assistant_masks")
+                except Exception as error:  # a token that cannot be sanitized
+                    result["error"] = [type(error).__name__, str(error)]
+                found.append(result)
+    with open(os.path.join(HERE, "chat_tokens.json"), "w", encoding="utf-8") as file:
+        file.write("[\n" + ",\n".join(json.dumps(item, ensure_ascii=False) for item in found) + "\n]\n")
+    print(f"{len(found)} conversations as tokens, {sum('error' in item for item in found)} of them errors")
 
 
 def main():
-    tok = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({"<s>": 0, "</s>": 1, "<unk>": 2}, "<unk>")),
-                                  bos_token="<s>", eos_token="</s>", unk_token="<unk>")
-    expected = {}
-    for name, template in TEMPLATES.items():
+    tok = tokenizer()
+    templates = {}
+    for path in sorted(glob.glob(os.path.join(HERE, "templates", "*.jinja"))):
+        with open(path, encoding="utf-8", newline="") as file:
+            templates[os.path.basename(path).removesuffix(".jinja")] = file.read()
+    if len(sys.argv) == 3:
+        text, error = render(tok, templates[sys.argv[1]], CASES[int(sys.argv[2])])
+        print(json.dumps(error, ensure_ascii=False) if text is None else text)
+        return
+    errors, expected = [], {}
+    for name, template in templates.items():
         outputs = []
-        for case in CASES:
-            options = {key: case[key] for key in ("tools", "add_generation_prompt", "continue_final_message") if key in case}
-            try:
-                text = tok.apply_chat_template(case["messages"], chat_template=template, tokenize=False, **options, **case.get("kwargs", {}))
-                outputs.append({"text": text})
-            except Exception as error:  # whatever jinja2 or Python raises is an error for us too
-                kind = "raised" if type(error).__name__ == "TemplateError" else "failed"
-                outputs.append({kind: str(error)})
+        for index, case in enumerate(CASES):
+            text, error = render(tok, template, case)
+            if error:
+                # transformers' own sentences are not ours, and they quote the whole prompt.
+                if case.get("continue_final_message") and error[0] == "ValueError" and "continue_final_message" in error[1]:
+                    error[1] = ""
+                if not case["messages"] and error[0] == "ValueError":
+                    error[1] = ""
+                if error[0] == "RecursionError":  # each stack has its own depth
+                    error[1] = ""
+                if error not in errors:
+                    errors.append(error)
+                outputs.append(errors.index(error))
+            else:
+                outputs.append("=" + text if index < SHOWN else fnv(text))
         expected[name] = outputs
-    with open(OUT, "w") as f:
-        json.dump({"special": tok.special_tokens_map, "cases": CASES, "templates": TEMPLATES, "expected": expected}, f, indent=1)
+    cases = [{"kwargs": {key: value for key, value in case.items() if key not in OWN}, **{key: case[key] for key in OWN if key in case}} for case in CASES]
+    golden = {"special": tok.special_tokens_map, "now": int((NOW - datetime.datetime(1970, 1, 1)).total_seconds()), "cases": cases, "errors": errors, "expected": expected}
+    with open(OUT, "w", encoding="utf-8") as file:
+        file.write("{\n" + ",\n".join(f"{json.dumps(key)}: " + (
+            "[\n" + ",\n".join(json.dumps(item, ensure_ascii=False) for item in value) + "\n]" if isinstance(value, list)
+            else "{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in value.items()) + "\n}" if key == "expected"
+            else json.dumps(value, ensure_ascii=False)) for key, value in golden.items()) + "\n}\n")
+    total = sum(map(len, expected.values()))
+    failed = sum(isinstance(output, int) for outputs in expected.values() for output in outputs)
+    print(f"{len(templates)} templates, {len(CASES)} conversations: {total} results, {failed} of them errors, {os.path.getsize(OUT)} bytes")
+    if len(sys.argv) == 2:
+        for name, outputs in expected.items():
+            print(name, sum(isinstance(output, int) for output in outputs), [errors[o] for o in outputs[:1] if isinstance(o, int)])
 
 
 if __name__ == "__main__":
     main()
+    if len(sys.argv) < 3:
+        tokens()

@@ -19,8 +19,8 @@ pub use hfcore_generate::{
 };
 pub use hfcore_kernels::{CpuOptions, DType, Device, Isa, Tensor};
 pub use hfcore_tokenize::{
-    Answer, AnswerEvent, AnswerFormat, AnswerParser, ChatOptions, DecodeStream, Encoding, Message,
-    TokenizeError, Tokenizer, ToolCall,
+    Answer, AnswerEvent, AnswerFormat, AnswerParser, ChatOptions, ContinueFinalMessage,
+    DecodeStream, Encoding, Message, TokenizeError, Tokenizer, ToolCall,
 };
 
 /// What an architecture of one's own is written with.

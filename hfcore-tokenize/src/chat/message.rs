@@ -1,6 +1,9 @@
-//! What a template is given.
+//! [`Message`]: one message of a conversation.
 
 use serde_json::{Map, Value};
+
+/// The names that a message's reasoning goes by; templates read the first, and `GPT-OSS`'s the second.
+pub(super) const REASONING: [&str; 3] = ["reasoning_content", "thinking", "reasoning"];
 
 /// One message: `role` and `content`, and whatever else the template reads (`tool_calls`, `name`,
 /// `reasoning_content`, …).
@@ -66,11 +69,13 @@ impl Message {
             .filter(|(_, value)| !value.is_null())
             .map(|(k, v)| (k.clone(), v.clone()))
             .collect();
-        let names = ["reasoning_content", "thinking", "reasoning"];
-        if let Some(reasoning) = names.iter().find_map(|name| fields.get(*name)).cloned() {
-            if !fields.contains_key("thinking") {
-                fields.shift_insert(0, "thinking".to_owned(), reasoning.clone());
-            }
+        let reasoning = REASONING.iter().find_map(|name| fields.get(*name)).cloned();
+        if let Some(reasoning) = reasoning {
+            // The name comes first, and keeps a value that it has already.
+            let thinking = fields
+                .shift_remove("thinking")
+                .unwrap_or_else(|| reasoning.clone());
+            fields.shift_insert(0, "thinking".to_owned(), thinking);
             fields.insert("reasoning_content".to_owned(), reasoning);
         }
         fields
@@ -81,51 +86,6 @@ impl Message {
 impl From<Map<String, Value>> for Message {
     fn from(fields: Map<String, Value>) -> Self {
         Self { fields }
-    }
-}
-
-/// The options of [`Tokenizer::apply_chat_template`](crate::Tokenizer::apply_chat_template), under transformers' names.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ChatOptions {
-    /// Ends the prompt with the header of the assistant's answer.
-    pub add_generation_prompt: bool,
-    /// Leaves the last message open, for the model to continue. Excludes `add_generation_prompt`.
-    pub continue_final_message: bool,
-    /// JSON schemas of the functions that the model may call.
-    pub tools: Option<Vec<Value>>,
-    /// Documents to answer from, `{"title": …, "text": …}`.
-    pub documents: Option<Vec<Value>>,
-    /// A template to use in place of the tokenizer's. Templates are programs: take none from strangers.
-    pub chat_template: Option<String>,
-    /// The name of one of the tokenizer's templates.
-    pub chat_template_name: Option<String>,
-    /// The moment that `strftime_now` tells, in seconds since 1970 of the caller's local time. Without it the
-    /// system's clock in UTC (transformers takes local time, which the standard library does not know).
-    pub now: Option<i64>,
-    /// More variables (`enable_thinking`, `reasoning_effort`, …); they override special tokens.
-    pub kwargs: Map<String, Value>,
-}
-
-impl ChatOptions {
-    /// Ends the prompt with the header of the assistant's answer.
-    #[must_use]
-    pub fn with_add_generation_prompt(mut self, add: bool) -> Self {
-        self.add_generation_prompt = add;
-        self
-    }
-
-    /// With functions that the model may call.
-    #[must_use]
-    pub fn with_tools(mut self, tools: Vec<Value>) -> Self {
-        self.tools = Some(tools);
-        self
-    }
-
-    /// With another variable.
-    #[must_use]
-    pub fn with(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.kwargs.insert(name.into(), value.into());
-        self
     }
 }
 
@@ -140,6 +100,13 @@ mod tests {
         let message = Message::new("assistant", Value::Null).with("reasoning", "hm");
         let prepared = Value::Object(message.prepared());
         let expected = json!({"thinking": "hm", "role": "assistant", "reasoning": "hm", "reasoning_content": "hm"});
+        assert_eq!(prepared.to_string(), expected.to_string());
+        let message = Message::new("assistant", "4")
+            .with("thinking", "a")
+            .with("reasoning_content", "b");
+        let prepared = Value::Object(message.prepared());
+        let expected =
+            json!({"thinking": "a", "role": "assistant", "content": "4", "reasoning_content": "b"});
         assert_eq!(prepared.to_string(), expected.to_string());
     }
 }

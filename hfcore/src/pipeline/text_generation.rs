@@ -8,7 +8,7 @@ use std::path::Path;
 
 use hfcore_config::GenerationConfig;
 use hfcore_generate::{CancelToken, FinishReason, Generation, Generator, Usage};
-use hfcore_tokenize::{ChatOptions, DecodeStream, Message, Tokenizer};
+use hfcore_tokenize::{ChatOptions, ContinueFinalMessage, DecodeStream, Message, Tokenizer};
 
 use crate::auto::AutoModelForCausalLm;
 use crate::error::Error;
@@ -108,7 +108,7 @@ impl TextGenerationPipeline {
         options: &ChatOptions,
     ) -> Result<Prompt, Error> {
         let mut options = options.clone();
-        options.add_generation_prompt |= !options.continue_final_message;
+        options.add_generation_prompt |= options.continue_final_message == ContinueFinalMessage::No;
         let text = self.tokenizer.apply_chat_template(messages, &options)?;
         Ok(Prompt {
             text,
