@@ -142,11 +142,11 @@ impl Interpreter<'_> {
                 Ok(())
             }
             Target::Namespace(name, attribute) => {
-                let namespace = self
-                    .get(name.slot)
-                    .and_then(environment::namespace)
-                    .expect("checked before");
-                namespace.set(self.meter(), attribute, value)
+                let held = self.get(name.slot);
+                match held.and_then(environment::namespace) {
+                    Some(namespace) => namespace.set(self.meter(), attribute, value),
+                    None => Err(no_item_assignment(held)),
+                }
             }
             Target::Tuple(items) => self.unpack(items, &value),
         }
@@ -362,6 +362,21 @@ impl Interpreter<'_> {
 
     pub(super) fn set_index(&mut self, index: u32, value: Value) {
         self.set(Slot { hops: 0, index }, Some(value));
+    }
+}
+
+/// What Python says to `object["name"] = value`: only `set` without a block looks first whether it is a namespace.
+fn no_item_assignment(object: Option<&Value>) -> Error {
+    match object {
+        Some(Value::Dict(_)) => fail::unsupported("changing a dict by a set block"),
+        Some(Value::List(_)) => {
+            fail::type_error("list indices must be integers or slices, not str")
+        }
+        Some(other) => fail::type_error(format!(
+            "'{}' object does not support item assignment",
+            other.type_name()
+        )),
+        None => fail::type_error("'_MissingType' object does not support item assignment"),
     }
 }
 
