@@ -49,8 +49,8 @@ impl PartialEq for Pair {
 
 impl Eq for Pair {}
 
-/// How a piece that is not to be used was made.
-type Made<'a> = HashMap<&'a str, (Range<usize>, Range<usize>)>;
+/// How a piece that is not to be used was made: the length of its left part.
+type Made<'a> = HashMap<&'a str, usize>;
 
 struct Merger<'a> {
     pieces: &'a Pieces,
@@ -102,7 +102,10 @@ pub(super) fn encode(
             let piece = &text[range.clone()];
             let id = pieces.id(piece);
             match merger.made.get(piece).filter(|_| pieces.is_unused(id)) {
-                Some((left, right)) => open.extend([right.clone(), left.clone()]),
+                Some(left) => {
+                    let middle = range.start + left;
+                    open.extend([middle..range.end, range.start..middle]);
+                }
                 None => found.push((range, id)),
             }
         }
@@ -127,8 +130,7 @@ impl<'a> Merger<'a> {
             return;
         };
         if self.pieces.is_unused(id) {
-            let parts = (first.range.clone(), second.range.clone());
-            self.made.insert(piece, parts);
+            self.made.insert(piece, first.range.len());
         }
         self.agenda.push(Pair {
             left,

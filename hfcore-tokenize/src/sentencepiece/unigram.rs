@@ -8,6 +8,9 @@ use crate::engine::Trie;
 
 /// What an unknown character costs more than the worst piece.
 const UNKNOWN_PENALTY: f32 = 10.0;
+/// What each byte of a user-defined piece but the first is worth, so that it is preferred to its parts. As measured of
+/// sentencepiece 0.2.3; its own score does not count, and in older versions neither does its length.
+const SYMBOL_BONUS: f32 = 0.1;
 
 #[derive(Clone, Debug)]
 pub(super) struct Unigram {
@@ -15,7 +18,6 @@ pub(super) struct Unigram {
     pieces: Trie,
     scores: Vec<Score>,
     unknown_score: f32,
-    best_score: f32,
     unknown: u32,
 }
 
@@ -47,10 +49,7 @@ impl Unigram {
             .iter()
             .filter(|piece| piece.kind == PieceKind::Normal)
             .map(|piece| piece.score);
-        // The best score is never below the smallest positive number, for that is where its search begins.
-        let (worst, best) = normal.fold((f32::MAX, f32::MIN_POSITIVE), |(worst, best), score| {
-            (worst.min(score), best.max(score))
-        });
+        let worst = normal.fold(f32::MAX, f32::min);
         let pieces = (0..)
             .zip(&model.pieces)
             .filter(|(_, piece)| usable(piece.kind))
@@ -67,17 +66,12 @@ impl Unigram {
                 })
                 .collect(),
             unknown_score: worst - UNKNOWN_PENALTY,
-            best_score: best,
             unknown,
         }
     }
 
     /// The pieces of a normalized text, by their bytes.
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_precision_loss,
-        reason = "the original computes in 32 bits"
-    )]
+    #[allow(clippy::cast_precision_loss, reason = "pieces have at most 1024 bytes")]
     pub(super) fn encode(&self, text: &str) -> Vec<(Range<usize>, u32)> {
         let bytes = text.as_bytes();
         let mut best: Vec<Option<Best>> = vec![None; bytes.len() + 1];
@@ -88,17 +82,13 @@ impl Unigram {
             for (length, id) in self.pieces.prefixes(&bytes[start..]) {
                 let score = match self.scores[id as usize] {
                     Score::Unused => continue,
-                    Score::UserDefined => f64::from(length as f32 * self.best_score) - 0.1,
-                    Score::Normal(score) => f64::from(score),
+                    Score::UserDefined => SYMBOL_BONUS * (length as f32 - 1.0),
+                    Score::Normal(score) => score,
                 };
-                let score = score + f64::from(so_far);
+                let score = score + so_far;
                 let target = &mut best[start + length];
-                if target.is_none_or(|target| score > f64::from(target.score)) {
-                    *target = Some(Best {
-                        id,
-                        score: score as f32,
-                        start,
-                    });
+                if target.is_none_or(|target| score > target.score) {
+                    *target = Some(Best { id, score, start });
                 }
                 has_single |= length == single;
             }
