@@ -158,7 +158,7 @@ fn payloads_end_with_an_error() {
             (Some(kinds), Err(error)) if kinds.contains(&error.kind()) => {}
             (Some(_), Err(error)) => wrong.push(format!("{shown}: {error}")),
             (Some(_), Ok(rendered)) => {
-                wrong.push(format!("{shown}: rendered {} bytes", rendered.text.len()))
+                wrong.push(format!("{shown}: rendered {} bytes", rendered.text.len()));
             }
             (None, _) => {}
         }

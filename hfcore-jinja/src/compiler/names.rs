@@ -127,7 +127,7 @@ pub(crate) fn body_names<'a>(body: &'a Body, found: &mut dyn FnMut(Use<'a>)) {
 fn statement_names<'a>(statement: &'a Statement, found: &mut dyn FnMut(Use<'a>)) {
     match &statement.kind {
         StatementKind::Output(value, _) | StatementKind::Extends(value) => {
-            expression_names(value, found)
+            expression_names(value, found);
         }
         StatementKind::Assign(node) => {
             target_names(&node.target, false, found);

@@ -205,7 +205,7 @@ impl SymbolTable {
     fn analyze_statement(&mut self, frame: usize, statement: &Statement) {
         match &statement.kind {
             StatementKind::Output(value, _) | StatementKind::Extends(value) => {
-                self.analyze_expression(frame, value)
+                self.analyze_expression(frame, value);
             }
             StatementKind::Assign(assign) => {
                 self.analyze_expression(frame, &assign.value);

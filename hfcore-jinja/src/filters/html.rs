@@ -155,7 +155,7 @@ fn quote(environment: &Environment<'_>, value: &Value, query: bool) -> Result<St
     for byte in text.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-' | b'~' => {
-                out.push(char::from(byte))?
+                out.push(char::from(byte))?;
             }
             b'/' if !query => out.push('/')?,
             b' ' if query => out.push('+')?,

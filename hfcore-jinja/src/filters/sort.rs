@@ -42,7 +42,7 @@ fn sorted(
     Ok(sorted)
 }
 
-/// `count_run` and `binarysort` of CPython.
+/// `count_run` and `binarysort` of `CPython`.
 fn sort_run(
     run: &mut [usize],
     less: impl Fn(usize, usize) -> Result<bool, Error>,

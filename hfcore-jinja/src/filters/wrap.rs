@@ -172,12 +172,11 @@ impl Wrap {
             .char_indices()
             .nth(left)
             .map_or(chunk.len(), |(at, _)| at);
-        if self.break_on_hyphens {
-            if let Some(hyphen) = chunk[..end].rfind('-').filter(|at| *at > 0) {
-                if chunk[..hyphen].chars().any(|c| c != '-') {
-                    return hyphen + 1;
-                }
-            }
+        if self.break_on_hyphens
+            && let Some(hyphen) = chunk[..end].rfind('-').filter(|at| *at > 0)
+            && chunk[..hyphen].chars().any(|c| c != '-')
+        {
+            return hyphen + 1;
         }
         end
     }

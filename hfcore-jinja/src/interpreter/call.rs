@@ -124,14 +124,13 @@ impl Interpreter<'_> {
         name: &str,
         arguments: &Arguments,
     ) -> Result<Value, Error> {
-        if let Value::Object(object) = value {
-            if let Some(context) = object.downcast_ref::<LoopContext>() {
-                if matches!(name, "cycle" | "changed") {
-                    let context = context.clone();
-                    let args = self.arguments(arguments)?;
-                    return self.call_loop_method(&context, name, args);
-                }
-            }
+        if let Value::Object(object) = value
+            && let Some(context) = object.downcast_ref::<LoopContext>()
+            && matches!(name, "cycle" | "changed")
+        {
+            let context = context.clone();
+            let args = self.arguments(arguments)?;
+            return self.call_loop_method(&context, name, args);
         }
         if matches!(value, Value::Object(_) | Value::Undefined(_)) {
             let callee = self.getattr(value, name)?;
@@ -151,10 +150,10 @@ impl Interpreter<'_> {
                 if let Some(found) = self.loop_attribute(&context, name)? {
                     return Ok(found);
                 }
-            } else if let Some(reference) = object.downcast_ref::<TemplateReference>() {
-                if let Some(found) = self.block_reference(reference, name) {
-                    return Ok(found);
-                }
+            } else if let Some(reference) = object.downcast_ref::<TemplateReference>()
+                && let Some(found) = self.block_reference(reference, name)
+            {
+                return Ok(found);
             }
         }
         getattr(self.meter(), value, name)
@@ -162,12 +161,11 @@ impl Interpreter<'_> {
 
     /// `environment.getitem`
     pub(super) fn getitem(&mut self, value: &Value, item: &Value) -> Result<Value, Error> {
-        if let (Value::Object(object), Value::Str(name)) = (value, item) {
-            if object.downcast_ref::<LoopContext>().is_some()
-                || object.downcast_ref::<TemplateReference>().is_some()
-            {
-                return self.getattr(value, name);
-            }
+        if let (Value::Object(object), Value::Str(name)) = (value, item)
+            && (object.downcast_ref::<LoopContext>().is_some()
+                || object.downcast_ref::<TemplateReference>().is_some())
+        {
+            return self.getattr(value, name);
         }
         getitem(self.meter(), value, item)
     }

@@ -253,7 +253,7 @@ pub(crate) enum Target {
     Name(Name),
     /// `namespace.attribute`
     Namespace(Name, Arc<str>),
-    Tuple(Vec<Target>),
+    Tuple(Vec<Self>),
 }
 
 /// An expression.
@@ -261,21 +261,21 @@ pub(crate) enum Target {
 pub(crate) enum Expr {
     Const(Value),
     Name(Box<Name>),
-    Tuple(Vec<Expr>),
-    List(Vec<Expr>),
-    Dict(Vec<(Expr, Expr)>),
+    Tuple(Vec<Self>),
+    List(Vec<Self>),
+    Dict(Vec<(Self, Self)>),
     /// `a or b or c`
-    Or(Vec<Expr>),
-    And(Vec<Expr>),
+    Or(Vec<Self>),
+    And(Vec<Self>),
     /// An odd number of `not`, or an even one.
-    Not(Box<Expr>, bool),
+    Not(Box<Self>, bool),
     Compare(Box<Compare>),
     /// Operators of one precedence, from left to right.
     Arithmetic(Box<Arithmetic>),
     /// `a ~ b ~ c`
-    Concat(Vec<Expr>, Escape),
+    Concat(Vec<Self>, Escape),
     /// Signs, from the outermost.
-    Unary(Box<(Vec<Sign>, Expr)>),
+    Unary(Box<(Vec<Sign>, Self)>),
     /// `.name`, `[item]`, `(arguments)`, `|filter` and `is test`, one after the other.
     Postfix(Box<Postfix>),
     /// `a if b else c`

@@ -352,10 +352,10 @@ fn find_endraw(text: &str) -> Option<(usize, Option<u8>, usize)> {
         let name = text[after_sign..]
             .trim_start_matches(is_space)
             .strip_prefix("endraw");
-        if let Some(rest) = name.map(|rest| rest.trim_start_matches(is_space)) {
-            if let Some(end) = tag_end(rest, "%}", true) {
-                return Some((at, sign, text.len() - rest.len() + end));
-            }
+        if let Some(rest) = name.map(|rest| rest.trim_start_matches(is_space))
+            && let Some(end) = tag_end(rest, "%}", true)
+        {
+            return Some((at, sign, text.len() - rest.len() + end));
         }
         from = at + 2;
     }
@@ -387,8 +387,11 @@ fn closing_end(text: &str, found: usize, close: &str, block: bool) -> usize {
     start + tag_end(&text[start..], close, block).expect("the end was found")
 }
 
+/// Whether a byte is a digit of some base.
+type IsDigit = fn(&u8) -> bool;
+
 /// The length of `\d+(_\d+)*`.
-fn digits_length(text: &[u8], digit: fn(&u8) -> bool) -> usize {
+fn digits_length(text: &[u8], digit: IsDigit) -> usize {
     let mut length = 0;
     loop {
         let from = if length > 0 && text.get(length) == Some(&b'_') {
@@ -442,7 +445,7 @@ fn integer_length(text: &str) -> Option<(usize, u32)> {
     if first != b'0' {
         return Some((digits_length(bytes, u8::is_ascii_digit), 10));
     }
-    let prefixed: Option<(u32, fn(&u8) -> bool)> = match bytes.get(1).map(u8::to_ascii_lowercase) {
+    let prefixed: Option<(u32, IsDigit)> = match bytes.get(1).map(u8::to_ascii_lowercase) {
         Some(b'b') => Some((2, |byte| matches!(byte, b'0' | b'1'))),
         Some(b'o') => Some((8, |byte| matches!(byte, b'0'..=b'7'))),
         Some(b'x') => Some((16, u8::is_ascii_hexdigit)),

@@ -453,11 +453,12 @@ impl Parser {
         with_namespace: bool,
     ) -> Result<Result<Target, &'static str>, Error> {
         let value = self.parse_primary()?;
-        if let Expr::Name(name) = &value {
-            if with_namespace && self.stream.skip_op(".")? {
-                let attribute = self.stream.expect_any_name()?;
-                return Ok(Ok(Target::Namespace((**name).clone(), attribute)));
-            }
+        if let Expr::Name(name) = &value
+            && with_namespace
+            && self.stream.skip_op(".")?
+        {
+            let attribute = self.stream.expect_any_name()?;
+            return Ok(Ok(Target::Namespace((**name).clone(), attribute)));
         }
         Ok(target(value))
     }
