@@ -1,6 +1,9 @@
 //! The result of encoding a text.
 
+use std::borrow::Cow;
 use std::ops::Range;
+
+use crate::input::{EncodeInput, Source};
 
 /// Tokens of one text, or of two in a row, with special tokens around. All lists have one entry per token.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -10,78 +13,135 @@ pub struct Encoding {
     pub ids: Vec<u32>,
     /// The tokens as the vocabulary writes them (`Ġhello`, `▁hello`, `##lo`).
     pub tokens: Vec<String>,
-    /// The bytes of the text that each token stands for; `0..0` for tokens that the text does not contain. Always at
-    /// character boundaries: tokens that share the bytes of one character have its whole range.
+    /// The bytes of the text (or, if words were encoded, of the word) that each token stands for; `0..0` for tokens
+    /// that the text does not contain. Always at character boundaries: tokens that share the bytes of one character
+    /// have its whole range.
     pub offsets: Vec<Range<usize>>,
     /// The same in characters, as transformers' `offset_mapping` counts them.
     pub char_offsets: Vec<Range<usize>>,
-    /// 1 for tokens that the post-processor added, else 0. (A special token in the text itself has 0.)
+    /// 1 for tokens that the post-processor added and for padding, else 0. (A special token in the text itself has 0.)
     pub special_tokens_mask: Vec<u32>,
-    /// 1 for each token; padding is the caller's.
+    /// 1 for each token, 0 for padding.
     pub attention_mask: Vec<u32>,
     /// Which of two texts a token belongs to, as the model wants it (`token_type_ids`).
     pub type_ids: Vec<u32>,
     /// 0 or 1: the text that a token comes from; `None` for added tokens.
     pub sequence_ids: Vec<Option<usize>>,
-    /// The number of the word (as the pre-tokenizer splits) in its text; `None` for added tokens.
+    /// The number of the word (as the pre-tokenizer splits, or of those given) in its text; `None` for added tokens.
     pub word_ids: Vec<Option<u32>>,
+    /// What was cut, in parts of the same length, where `return_overflowing_tokens` asks for it.
+    pub overflowing: Vec<Encoding>,
+    /// The tokens of each text.
+    pub(crate) sequences: Vec<Range<usize>>,
 }
 
 impl Encoding {
     /// Number of tokens.
+    #[must_use]
     pub fn len(&self) -> usize {
         self.ids.len()
     }
 
     /// Whether there are no tokens.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
 
     /// From the engine's encoding, whose offsets count characters.
-    pub(crate) fn new(encoding: &tokenizers::Encoding, texts: [&str; 2]) -> Self {
-        let byte_of = texts.map(byte_of_char);
+    pub(crate) fn new(encoding: &tokenizers::Encoding, input: &EncodeInput<'_>) -> Self {
+        let tables = [Some(&input.text), input.pair.as_ref()].map(|source| source.map(Bytes::new));
+        Self::convert(encoding, &tables)
+    }
+
+    fn convert(encoding: &tokenizers::Encoding, tables: &[Option<Bytes<'_>>; 2]) -> Self {
         let sequence_ids = encoding.get_sequence_ids();
         let char_offsets: Vec<Range<usize>> = encoding
             .get_offsets()
             .iter()
             .map(|&(start, end)| start..end)
             .collect();
-        let to_bytes = |(range, sequence): (&Range<usize>, &Option<usize>)| {
-            let which = sequence.unwrap_or(0).min(1);
-            let byte = |at: usize| match &byte_of[which] {
-                None => at.min(texts[which].len()),
-                Some(table) => table[at.min(table.len() - 1)],
-            };
-            byte(range.start)..byte(range.end)
+        let word_ids = encoding.get_word_ids().to_vec();
+        let to_bytes = |token: usize| {
+            let range = &char_offsets[token];
+            let table = sequence_ids[token].and_then(|sequence| tables[sequence.min(1)].as_ref());
+            table.map_or(0..0, |table| table.bytes(range, word_ids[token]))
         };
+        let sequences = (0..encoding.n_sequences()).map(|sequence| {
+            let has = |id: &Option<usize>| *id == Some(sequence);
+            match sequence_ids.iter().position(has) {
+                Some(first) => first..sequence_ids.iter().rposition(has).map_or(first, |l| l + 1),
+                None => 0..0,
+            }
+        });
+        let overflowing = encoding.get_overflowing().iter();
         Self {
             ids: encoding.get_ids().to_vec(),
             tokens: encoding.get_tokens().to_vec(),
-            offsets: char_offsets
-                .iter()
-                .zip(&sequence_ids)
-                .map(to_bytes)
-                .collect(),
-            char_offsets,
+            offsets: (0..char_offsets.len()).map(to_bytes).collect(),
             special_tokens_mask: encoding.get_special_tokens_mask().to_vec(),
             attention_mask: encoding.get_attention_mask().to_vec(),
             type_ids: encoding.get_type_ids().to_vec(),
+            overflowing: overflowing
+                .map(|part| Self::convert(part, tables))
+                .collect(),
+            sequences: sequences.collect(),
+            char_offsets,
             sequence_ids,
-            word_ids: encoding.get_word_ids().to_vec(),
+            word_ids,
         }
     }
 }
 
-/// The byte at which each character begins, and the end; `None` where they are the same.
-fn byte_of_char(text: &str) -> Option<Vec<usize>> {
-    let table = || {
-        text.char_indices()
-            .map(|(at, _)| at)
-            .chain([text.len()])
-            .collect()
-    };
-    (!text.is_ascii()).then(table)
+/// Where the characters of a text, or of each of its words, begin.
+enum Bytes<'a> {
+    Text(Starts<'a>),
+    Words(Vec<Starts<'a>>),
+}
+
+impl<'a> Bytes<'a> {
+    fn new(source: &'a Source<'_>) -> Self {
+        match source {
+            Source::Text(text) => Self::Text(Starts::new(text)),
+            Source::Words(words) => Self::Words(words.iter().map(Starts::new).collect()),
+        }
+    }
+
+    fn bytes(&self, chars: &Range<usize>, word: Option<u32>) -> Range<usize> {
+        let starts = match self {
+            Self::Text(starts) => Some(starts),
+            Self::Words(words) => word.and_then(|word| words.get(word as usize)),
+        };
+        starts.map_or(0..0, |starts| starts.of(chars.start)..starts.of(chars.end))
+    }
+}
+
+/// The byte at which each character of a text begins, and the end; no table where they are the same.
+struct Starts<'a> {
+    text: &'a str,
+    table: Option<Vec<usize>>,
+}
+
+impl<'a> Starts<'a> {
+    fn new(text: &'a Cow<'_, str>) -> Self {
+        let table = || {
+            text.char_indices()
+                .map(|(at, _)| at)
+                .chain([text.len()])
+                .collect()
+        };
+        Self {
+            text,
+            table: (!text.is_ascii()).then(table),
+        }
+    }
+
+    fn of(&self, char: usize) -> usize {
+        match &self.table {
+            None => char.min(self.text.len()),
+            Some(table) => table[char.min(table.len() - 1)],
+        }
+    }
 }
 
 /// The ids: what a model takes.

@@ -1,6 +1,7 @@
 //! What can go wrong: a file that does not describe a tokenizer, a text that it cannot encode, a template that fails.
 
 use crate::chat::TemplateError;
+use crate::options_error::OptionsError;
 
 /// A tokenizer that could not be loaded, or a text that it could not encode.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,7 +25,7 @@ pub enum TokenizeError {
         /// The limit in bytes.
         limit: usize,
     },
-    /// A file that is there and cannot be read.
+    /// A file that is there and cannot be read, or cannot be written.
     #[error("{path}: {message}")]
     Io {
         /// The path of the file.
@@ -104,6 +105,28 @@ pub enum TokenizeError {
         /// The panic's message.
         message: String,
     },
+    /// Options of encoding that cannot be met.
+    #[error(transparent)]
+    Options(#[from] OptionsError),
+    /// A text of a batch failed.
+    #[error("text {index} of the batch: {error}")]
+    InBatch {
+        /// The position of the text in the batch.
+        index: usize,
+        /// What is wrong with it.
+        error: Box<TokenizeError>,
+    },
+    /// An id that no token has.
+    #[error("the id {id} is no token's; the vocabulary has {len}")]
+    UnknownId {
+        /// The id.
+        id: u32,
+        /// Tokens in the vocabulary.
+        len: usize,
+    },
+    /// An argument that no tokenizer can take.
+    #[error("{0}")]
+    Argument(String),
     /// A chat template failed.
     #[error(transparent)]
     Template(#[from] TemplateError),

@@ -3,8 +3,6 @@
 //! Reference: transformers 5.23 `tokenization_utils_base.py` (`_from_pretrained`, `__init__`) and
 //! `tokenization_utils_tokenizers.py` (`TokenizersBackend.__init__`).
 
-pub(crate) mod legacy;
-
 use std::collections::HashMap;
 
 use serde_json::{Map, Value};
@@ -55,6 +53,8 @@ pub(crate) struct Config {
     pub(crate) chat_templates: Vec<(String, String)>,
     /// Tokens that a conversation's texts must not make, beside the special ones.
     pub(crate) chat_control_tokens: Option<Vec<String>>,
+    /// Everything that the file says, to be saved again.
+    pub(crate) keys: Map<String, Value>,
 }
 
 fn invalid(at: impl Into<String>, problem: impl Into<String>) -> TokenizeError {
@@ -71,7 +71,7 @@ pub(crate) fn parse(json: Option<&[u8]>) -> Result<Map<String, Value>, TokenizeE
 }
 
 /// The JSON object of a small file.
-pub(super) fn object(json: &[u8], file: &'static str) -> Result<Map<String, Value>, TokenizeError> {
+fn object(json: &[u8], file: &'static str) -> Result<Map<String, Value>, TokenizeError> {
     let found = json.len();
     if found > MAX_CONFIG {
         return Err(TokenizeError::TooLarge {
@@ -96,16 +96,13 @@ impl Config {
         truncation: &Value,
     ) -> Result<Self, TokenizeError> {
         let decoder = keys.remove("added_tokens_decoder");
-        let of_config = decoder.as_ref().map(added_tokens_decoder).transpose()?;
-        let legacy = legacy::take_added(&mut keys)?;
+        let added = decoder.as_ref().map(added_tokens_decoder).transpose()?;
         let (mut named, extra) = tokens(&keys)?;
-        let added = of_config.unwrap_or_else(|| legacy::mark_special(legacy, &named, &extra));
-        // A name's token has the properties of the added token with its text; what tokenizer.json has counts where
-        // the configuration lists none, and more than added_tokens.json.
-        let file_added = if decoder.is_some() { &[] } else { file_added };
+        // A name's token has the properties of the added token with its text.
         let known: HashMap<&str, &AddedToken> = added
+            .as_deref()
+            .unwrap_or(file_added)
             .iter()
-            .chain(file_added)
             .map(|token| (token.content.as_str(), token))
             .collect();
         if !named.iter().any(|(name, _)| name == "pad_token")
@@ -130,7 +127,7 @@ impl Config {
         Ok(Self {
             named,
             extra,
-            added,
+            added: added.unwrap_or_default(),
             padding_side: side(&keys, "padding_side", padding)?,
             truncation_side: side(&keys, "truncation_side", truncation)?,
             model_max_length: max_length(&keys)?,
@@ -143,6 +140,7 @@ impl Config {
             split_special_tokens: flag(&keys, "split_special_tokens")?,
             chat_templates: chat_templates(&keys)?,
             chat_control_tokens: texts(&keys, "chat_control_tokens")?,
+            keys,
         })
     }
 }
@@ -187,6 +185,13 @@ fn tokens(keys: &Map<String, Value>) -> Result<Tokens, TokenizeError> {
             ));
         }
     }
+    // How transformers 5 saves names that are not the seven.
+    if let Some(Value::Object(own)) = keys.get("model_specific_special_tokens") {
+        for (name, value) in own {
+            let at = format!("model_specific_special_tokens.{name}");
+            named.push((name.clone(), token(value, &at)?));
+        }
+    }
     for (name, value) in keys.iter() {
         let standard = NAMES.contains(&name.as_str());
         match value {
@@ -210,7 +215,15 @@ fn tokens(keys: &Map<String, Value>) -> Result<Tokens, TokenizeError> {
             _ => {}
         }
     }
-    Ok((named, list))
+    // A name counts once: a later one of the same name takes its place.
+    let mut once: Vec<(String, AddedToken)> = Vec::with_capacity(named.len());
+    for (name, token) in named {
+        match once.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => *known = token,
+            None => once.push((name, token)),
+        }
+    }
+    Ok((once, list))
 }
 
 /// A token: its text, or an object with its text and properties.

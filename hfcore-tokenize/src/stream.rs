@@ -1,5 +1,6 @@
 //! [`DecodeStream`]: text as it is generated.
 
+use crate::decode::DecodeOptions;
 use crate::engine::{Stream, StreamPlan};
 use crate::tokenizer::Tokenizer;
 
@@ -12,7 +13,7 @@ use crate::tokenizer::Tokenizer;
 #[derive(Clone, Debug)]
 pub struct DecodeStream {
     tokenizer: Tokenizer,
-    skip_special_tokens: bool,
+    options: DecodeOptions,
     state: State,
     /// Decoded, but not yet cleaned up.
     pending: String,
@@ -25,14 +26,14 @@ enum State {
 }
 
 impl DecodeStream {
-    pub(crate) fn new(tokenizer: Tokenizer, skip_special_tokens: bool) -> Self {
+    pub(crate) fn new(tokenizer: Tokenizer, options: DecodeOptions) -> Self {
         let state = match tokenizer.stream_plan() {
             StreamPlan::Stages(steps) => State::Running(Stream::new(steps)),
             StreamPlan::AtTheEnd => State::Waiting(Vec::new()),
         };
         Self {
             tokenizer,
-            skip_special_tokens,
+            options,
             state,
             pending: String::new(),
         }
@@ -42,14 +43,15 @@ impl DecodeStream {
     pub fn push(&mut self, id: u32) -> Option<String> {
         let text = match &mut self.state {
             State::Running(stream) => {
-                stream.push(self.tokenizer.token_of(id, self.skip_special_tokens)?)
+                let skip = self.options.skip_special_tokens;
+                stream.push(self.tokenizer.token_of(id, skip)?)
             }
             State::Waiting(ids) => {
                 ids.push(id);
                 return None;
             }
         };
-        let text = if self.tokenizer.cleans_up() {
+        let text = if self.tokenizer.cleans_up(self.options) {
             self.pending.push_str(&text);
             let rest = self.pending.split_off(settled(&self.pending));
             clean_up(std::mem::replace(&mut self.pending, rest))
@@ -64,13 +66,13 @@ impl DecodeStream {
         let text = match self.state {
             State::Running(stream) => {
                 let text = self.pending + &stream.finish();
-                if self.tokenizer.cleans_up() {
+                if self.tokenizer.cleans_up(self.options) {
                     clean_up(text)
                 } else {
                     text
                 }
             }
-            State::Waiting(ids) => self.tokenizer.decode(&ids, self.skip_special_tokens),
+            State::Waiting(ids) => self.tokenizer.decode_with(&ids, self.options),
         };
         (!text.is_empty()).then_some(text)
     }

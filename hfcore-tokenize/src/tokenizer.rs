@@ -3,17 +3,16 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use serde_json::Value;
-use tokenizers::{AddedToken, Decoder};
+use serde_json::{Map, Value};
+use tokenizers::{AddedToken, AddedVocabulary};
 
 use crate::chat::{ChatTemplate, TemplateError};
 use crate::classes::{self, Behaviour, Decode, Loaded};
-use crate::encoding::Encoding;
+use crate::decode::DecodeOptions;
 use crate::engine::{self, Built, Definition, Engine, ModelKind, StreamPlan};
 use crate::error::{TokenizeError, catch};
 use crate::files::TokenizerFiles;
 use crate::special::{self, Config, Side};
-use crate::stream::{DecodeStream, clean_up};
 
 /// A tokenizer as a model folder describes it. Cloning is cheap; all methods take `&self` and may run in parallel.
 ///
@@ -32,21 +31,32 @@ use crate::stream::{DecodeStream, clean_up};
 #[derive(Clone)]
 pub struct Tokenizer(Arc<Inner>);
 
-struct Inner {
+#[derive(Clone)]
+pub(crate) struct Inner {
     engine: Engine,
+    /// The added tokens with the other rule for special ones in a text, once it is asked for.
+    other_split: OnceLock<AddedVocabulary>,
     stream: StreamPlan,
     behaviour: Behaviour,
     vocab_size: usize,
     len: usize,
-    named: Vec<(String, String)>,
-    extra: Vec<String>,
-    padding_side: Side,
-    truncation_side: Side,
-    model_max_length: Option<usize>,
+    pub(crate) named: Vec<(String, String)>,
+    pub(crate) extra: Vec<String>,
+    pub(crate) padding_side: Side,
+    pub(crate) truncation_side: Side,
+    pub(crate) model_max_length: Option<usize>,
     model_input_names: Option<Vec<String>>,
+    /// Whether to clean up decoded text where the caller does not say.
     clean_up: bool,
+    /// Whether cleaning up may be asked for at all.
+    may_clean_up: bool,
     chat_control_tokens: Option<Vec<String>>,
     templates: Vec<NamedTemplate>,
+    /// `tokenizer_config.json`, to be saved again.
+    keys: Map<String, Value>,
+    /// The sections of `tokenizer.json` that are not applied, to be saved again.
+    padding: Value,
+    truncation: Value,
 }
 
 /// A template that is compiled when it is first used: one that is broken does not keep anyone from encoding.
@@ -140,30 +150,17 @@ impl Tokenizer {
         &self.0.behaviour
     }
 
-    pub(crate) fn engine(&self) -> &Engine {
-        &self.0.engine
-    }
-
-    /// The ids of all special tokens with or without a name, in transformers' order (`all_special_ids`).
-    pub(crate) fn special_ids(&self) -> impl Iterator<Item = u32> {
-        let mut seen = std::collections::HashSet::new();
-        let named = self.0.named.iter().map(|(_, token)| token);
-        named
-            .chain(&self.0.extra)
-            .filter(move |token| seen.insert(token.as_str()))
-            .filter_map(|token| self.token_to_id(token))
-    }
-
     /// A copy with another post-processor.
     pub(crate) fn with_post_processor(
         &self,
         post_processor: &Value,
         behaviour: Behaviour,
     ) -> Result<Self, TokenizeError> {
-        let mut inner = self.0.with_templates(self.0.templates.clone());
+        let mut changed = self.clone();
+        let inner = changed.inner_mut();
         engine::set_post_processor(&mut inner.engine, post_processor)?;
         inner.behaviour = behaviour;
-        Ok(Self(Arc::new(inner)))
+        Ok(changed)
     }
 
     /// Puts together what was loaded: an engine that has all its tokens, the names of the special ones, and what the
@@ -173,6 +170,8 @@ impl Tokenizer {
             mut engine,
             model,
             stream,
+            padding,
+            truncation,
             ..
         } = built;
         engine.set_encode_special_tokens(config.split_special_tokens);
@@ -187,8 +186,12 @@ impl Tokenizer {
             vocab_size: engine.get_vocab_size(false),
             len: engine.get_vocab_size(true),
             engine,
+            other_split: OnceLock::new(),
             stream,
             behaviour,
+            keys: config.keys,
+            padding,
+            truncation,
             named: config
                 .named
                 .into_iter()
@@ -199,7 +202,8 @@ impl Tokenizer {
             truncation_side: config.truncation_side,
             model_max_length: config.model_max_length,
             model_input_names: config.model_input_names,
-            clean_up: config.clean_up && (model != ModelKind::Bpe || config.clean_up_bpe),
+            clean_up: config.clean_up,
+            may_clean_up: model != ModelKind::Bpe || config.clean_up_bpe,
             chat_control_tokens: config.chat_control_tokens,
             templates: config
                 .chat_templates
@@ -220,173 +224,27 @@ impl Tokenizer {
             .into_iter()
             .map(|(name, source)| NamedTemplate::new((name.into(), source.into())));
         let templates = templates.collect();
-        Self(Arc::new(match Arc::try_unwrap(self.0) {
-            Ok(inner) => Inner { templates, ..inner },
-            Err(shared) => shared.with_templates(templates),
-        }))
+        let mut changed = self;
+        changed.inner_mut().templates = templates;
+        changed
     }
 
-    /// Encodes one text. With `add_special_tokens` the post-processor adds its tokens (`<s>`, `[CLS]`, …), as
-    /// `tokenizer(text)` does by default in transformers. Special tokens in the text itself are recognised.
-    ///
-    /// # Errors
-    ///
-    /// [`TokenizeError::Encode`] for a word that the model has no token for, [`TokenizeError::PatternGaveUp`],
-    /// [`TokenizeError::NormalizerGrowth`].
-    pub fn encode(&self, text: &str, add_special_tokens: bool) -> Result<Encoding, TokenizeError> {
-        catch("encoding", || {
-            engine::watched(|| {
-                let encoding = self.0.engine.encode_char_offsets(text, add_special_tokens);
-                let encoding = encoding.map_err(TokenizeError::from_engine)?;
-                Ok(Encoding::new(&encoding, [text, ""]))
-            })
-        })
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.0.engine
     }
 
-    /// Encodes two texts into one sequence, as the post-processor joins them. [`Encoding::sequence_ids`] says which of
-    /// them a token's offsets count in.
-    ///
-    /// # Errors
-    ///
-    /// As [`encode`](Self::encode).
-    pub fn encode_pair(
-        &self,
-        text: &str,
-        pair: &str,
-        add_special_tokens: bool,
-    ) -> Result<Encoding, TokenizeError> {
-        catch("encoding", || {
-            engine::watched(|| {
-                let encoding = self
-                    .0
-                    .engine
-                    .encode_char_offsets((text, pair), add_special_tokens);
-                let encoding = encoding.map_err(TokenizeError::from_engine)?;
-                Ok(Encoding::new(&encoding, [text, pair]))
-            })
-        })
+    /// This handle's own, to be changed; others keep theirs.
+    pub(crate) fn inner_mut(&mut self) -> &mut Inner {
+        Arc::make_mut(&mut self.0)
     }
 
-    /// Encodes each text by itself; nothing is padded. Runs on all cores, on rayon's threads; on this one alone where the
-    /// variable `TOKENIZERS_PARALLELISM` is `false`, as in Python.
-    ///
-    /// # Errors
-    ///
-    /// As [`encode`](Self::encode), for the first text that fails.
-    pub fn encode_batch<T: AsRef<str> + Sync>(
-        &self,
-        texts: &[T],
-        add_special_tokens: bool,
-    ) -> Result<Vec<Encoding>, TokenizeError> {
-        engine::in_parallel(texts, |text| self.encode(text.as_ref(), add_special_tokens))
-    }
-
-    /// The ids that [`encode`](Self::encode) gives, in less time: tokens, offsets and words are not made.
-    ///
-    /// # Errors
-    ///
-    /// As [`encode`](Self::encode).
-    pub fn encode_ids(
-        &self,
-        text: &str,
-        add_special_tokens: bool,
-    ) -> Result<Vec<u32>, TokenizeError> {
-        catch("encoding", || {
-            engine::watched(|| {
-                let encoding = self.0.engine.encode_ids(text, add_special_tokens);
-                Ok(encoding
-                    .map_err(TokenizeError::from_engine)?
-                    .get_ids()
-                    .to_vec())
-            })
-        })
-    }
-
-    /// [`encode_ids`](Self::encode_ids) of each text, on all cores as [`encode_batch`](Self::encode_batch).
-    ///
-    /// # Errors
-    ///
-    /// As [`encode`](Self::encode), for the first text that fails.
-    pub fn encode_ids_batch<T: AsRef<str> + Sync>(
-        &self,
-        texts: &[T],
-        add_special_tokens: bool,
-    ) -> Result<Vec<Vec<u32>>, TokenizeError> {
-        engine::in_parallel(texts, |text| {
-            self.encode_ids(text.as_ref(), add_special_tokens)
-        })
-    }
-
-    /// The text of `ids`. `skip_special_tokens` leaves out special tokens (not other added ones). Ids that no token
-    /// has are left out, as transformers does; bytes that are not UTF-8 become U+FFFD.
-    pub fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> String {
-        let rule = self.0.behaviour.decode;
-        if rule == Decode::Plain {
-            return self.decode_plain(ids, skip_special_tokens);
-        }
-        let ids = if rule == Decode::Whisper {
-            self.without_prompt(ids, skip_special_tokens)
-        } else {
-            ids
-        };
-        let changed = rule.ids(ids);
-        rule.text(self.decode_plain(changed.as_deref().unwrap_or(ids), skip_special_tokens))
-    }
-
-    /// Decodes without the rules of the class.
-    pub(crate) fn decode_plain(&self, ids: &[u32], skip_special_tokens: bool) -> String {
-        let tokens: Vec<String> = ids
-            .iter()
-            .filter_map(|&id| self.token_of(id, skip_special_tokens))
-            .collect();
-        if tokens.is_empty() {
-            return String::new();
-        }
-        let text = match self.0.engine.get_decoder() {
-            None => tokens.join(" "),
-            // No decoder that loading let pass fails or panics; should one, its tokens are still better than nothing.
-            Some(decoder) => catch("decoding", || {
-                decoder
-                    .decode(tokens.clone())
-                    .map_err(TokenizeError::from_engine)
-            })
-            .unwrap_or_else(|_| tokens.concat()),
-        };
-        if self.0.clean_up {
-            clean_up(text)
-        } else {
-            text
-        }
-    }
-
-    /// Decodes ids one at a time, as they are generated. The pieces together are exactly what
-    /// [`decode`](Self::decode) gives for all of them.
-    ///
-    /// ```
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let json = br#"{"model": {"type": "WordLevel", "unk_token": "?", "vocab": {"?": 0, "a": 1, "b": 2}}}"#;
-    /// # let tokenizer = hfcore_tokenize::Tokenizer::from_slices(json, None)?;
-    /// let mut stream = tokenizer.decode_stream(true);
-    /// let mut text = String::new();
-    /// for id in [1, 2] {
-    ///     text.extend(stream.push(id));
-    /// }
-    /// text.extend(stream.finish());
-    /// assert_eq!(text, tokenizer.decode(&[1, 2], true));
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn decode_stream(&self, skip_special_tokens: bool) -> DecodeStream {
-        DecodeStream::new(self.clone(), skip_special_tokens)
-    }
-
-    /// The token that decoding works on; `None` for ids to leave out.
-    pub(crate) fn token_of(&self, id: u32, skip_special_tokens: bool) -> Option<String> {
-        let added = self.0.engine.get_added_vocabulary();
-        self.0
-            .engine
-            .id_to_token(id)
-            .filter(|token| !(skip_special_tokens && added.is_special_token(token)))
+    /// Takes an engine with other added tokens.
+    pub(crate) fn replace_engine(&mut self, engine: Engine) {
+        let len = engine.get_vocab_size(true);
+        let inner = self.inner_mut();
+        inner.engine = engine;
+        inner.len = len;
+        inner.other_split = OnceLock::new();
     }
 
     /// The tokens that [`decode`](Self::decode) leaves out with `skip_special_tokens`.
@@ -398,30 +256,55 @@ impl Tokenizer {
             .map(|token| token.content.as_str())
     }
 
+    pub(crate) fn splits_special_tokens(&self) -> bool {
+        self.0.engine.get_encode_special_tokens()
+    }
+
+    /// The added tokens, with special ones in a text taken for tokens or, if `split`, for text.
+    pub(crate) fn added_vocabulary(&self, split: bool) -> &AddedVocabulary {
+        let own = self.0.engine.get_added_vocabulary();
+        if split == own.get_encode_special_tokens() {
+            return own;
+        }
+        self.0.other_split.get_or_init(|| {
+            let mut other = own.clone();
+            other.set_encode_special_tokens(split);
+            other
+        })
+    }
+
     pub(crate) fn stream_plan(&self) -> &StreamPlan {
         &self.0.stream
     }
 
-    pub(crate) fn cleans_up(&self) -> bool {
-        self.0.clean_up
+    pub(crate) fn cleans_up(&self, options: DecodeOptions) -> bool {
+        let asked = options.clean_up_tokenization_spaces;
+        self.0.may_clean_up && asked.unwrap_or(self.0.clean_up)
     }
 
-    /// The id of a token as the vocabulary writes it.
-    pub fn token_to_id(&self, token: &str) -> Option<u32> {
-        self.0.engine.token_to_id(token)
+    pub(crate) fn config_keys(&self) -> &Map<String, Value> {
+        &self.0.keys
     }
 
-    /// The token of an id, as the vocabulary writes it.
-    pub fn id_to_token(&self, id: u32) -> Option<String> {
-        let added = self
-            .0
-            .engine
-            .get_added_vocabulary()
-            .get_added_tokens_decoder();
-        added
-            .get(&id)
-            .map(|token| token.content.clone())
-            .or_else(|| self.0.engine.id_to_token(id))
+    /// The `padding` and `truncation` sections of `tokenizer.json`.
+    pub(crate) fn file_sections(&self) -> (&Value, &Value) {
+        (&self.0.padding, &self.0.truncation)
+    }
+
+    /// The name of the class to save.
+    pub(crate) fn saved_class(&self) -> &str {
+        match self.class() {
+            "" => "TokenizersBackend",
+            class => class,
+        }
+    }
+
+    /// The chat templates and their names.
+    pub(crate) fn chat_template_sources(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0
+            .templates
+            .iter()
+            .map(|template| (template.name.as_str(), template.source.as_str()))
     }
 
     /// Number of tokens in the model's vocabulary, without added ones (transformers' `vocab_size`).
@@ -437,29 +320,6 @@ impl Tokenizer {
     /// Whether there is no token at all.
     pub fn is_empty(&self) -> bool {
         self.0.len == 0
-    }
-
-    /// The largest id of any token plus one: what an embedding needs rows for. More than [`len`](Self::len) where the
-    /// ids have gaps.
-    pub fn id_bound(&self) -> usize {
-        let added = self
-            .0
-            .engine
-            .get_added_vocabulary()
-            .get_vocab()
-            .values()
-            .copied();
-        let model = self.0.engine.get_vocab(false).into_values();
-        added.chain(model).max().map_or(0, |id| id as usize + 1)
-    }
-
-    /// Whether the token of `id` is special, so that `skip_special_tokens` leaves it out.
-    pub fn is_special(&self, id: u32) -> bool {
-        let added = self.0.engine.get_added_vocabulary();
-        self.0
-            .engine
-            .id_to_token(id)
-            .is_some_and(|token| added.is_special_token(&token))
     }
 
     /// The token with a name such as `bos_token` or, of a model's own, `image_token`.
@@ -482,76 +342,6 @@ impl Tokenizer {
     /// Special tokens without a name (`extra_special_tokens`, before transformers 5 `additional_special_tokens`).
     pub fn extra_special_tokens(&self) -> &[String] {
         &self.0.extra
-    }
-
-    /// The token that begins a text.
-    pub fn bos_token(&self) -> Option<&str> {
-        self.special_token("bos_token")
-    }
-
-    /// The token that ends a text.
-    pub fn eos_token(&self) -> Option<&str> {
-        self.special_token("eos_token")
-    }
-
-    /// The token for what the vocabulary does not have.
-    pub fn unk_token(&self) -> Option<&str> {
-        self.special_token("unk_token")
-    }
-
-    /// The token between two texts.
-    pub fn sep_token(&self) -> Option<&str> {
-        self.special_token("sep_token")
-    }
-
-    /// The token that fills a batch up.
-    pub fn pad_token(&self) -> Option<&str> {
-        self.special_token("pad_token")
-    }
-
-    /// The token whose output stands for the whole text.
-    pub fn cls_token(&self) -> Option<&str> {
-        self.special_token("cls_token")
-    }
-
-    /// The token to be guessed.
-    pub fn mask_token(&self) -> Option<&str> {
-        self.special_token("mask_token")
-    }
-
-    /// The id of [`bos_token`](Self::bos_token).
-    pub fn bos_token_id(&self) -> Option<u32> {
-        self.token_to_id(self.bos_token()?)
-    }
-
-    /// The id of [`eos_token`](Self::eos_token).
-    pub fn eos_token_id(&self) -> Option<u32> {
-        self.token_to_id(self.eos_token()?)
-    }
-
-    /// The id of [`unk_token`](Self::unk_token).
-    pub fn unk_token_id(&self) -> Option<u32> {
-        self.token_to_id(self.unk_token()?)
-    }
-
-    /// The id of [`sep_token`](Self::sep_token).
-    pub fn sep_token_id(&self) -> Option<u32> {
-        self.token_to_id(self.sep_token()?)
-    }
-
-    /// The id of [`pad_token`](Self::pad_token).
-    pub fn pad_token_id(&self) -> Option<u32> {
-        self.token_to_id(self.pad_token()?)
-    }
-
-    /// The id of [`cls_token`](Self::cls_token).
-    pub fn cls_token_id(&self) -> Option<u32> {
-        self.token_to_id(self.cls_token()?)
-    }
-
-    /// The id of [`mask_token`](Self::mask_token).
-    pub fn mask_token_id(&self) -> Option<u32> {
-        self.token_to_id(self.mask_token()?)
     }
 
     /// The side on which the model wants a batch padded.
@@ -618,23 +408,6 @@ impl Tokenizer {
     /// `chat_control_tokens` of `tokenizer_config.json`.
     pub(crate) fn chat_control_tokens(&self) -> Option<&[String]> {
         self.0.chat_control_tokens.as_deref()
-    }
-}
-
-impl Inner {
-    /// A copy with other templates, for a tokenizer that others share.
-    fn with_templates(&self, templates: Vec<NamedTemplate>) -> Self {
-        Self {
-            engine: self.engine.clone(),
-            stream: self.stream.clone(),
-            behaviour: self.behaviour.clone(),
-            named: self.named.clone(),
-            extra: self.extra.clone(),
-            model_input_names: self.model_input_names.clone(),
-            chat_control_tokens: self.chat_control_tokens.clone(),
-            templates,
-            ..*self
-        }
     }
 }
 

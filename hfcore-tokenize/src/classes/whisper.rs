@@ -8,9 +8,14 @@ use super::behaviour::{Behaviour, Decode};
 use super::init::Ready;
 use super::languages;
 use super::stages::{Piece, template, token};
+use crate::decode::DecodeOptions;
 use crate::engine::Engine;
 use crate::error::{TOKENIZER_CONFIG, TokenizeError, shortened};
 use crate::tokenizer::Tokenizer;
+
+fn plain(skip_special_tokens: bool) -> DecodeOptions {
+    DecodeOptions::default().with_skip_special_tokens(skip_special_tokens)
+}
 
 /// Times such as `<|3.20|>`.
 static TIME: LazyLock<fancy_regex::Regex> = LazyLock::new(|| {
@@ -234,7 +239,7 @@ impl Tokenizer {
         let blank = |c: char| c.is_whitespace() || ('\x1c'..='\x1f').contains(&c);
         let text = format!(" {}", text.trim_matches(blank));
         let encoding = self.encode_pair("<|startofprev|>", &text, false)?;
-        let first_special = self.special_ids().next();
+        let first_special = self.all_special_ids().first().copied();
         let found = encoding
             .ids
             .iter()
@@ -292,7 +297,7 @@ impl Tokenizer {
         let text = |part: Result<String, Vec<u32>>| match part {
             Ok(time) => time,
             Err(ids) if ids.is_empty() => String::new(),
-            Err(ids) => self.decode_plain(&ids, skip_special_tokens),
+            Err(ids) => self.decode_plain(&ids, plain(skip_special_tokens)),
         };
         Ok(outputs.into_iter().map(text).collect())
     }
@@ -341,7 +346,7 @@ impl Tokenizer {
                 }
                 latest = to;
                 found.push(TimedText {
-                    text: without_times(&self.decode_plain(part, false)),
+                    text: without_times(&self.decode_plain(part, plain(false))),
                     timestamp: (
                         seconds(from) + seconds(before),
                         seconds(to) + seconds(before),
@@ -372,7 +377,7 @@ impl Tokenizer {
 
     /// The id of `<|0.00|>`: behind the last special token.
     fn time_begin(&self) -> u32 {
-        self.special_ids().last().map_or(0, |id| id + 1)
+        self.all_special_ids().last().map_or(0, |id| id + 1)
     }
 
     fn eos(&self) -> Result<(String, u32), TokenizeError> {

@@ -9,7 +9,6 @@ use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 use aho_corasick::{AhoCorasick, MatchKind};
-use tokenizers::parallelism::{MaybeParallelIterator, current_num_threads};
 use tokenizers::{
     AddedToken, EncodeInput, Encoding, InputSequence, Model as _, OffsetType, Offsets,
     PostProcessorWrapper, PreTokenizer as _,
@@ -160,6 +159,7 @@ impl Engine {
     }
 
     /// Encodes one text or two, with offsets in characters, as the engine does.
+    #[cfg(test)]
     pub(crate) fn encode_char_offsets<'s>(
         &self,
         input: impl Into<EncodeInput<'s>>,
@@ -199,7 +199,13 @@ impl Engine {
         self.inner.post_process(first, second, add_special_tokens)
     }
 
-    fn sequence(&self, text: &str, type_id: u32, whole: bool) -> tokenizers::Result<Encoding> {
+    /// One text before the post-processor; `whole` with tokens, words and offsets in characters.
+    pub(crate) fn sequence(
+        &self,
+        text: &str,
+        type_id: u32,
+        whole: bool,
+    ) -> tokenizers::Result<Encoding> {
         if let Some(direct) = &self.direct
             && (!direct.nfc || is_nfc(text))
             && let Some(encoding) = self.direct(direct, text, type_id, whole)?
@@ -329,19 +335,6 @@ impl Engine {
         }
         Some(spans)
     }
-}
-
-/// Does `work` for each item on rayon's threads, or here where the engine's own switch says so; the results in order, or
-/// the first error.
-pub(crate) fn in_parallel<T: Sync, R: Send>(
-    items: &[T],
-    work: impl Fn(&T) -> Result<R, TokenizeError> + Send + Sync,
-) -> Result<Vec<R>, TokenizeError> {
-    let parallel = items.len() > 1 && current_num_threads() > 1;
-    let items: Vec<&T> = items.iter().collect();
-    let results: Vec<Result<R, TokenizeError>> =
-        items.into_maybe_par_iter_cond(parallel).map(work).collect();
-    results.into_iter().collect()
 }
 
 impl Deref for Engine {

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use tokenizers::models::TrainerWrapper;
 use tokenizers::{Model, ModelWrapper, Token};
 
@@ -71,6 +72,30 @@ impl Model for Matcher {
     fn get_trainer(&self) -> TrainerWrapper {
         // Never asked for: nothing is trained here.
         ModelWrapper::from(tokenizers::models::wordlevel::WordLevel::default()).get_trainer()
+    }
+}
+
+/// The `model` section, as the tokenizers library writes it.
+impl Serialize for Matcher {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Engine(model) => model.serialize(serializer),
+            Self::WordPiece(model) => model.serialize(serializer),
+            Self::Unigram(model) => model.serialize(serializer),
+        }
+    }
+}
+
+/// The tokens in the order of their ids, as an object of token to id.
+impl Serialize for Vocabulary {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut entries: Vec<(&str, u32)> = self.iter().collect();
+        entries.sort_unstable_by_key(|&(_, id)| id);
+        let mut map = serializer.serialize_map(Some(entries.len()))?;
+        for (token, id) in entries {
+            map.serialize_entry(token, &id)?;
+        }
+        map.end()
     }
 }
 

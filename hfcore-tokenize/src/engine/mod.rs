@@ -24,9 +24,9 @@ use tokenizers::{DecoderWrapper, PostProcessorWrapper, TokenizerImpl};
 
 pub(crate) use self::charsmap::check as check_charsmap;
 pub(crate) use self::decoder::{Stream, StreamPlan};
-pub(crate) use self::encode::{Engine, in_parallel};
+pub(crate) use self::encode::Engine;
 pub(crate) use self::file::{Added, Built, Definition, set_post_processor};
-use self::matcher::Matcher;
+pub(crate) use self::matcher::Matcher;
 pub(crate) use self::model::{Bpe, Model, ModelKind, Unigram, WordLevel, WordPiece};
 use self::normalizer::CheckedNormalizer;
 pub(crate) use self::normalizer::watched;

@@ -18,7 +18,11 @@ const HEADROOM: usize = 64;
 
 /// The stages in order.
 #[derive(Clone, Debug)]
-pub(crate) struct CheckedNormalizer(Vec<Stage>);
+pub(crate) struct CheckedNormalizer {
+    stages: Vec<Stage>,
+    /// The section that it was read from.
+    source: Value,
+}
 
 #[derive(Clone, Debug)]
 enum Stage {
@@ -46,12 +50,20 @@ impl CheckedNormalizer {
         let stages = stages
             .into_iter()
             .map(|(at, kind, value)| Stage::read(&at, kind, value));
-        Ok(Some(Self(stages.collect::<Result<_, _>>()?)))
+        Ok(Some(Self {
+            stages: stages.collect::<Result<_, _>>()?,
+            source: value.clone(),
+        }))
+    }
+
+    /// The section that it was read from.
+    pub(crate) const fn source(&self) -> &Value {
+        &self.source
     }
 
     /// Whether it is NFC and nothing else.
     pub(super) fn is_nfc(&self) -> bool {
-        matches!(&self.0[..], [Stage::Engine { stage, .. }] if matches!(**stage, NormalizerWrapper::NFC(_)))
+        matches!(&self.stages[..], [Stage::Engine { stage, .. }] if matches!(**stage, NormalizerWrapper::NFC(_)))
     }
 }
 
@@ -207,7 +219,7 @@ impl CheckedNormalizer {
                 Ok(())
             }
         };
-        for stage in &self.0 {
+        for stage in &self.stages {
             stage.apply(text, allow)?;
             allow(text.len())?;
         }

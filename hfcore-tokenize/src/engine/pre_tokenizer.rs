@@ -18,7 +18,11 @@ static GPT2: LazyLock<CheckedRegex> = LazyLock::new(CheckedRegex::gpt2);
 
 /// The stages in order.
 #[derive(Clone, Debug)]
-pub(crate) struct CheckedPreTokenizer(Vec<Stage>);
+pub(crate) struct CheckedPreTokenizer {
+    stages: Vec<Stage>,
+    /// The section that it was read from.
+    source: Value,
+}
 
 #[derive(Clone, Debug)]
 enum Stage {
@@ -43,12 +47,20 @@ impl CheckedPreTokenizer {
         let stages = stages
             .into_iter()
             .map(|(at, kind, value)| Stage::read(&at, kind, value));
-        Ok(Some(Self(stages.collect::<Result<_, _>>()?)))
+        Ok(Some(Self {
+            stages: stages.collect::<Result<_, _>>()?,
+            source: value.clone(),
+        }))
+    }
+
+    /// The section that it was read from.
+    pub(crate) const fn source(&self) -> &Value {
+        &self.source
     }
 
     /// The stages that cut the text, where all do but the last, which writes the bytes of each piece as characters.
     pub(super) fn cuts_before_bytes(&self) -> Option<Vec<Cut>> {
-        let (last, stages) = self.0.split_last()?;
+        let (last, stages) = self.stages.split_last()?;
         let mut cuts = stages
             .iter()
             .map(|stage| match stage {
@@ -152,7 +164,9 @@ impl PreTokenizer for Stage {
 
 impl PreTokenizer for CheckedPreTokenizer {
     fn pre_tokenize(&self, text: &mut PreTokenizedString) -> tokenizers::Result<()> {
-        self.0.iter().try_for_each(|stage| stage.pre_tokenize(text))
+        self.stages
+            .iter()
+            .try_for_each(|stage| stage.pre_tokenize(text))
     }
 }
 

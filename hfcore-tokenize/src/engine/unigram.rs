@@ -2,6 +2,7 @@
 //!
 //! The sums are made from left to right, in the engine's order, so that ties and rounding fall as they do in Python.
 
+use serde::ser::{Serialize, SerializeStruct, Serializer};
 use tokenizers::Token;
 
 use super::matcher::Vocabulary;
@@ -144,6 +145,21 @@ impl UnigramMatcher {
         }
         pieces.reverse();
         Ok(pieces)
+    }
+}
+
+impl Serialize for UnigramMatcher {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let piece = |(id, score): (u32, &f64)| {
+            (self.vocab.token(id).unwrap_or_default().to_owned(), *score)
+        };
+        let pieces: Vec<(String, f64)> = (0..).zip(&self.scores).map(piece).collect();
+        let mut model = serializer.serialize_struct("Unigram", 4)?;
+        model.serialize_field("type", "Unigram")?;
+        model.serialize_field("unk_id", &self.unk_id)?;
+        model.serialize_field("vocab", &pieces)?;
+        model.serialize_field("byte_fallback", &self.byte_fallback)?;
+        model.end()
     }
 }
 

@@ -1,5 +1,6 @@
 //! WordPiece: the longest token that a word begins with, then the longest that its rest begins with, and so on.
 
+use serde::ser::{Serialize, SerializeStruct, Serializer};
 use tokenizers::Token;
 
 use super::matcher::Vocabulary;
@@ -14,6 +15,7 @@ pub(crate) struct WordPieceMatcher {
     /// Those for the rest of a word, without the prefix (`##`) that says so.
     rest: Trie,
     unk_token: String,
+    prefix: String,
     most: usize,
 }
 
@@ -28,6 +30,7 @@ impl WordPieceMatcher {
             rest: Trie::new(rest),
             vocab,
             unk_token,
+            prefix: prefix.to_owned(),
             most,
         }
     }
@@ -69,6 +72,18 @@ impl WordPieceMatcher {
             start += length;
         }
         Some(tokens)
+    }
+}
+
+impl Serialize for WordPieceMatcher {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut model = serializer.serialize_struct("WordPiece", 5)?;
+        model.serialize_field("type", "WordPiece")?;
+        model.serialize_field("unk_token", &self.unk_token)?;
+        model.serialize_field("continuing_subword_prefix", &self.prefix)?;
+        model.serialize_field("max_input_chars_per_word", &self.most)?;
+        model.serialize_field("vocab", &self.vocab)?;
+        model.end()
     }
 }
 
