@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use hfcore_config::GenerationConfig;
-use hfcore_generate::{CancelToken, FinishReason, Generation, Usage};
+use hfcore_generate::{CancelToken, FinishReason, GenerateError, Generation, Usage};
 use hfcore_tokenize::{Answer, AnswerEvent, AnswerParser, ChatOptions, DecodeStream, Message};
 
 use super::TextGenerationPipeline;
@@ -27,7 +27,10 @@ impl TextGenerationPipeline {
             .map(|()| stream.into_answer())
     }
 
-    /// The answer to a conversation as it comes, which another thread can stop.
+    /// The answer to a conversation as it comes, which another thread can stop: it then ends where it is, with
+    /// [`FinishReason::Cancelled`].
+    ///
+    /// Where neither the caller nor the model's files limit it, it may fill the model's context.
     ///
     /// # Errors
     /// As [`chat`](Self::chat).
@@ -39,16 +42,30 @@ impl TextGenerationPipeline {
         cancel: &CancelToken,
     ) -> Result<AnswerStream<'_>, Error> {
         let prompt = self.chat_prompt_with(messages, options)?;
+        let config = self.unlimited(config);
         let tools = options.tools.as_deref().unwrap_or_default();
         let parser = self.tokenizer().answer_parser(prompt.text(), tools)?;
         Ok(AnswerStream {
-            generation: self.generation(&prompt, config, cancel)?,
+            generation: self.generation(&prompt, &config, cancel)?,
             // The marks of thinking and of calls are special tokens.
             decoder: Some(self.tokenizer().decode_stream(false)),
             parser: Some(parser),
             events: VecDeque::new(),
             answer: Answer::default(),
         })
+    }
+}
+
+impl TextGenerationPipeline {
+    /// With the model's context as the limit, where there is none.
+    fn unlimited(&self, config: &GenerationConfig) -> GenerationConfig {
+        let model = self.model().generation_config();
+        let limits = [config, model].map(|config| (config.max_new_tokens, config.max_length));
+        if limits == [(None, None); 2] {
+            let context = self.model().model().info().max_position_embeddings;
+            return config.clone().with_max_length(context);
+        }
+        config.clone()
     }
 }
 
@@ -112,9 +129,59 @@ impl Iterator for AnswerStream<'_> {
                         self.events.extend(parser.push(&piece));
                     }
                 }
+                // Whoever stops an answer wants what there is of it.
+                None | Some(Err(GenerateError::Cancelled)) => self.end(),
                 Some(Err(error)) => return Some(Err(error.into())),
-                None => self.end(),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hfcore_tokenize::Message;
+
+    use super::*;
+
+    fn demo() -> TextGenerationPipeline {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../hfcore-cli/demo");
+        TextGenerationPipeline::load(folder).unwrap()
+    }
+
+    #[test]
+    fn what_is_said_before_it_is_stopped_is_kept() {
+        let pipeline = demo();
+        let cancel = CancelToken::new();
+        let messages = [Message::user("Tell me a story.")];
+        let (options, config) = (ChatOptions::default(), GenerationConfig::default());
+        let mut stream = pipeline
+            .chat_stream(&messages, &options, &config, &cancel)
+            .unwrap();
+        let mut said = String::new();
+        while let Some(event) = stream.next() {
+            let AnswerEvent::Content(text) = event.unwrap() else {
+                panic!("the demo neither thinks nor calls")
+            };
+            said += &text;
+            cancel.cancel();
+        }
+        assert_eq!(stream.finish_reason(), Some(FinishReason::Cancelled));
+        assert_eq!(stream.into_answer().content, said.trim_end());
+    }
+
+    #[test]
+    fn an_answer_ends_where_the_model_ends_it() {
+        let pipeline = demo();
+        let messages = [Message::user("Hello!")];
+        let config = GenerationConfig::default().with_do_sample(false);
+        let answer = pipeline
+            .chat(&messages, &ChatOptions::default(), &config)
+            .unwrap();
+        assert!(answer.content.ends_with(['.', '?', '!']), "{answer:?}");
+        let prompt = pipeline.chat_prompt(&messages).unwrap();
+        assert_eq!(
+            pipeline.generate(prompt, &config).unwrap().text,
+            answer.content
+        );
     }
 }

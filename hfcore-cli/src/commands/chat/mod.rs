@@ -19,7 +19,8 @@ use std::process;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hfcore::{
-    Answer, CancelToken, CausalLm, ChatOptions, Message, ModelDir, TextGenerationPipeline,
+    Answer, CancelToken, CausalLm, ChatOptions, FinishReason, Message, ModelDir,
+    TextGenerationPipeline,
 };
 use serde_json::{Map, Value};
 
@@ -238,6 +239,12 @@ impl Chat<'_> {
         let shown = stream.by_ref().try_for_each(|event| show.event(&event?));
         show.end()?;
         shown?;
+        if stream.finish_reason() == Some(FinishReason::MaxLength) {
+            let tokens = stream.usage().new_tokens;
+            output::message(format_args!(
+                "(cut off after {tokens} tokens; --max-new-tokens allows more)"
+            ));
+        }
         if self.args.verbose {
             output::message(timings(&stream.usage()));
         }
