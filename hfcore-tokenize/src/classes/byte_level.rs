@@ -33,7 +33,7 @@ const fn class(
     )
 }
 
-/// RoBERTa's tokens.
+/// `RoBERTa`'s tokens.
 const ROBERTA_TOKENS: &[Named] = &[
     text("bos_token", "<s>"),
     text("eos_token", "</s>"),

@@ -93,24 +93,6 @@ impl Model {
         }
     }
 
-    /// The id of a token, looked for from the first one on.
-    pub(crate) fn token_to_id(&self, token: &str) -> Option<u32> {
-        let (Self::Bpe(Bpe { vocab, .. })
-        | Self::WordPiece(WordPiece { vocab, .. })
-        | Self::WordLevel(WordLevel { vocab, .. })) = self
-        else {
-            let Self::Unigram(Unigram { vocab, .. }) = self else {
-                return None;
-            };
-            let index = vocab.iter().position(|(known, _)| known == token)?;
-            return u32::try_from(index).ok();
-        };
-        vocab
-            .iter()
-            .find(|(known, _)| known == token)
-            .map(|&(_, id)| id)
-    }
-
     /// The engine's model, checked.
     pub(super) fn build(self) -> Result<Matcher, TokenizeError> {
         match self {
