@@ -245,3 +245,139 @@ fn folders_without_tokenizer_json() {
 fn folders_with_tokenizer_json() {
     walk("classes/classes.json", "classes");
 }
+
+/// A folder of `classes.json`.
+fn load(name: &str) -> Tokenizer {
+    let record = json("classes/classes.json");
+    let folders = record["folders"].as_array().unwrap();
+    let entry = folders.iter().find(|entry| entry["name"] == name).unwrap();
+    Tokenizer::from_files(&files(entry, "classes"), None).unwrap()
+}
+
+fn ids(tokenizer: &Tokenizer, text: &str) -> Vec<u32> {
+    tokenizer.encode(text, true).unwrap().ids
+}
+
+/// Numbers as transformers gives them for the same folders after the same assignments.
+#[test]
+fn languages_of_translation_models() {
+    let nllb = load("NllbTokenizer");
+    assert_eq!((nllb.src_lang(), nllb.tgt_lang()), (Some("eng_Latn"), None));
+    assert_eq!(ids(&nllb, "Tea"), [621, 620, 2]);
+    let german = nllb.with_src_lang("deu_Latn").unwrap();
+    assert_eq!(ids(&german, "Tea"), [666, 620, 2]);
+    let pair = german.encode_pair("Tea", "Tea", true).unwrap();
+    assert_eq!(pair.ids, [666, 620, 620, 2]);
+    let french = german.with_tgt_lang("fra_Latn").unwrap();
+    assert_eq!(ids(&french, "Tea"), [666, 620, 2]);
+    assert_eq!(ids(&french.as_target().unwrap(), "Tea"), [680, 620, 2]);
+    assert_eq!(french.language_id("fra_Latn"), Some(680));
+    // The first one is as it was.
+    assert_eq!(ids(&nllb, "Tea"), [621, 620, 2]);
+
+    let mbart = load("mbart-ro");
+    assert_eq!(ids(&mbart, "Tea"), [7, 3, 16, 134, 2, 262]);
+    let target = mbart.as_target().unwrap();
+    assert_eq!(ids(&target, "Tea"), [7, 3, 16, 134, 2, 261]);
+
+    let seamless = load("seamless-deu");
+    assert_eq!(seamless.src_lang(), Some("__deu__"));
+    assert_eq!(ids(&seamless, "Tea"), [624, 620, 2]);
+    assert_eq!(seamless.language_id("eng"), seamless.token_to_id("__eng__"));
+
+    let unknown = nllb.with_src_lang("xxx_Latn").unwrap_err().to_string();
+    assert_eq!(
+        unknown,
+        "tokenizer_config.json: src_lang: the vocabulary has no language code \"xxx_Latn\""
+    );
+    let none = load("BertTokenizer").with_src_lang("de").unwrap_err();
+    assert_eq!(
+        none.to_string(),
+        "the tokenizer class BertTokenizer is not supported: it has no languages to choose from"
+    );
+}
+
+/// Likewise.
+#[test]
+fn whisper() {
+    let german = load("whisper-de");
+    assert_eq!(german.prefix_tokens().unwrap(), [402, 405, 407, 409]);
+    assert_eq!(ids(&german, "Tea"), [402, 405, 407, 409, 401, 400]);
+    let chinese = german
+        .with_prefix_tokens(Some("zh"), Some("translate"), Some(true))
+        .unwrap();
+    assert_eq!(ids(&chinese, "Tea"), [402, 404, 406, 401, 400]);
+    assert_eq!(
+        chinese
+            .decoder_prompt_ids(Some("transcribe"), Some("english"), true)
+            .unwrap(),
+        [(1, 403), (2, 407), (3, 409)]
+    );
+    assert_eq!(
+        german.prompt_ids(" the quick\n").unwrap(),
+        [408, 311, 225, 85, 89, 77, 71, 79]
+    );
+    assert!(
+        german
+            .prompt_ids("the <|endoftext|>")
+            .unwrap_err()
+            .to_string()
+            .contains("\"<|endoftext|>\"")
+    );
+    let refused = german.with_prefix_tokens(Some("klingon"), None, None);
+    assert!(
+        refused
+            .unwrap_err()
+            .to_string()
+            .starts_with("tokenizer_config.json: language: expected a name or code")
+    );
+
+    let heard = [
+        408, 88, 265, 402, 410, 88, 265, 460, 460, 85, 89, 510, 420, 77, 71, 450,
+    ];
+    assert_eq!(
+        german.decode(&heard, false),
+        "<|startofprev|>the<|startoftranscript|>thequic"
+    );
+    assert_eq!(german.decode(&heard, true), "thequic");
+    let timed = "<|0.00|>the<|1.00|><|1.00|>qu<|2.00|><|30.20|>ic<|30.80|>";
+    assert_eq!(german.decode_with_timestamps(&heard, true).unwrap(), timed);
+    let parts = german.timed_texts(&heard).unwrap();
+    let found: Vec<String> = parts
+        .iter()
+        .map(|part| {
+            let (from, to) = part.timestamp;
+            format!("{from:.2}-{to:.2} {}", part.text)
+        })
+        .collect();
+    assert_eq!(found, ["0.00-1.00 the", "1.00-2.00 qu", "30.20-30.80 ic"]);
+    assert!(load("BertTokenizer").prefix_tokens().is_err());
+}
+
+#[test]
+fn refusals_name_files_and_remedies() {
+    let mut files = TokenizerFiles::new();
+    files.insert("config.json", r#"{"model_type": "bert"}"#);
+    let none = Tokenizer::from_files(&files, None).unwrap_err();
+    assert_eq!(
+        none.to_string(),
+        "no files for a BertTokenizer: looked for tokenizer.json, vocab.txt, tokenizer.model, tekken.json, \
+         tiktoken.model; found config.json"
+    );
+    files.insert("config.json", r#"{"model_type": "biogpt"}"#);
+    let library = Tokenizer::from_files(&files, None).unwrap_err().to_string();
+    assert!(
+        library.starts_with(
+            "the tokenizer class BioGptTokenizer is not supported: it splits text with"
+        ),
+        "{library}"
+    );
+    files.insert("config.json", r#"{"model_type": "nosuch"}"#);
+    let code = r#"{"auto_map": {"AutoTokenizer": ["x.Slow", null]}, "tokenizer_class": "MadeUp"}"#;
+    files.insert("tokenizer_config.json", code);
+    let code = Tokenizer::from_files(&files, None).unwrap_err().to_string();
+    assert!(
+        code.contains("MadeUp") && code.contains("Python code in the repository"),
+        "{code}"
+    );
+}
