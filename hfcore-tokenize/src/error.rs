@@ -1,5 +1,6 @@
 //! What can go wrong: a file that does not describe a tokenizer, a text that it cannot encode, a template that fails.
 
+use crate::answer::ResponseError;
 use crate::chat::TemplateError;
 use crate::options_error::OptionsError;
 
@@ -127,6 +128,9 @@ pub enum TokenizeError {
     /// An argument that no tokenizer can take.
     #[error("{0}")]
     Argument(String),
+    /// A `response_template` is wrong, or an answer is not as it says.
+    #[error(transparent)]
+    Response(#[from] ResponseError),
     /// A chat template failed.
     #[error(transparent)]
     Template(#[from] TemplateError),

@@ -21,6 +21,8 @@ pub(crate) const CHAT_TEMPLATES: &str = "additional_chat_templates";
 pub(crate) const CHAT_TEMPLATE: &str = "chat_template.jinja";
 /// Where processors of 2024 keep their template: `{"chat_template": …}`.
 pub(crate) const CHAT_TEMPLATE_JSON: &str = "chat_template.json";
+/// Where processors of 2025 keep theirs, among other things.
+pub(crate) const PROCESSOR_CONFIG: &str = "processor_config.json";
 /// Names of special tokens, before transformers 4.33.
 pub(crate) const SPECIAL_TOKENS_MAP: &str = "special_tokens_map.json";
 /// Added tokens of slow tokenizers, before transformers 4.33.
@@ -29,12 +31,13 @@ pub(crate) const ADDED_TOKENS: &str = "added_tokens.json";
 pub(crate) const CONFIG: &str = "config.json";
 
 /// Files that describe a tokenizer beside its vocabulary.
-const SMALL: [&str; 11] = [
+const SMALL: [&str; 12] = [
     TOKENIZER_CONFIG,
     SPECIAL_TOKENS_MAP,
     ADDED_TOKENS,
     CHAT_TEMPLATE,
     CHAT_TEMPLATE_JSON,
+    PROCESSOR_CONFIG,
     CONFIG,
     "normalizer.json",
     "word_shape.json",

@@ -20,7 +20,7 @@ mod template;
 
 use std::fmt;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use self::call::Syntax;
 pub use self::call::ToolCall;
@@ -29,7 +29,8 @@ use self::format::Role;
 use self::region::{Closed, Event, Scanner};
 use self::schema::Tools;
 pub use self::template::{ResponseError, ResponseTemplate};
-use crate::chat::{Message, TemplateError};
+use crate::chat::Message;
+use crate::error::TokenizeError;
 use crate::tokenizer::Tokenizer;
 
 /// What an assistant said.
@@ -349,19 +350,56 @@ impl AnswerParser {
 }
 
 impl Tokenizer {
-    /// A parser of the answers that follow `prompt`, which the chat template made: in the format that the template
-    /// tells ([`AnswerFormat::detect`]). `tools` are the schemas that the template was given.
+    /// The `response_template` of `tokenizer_config.json`, where the model has one.
     ///
     /// # Errors
     ///
-    /// [`TemplateError`] where there is no chat template.
+    /// [`TokenizeError::Response`] where it is not valid.
+    pub fn response_template(&self) -> Result<Option<ResponseTemplate>, TokenizeError> {
+        match self.config_keys().get("response_template") {
+            None | Some(Value::Null) => Ok(None),
+            Some(spec) => Ok(Some(ResponseTemplate::new(spec)?)),
+        }
+    }
+
+    /// The message that an answer says by the model's `response_template`, as transformers' `parse_response` reads it:
+    /// [`ResponseTemplate::parse`].
+    ///
+    /// # Errors
+    ///
+    /// [`TokenizeError::Response`] where there is no template, it is not valid, or the answer is not as it says.
+    pub fn parse_response(
+        &self,
+        text: &str,
+        prefix: &str,
+        tools: &[Value],
+    ) -> Result<Map<String, Value>, TokenizeError> {
+        let missing = || ResponseError::Template("tokenizer_config.json has none".to_owned());
+        let template = self.response_template()?.ok_or_else(missing)?;
+        Ok(template.parse(text, prefix, tools)?)
+    }
+
+    /// A parser of the answers that follow `prompt`, which the chat template made: by the model's own
+    /// `response_template`, or in the format that the chat template tells ([`AnswerFormat::detect`]). `tools` are the
+    /// schemas that the template was given.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenizeError::Template`] where there is no chat template, [`TokenizeError::Response`] for a response template that
+    /// is not valid.
     pub fn answer_parser(
         &self,
         prompt: &str,
         tools: &[Value],
-    ) -> Result<AnswerParser, TemplateError> {
-        let template = self.chat_template(None, !tools.is_empty())?;
-        Ok(AnswerParser::new(AnswerFormat::detect(template.source()))
+    ) -> Result<AnswerParser, TokenizeError> {
+        let parser = match self.response_template()? {
+            Some(template) => AnswerParser::from_template(template),
+            None => {
+                let template = self.chat_template(None, !tools.is_empty())?;
+                AnswerParser::new(AnswerFormat::detect(template.source()))
+            }
+        };
+        Ok(parser
             .with_special_tokens(self.skipped_tokens())
             .with_tools(tools)
             .with_prompt(prompt))

@@ -75,7 +75,10 @@ impl Tokenizer {
             .collect()
     }
 
-    /// The tokens of a conversation: its prompt, encoded without adding special tokens.
+    /// The tokens of a conversation: its prompt, encoded without adding special tokens. To cut or to pad them, give the
+    /// prompt of [`apply_chat_template`](Self::apply_chat_template) to [`encode_with`](Self::encode_with), or those of
+    /// [`apply_chat_template_batch`](Self::apply_chat_template_batch) to
+    /// [`encode_batch_with`](Self::encode_batch_with), with `add_special_tokens: false`.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -56,7 +56,8 @@ pub struct ChatOptions {
     /// The name of one of the tokenizer's templates.
     pub chat_template_name: Option<String>,
     /// The moment that `strftime_now` tells, in seconds since 1970 of the caller's local time. Without it the
-    /// system's clock in UTC (transformers takes local time, which the standard library does not know).
+    /// system's clock in UTC. transformers takes local time, and so do the pipelines of the facade; this crate does not
+    /// look at the system's time zone.
     pub now: Option<i64>,
     /// More variables (`enable_thinking`, `reasoning_effort`, `date_string`, …); they override special tokens.
     pub kwargs: Map<String, Value>,

@@ -11,7 +11,7 @@ use super::stages::{Piece, template, token, typed};
 use super::vocabulary::{self, Source, Vocabulary};
 use crate::engine::{Bpe, Built, Definition, Model, Unigram, WordPiece};
 use crate::error::TokenizeError;
-use crate::files::{CHAT_TEMPLATE_JSON, TokenizerFiles};
+use crate::files::{CHAT_TEMPLATE_JSON, PROCESSOR_CONFIG, TokenizerFiles};
 use crate::special::{Config, Side};
 
 /// What a class builds its tokenizer from.
@@ -476,12 +476,15 @@ impl Ready {
                 && name != "additional_special_tokens"
                 && !name.ends_with("_token")
         });
-        if keys.get("chat_template").is_none_or(Value::is_null)
-            && let Some(json) = files.get(CHAT_TEMPLATE_JSON)
-        {
-            let file: Map<String, Value> = super::arguments::parse(json, CHAT_TEMPLATE_JSON)?;
-            if let Some(template) = file.get("chat_template") {
-                keys.insert("chat_template".to_owned(), template.clone());
+        // A processor's template, where the tokenizer has none.
+        for name in [CHAT_TEMPLATE_JSON, PROCESSOR_CONFIG] {
+            if keys.get("chat_template").is_none_or(Value::is_null)
+                && let Some(json) = files.get(name)
+            {
+                let file: Map<String, Value> = super::arguments::parse(json, name)?;
+                if let Some(template) = file.get("chat_template") {
+                    keys.insert("chat_template".to_owned(), template.clone());
+                }
             }
         }
         let mut config = Config::read(keys, &[], &Value::Null, &Value::Null)?;

@@ -108,6 +108,7 @@ impl TextGenerationPipeline {
         options: &ChatOptions,
     ) -> Result<Prompt, Error> {
         let mut options = options.clone();
+        options.now.get_or_insert_with(local_now);
         options.add_generation_prompt |= options.continue_final_message == ContinueFinalMessage::No;
         let text = self.tokenizer.apply_chat_template(messages, &options)?;
         Ok(Prompt {
@@ -317,4 +318,10 @@ impl Iterator for TextStream<'_> {
             }
         }
     }
+}
+
+/// Seconds since 1970 that the clock on the wall shows: what Python's `datetime.now` tells a template.
+fn local_now() -> i64 {
+    let now = jiff::Zoned::now();
+    now.timestamp().as_second() + i64::from(now.offset().seconds())
 }
