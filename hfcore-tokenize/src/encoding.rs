@@ -1,6 +1,5 @@
 //! The result of encoding a text.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::input::{EncodeInput, Source};
@@ -30,7 +29,7 @@ pub struct Encoding {
     /// The number of the word (as the pre-tokenizer splits, or of those given) in its text; `None` for added tokens.
     pub word_ids: Vec<Option<u32>>,
     /// What was cut, in parts of the same length, where `return_overflowing_tokens` asks for it.
-    pub overflowing: Vec<Encoding>,
+    pub overflowing: Vec<Self>,
     /// The tokens of each text.
     pub(crate) sequences: Vec<Range<usize>>,
 }
@@ -51,7 +50,12 @@ impl Encoding {
     /// From the engine's encoding, whose offsets count characters.
     pub(crate) fn new(encoding: &tokenizers::Encoding, input: &EncodeInput<'_>) -> Self {
         let tables = [Some(&input.text), input.pair.as_ref()].map(|source| source.map(Bytes::new));
-        Self::convert(encoding, &tables)
+        // Parts of a pair hold parts themselves in the engine, all of which are in the first list already.
+        let parts = encoding.get_overflowing().iter();
+        Self {
+            overflowing: parts.map(|part| Self::convert(part, &tables)).collect(),
+            ..Self::convert(encoding, &tables)
+        }
     }
 
     fn convert(encoding: &tokenizers::Encoding, tables: &[Option<Bytes<'_>>; 2]) -> Self {
@@ -74,7 +78,6 @@ impl Encoding {
                 None => 0..0,
             }
         });
-        let overflowing = encoding.get_overflowing().iter();
         Self {
             ids: encoding.get_ids().to_vec(),
             tokens: encoding.get_tokens().to_vec(),
@@ -82,9 +85,7 @@ impl Encoding {
             special_tokens_mask: encoding.get_special_tokens_mask().to_vec(),
             attention_mask: encoding.get_attention_mask().to_vec(),
             type_ids: encoding.get_type_ids().to_vec(),
-            overflowing: overflowing
-                .map(|part| Self::convert(part, tables))
-                .collect(),
+            overflowing: Vec::new(),
             sequences: sequences.collect(),
             char_offsets,
             sequence_ids,
@@ -103,7 +104,9 @@ impl<'a> Bytes<'a> {
     fn new(source: &'a Source<'_>) -> Self {
         match source {
             Source::Text(text) => Self::Text(Starts::new(text)),
-            Source::Words(words) => Self::Words(words.iter().map(Starts::new).collect()),
+            Source::Words(words) => {
+                Self::Words(words.iter().map(|word| Starts::new(word)).collect())
+            }
         }
     }
 
@@ -123,7 +126,7 @@ struct Starts<'a> {
 }
 
 impl<'a> Starts<'a> {
-    fn new(text: &'a Cow<'_, str>) -> Self {
+    fn new(text: &'a str) -> Self {
         let table = || {
             text.char_indices()
                 .map(|(at, _)| at)

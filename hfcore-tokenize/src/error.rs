@@ -115,7 +115,7 @@ pub enum TokenizeError {
         /// The position of the text in the batch.
         index: usize,
         /// What is wrong with it.
-        error: Box<TokenizeError>,
+        error: Box<Self>,
     },
     /// An id that no token has.
     #[error("the id {id} is no token's; the vocabulary has {len}")]

@@ -33,7 +33,8 @@ pub struct Tokenizer(Arc<Inner>);
 
 #[derive(Clone)]
 pub(crate) struct Inner {
-    engine: Engine,
+    /// Shared by handles that differ in names or sides alone.
+    engine: Arc<Engine>,
     /// The added tokens with the other rule for special ones in a text, once it is asked for.
     other_split: OnceLock<AddedVocabulary>,
     stream: StreamPlan,
@@ -158,7 +159,7 @@ impl Tokenizer {
     ) -> Result<Self, TokenizeError> {
         let mut changed = self.clone();
         let inner = changed.inner_mut();
-        engine::set_post_processor(&mut inner.engine, post_processor)?;
+        engine::set_post_processor(Arc::make_mut(&mut inner.engine), post_processor)?;
         inner.behaviour = behaviour;
         Ok(changed)
     }
@@ -185,7 +186,7 @@ impl Tokenizer {
         Self(Arc::new(Inner {
             vocab_size: engine.get_vocab_size(false),
             len: engine.get_vocab_size(true),
-            engine,
+            engine: Arc::new(engine),
             other_split: OnceLock::new(),
             stream,
             behaviour,
@@ -242,7 +243,7 @@ impl Tokenizer {
     pub(crate) fn replace_engine(&mut self, engine: Engine) {
         let len = engine.get_vocab_size(true);
         let inner = self.inner_mut();
-        inner.engine = engine;
+        inner.engine = Arc::new(engine);
         inner.len = len;
         inner.other_split = OnceLock::new();
     }

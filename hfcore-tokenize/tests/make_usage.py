@@ -122,7 +122,7 @@ def product(name, tok):
     rng = random.Random(f"usage {name}")
     had_pad = tok.pad_token
     cases = []
-    for _ in range(260):
+    while len(cases) < 260:
         chosen = options(rng)
         words, items = inputs(rng)
         # Python takes a batch that begins with an empty list of words for a single empty input.
@@ -138,7 +138,11 @@ def product(name, tok):
             except BaseException as error:
                 result = kind(error)
             else:
-                result = "MaxLength" if too_short(tok, chosen, items) else digest([list(out.keys()), out.get("overflow_to_sample_mapping"), out.get("length"), rows(out)])
+                # Thousands of parts, each padded, only make the test slow.
+                if sum(map(len, out["input_ids"])) > 3000:
+                    continue
+                found = [list(out.keys()), out.get("overflow_to_sample_mapping"), out.get("length"), rows(out)]
+                result = "MaxLength" if too_short(tok, chosen, items) else digest(found)
         case = {"o": chosen, "i": [list(item.values()) for item in items], "r": result}
         flags = {"w": words, "l": tok.truncation_side == "left", "p": given}
         cases.append(case | {key: True for key, flag in flags.items() if flag})
