@@ -41,7 +41,7 @@ impl Tokenizer {
     }
 
     /// Encodes two texts into one sequence, as the post-processor joins them. [`Encoding::sequence_ids`] says which of
-    /// them a token's offsets count in. As in transformers, a second text that is empty is none.
+    /// them a token's offsets count in.
     ///
     /// # Errors
     ///
@@ -52,7 +52,7 @@ impl Tokenizer {
         pair: &str,
         add_special_tokens: bool,
     ) -> Result<Encoding, TokenizeError> {
-        let input = EncodeInput::from((text, pair)).without_empty_pair();
+        let input = EncodeInput::from((text, pair));
         self.run(&input, &self.plain(add_special_tokens))
     }
 
@@ -228,7 +228,7 @@ impl Tokenizer {
         pair: Option<&str>,
         add_special_tokens: bool,
     ) -> Result<Vec<String>, TokenizeError> {
-        let encoding = match pair {
+        let encoding = match pair.filter(|pair| !pair.is_empty()) {
             Some(pair) => self.encode_pair(text, pair, add_special_tokens),
             None => self.encode(text, add_special_tokens),
         };

@@ -80,7 +80,7 @@ fn options(value: &Value) -> EncodeOptions {
     options
 }
 
-/// The name that make_usage.py has for an error.
+/// The name that `make_usage.py` has for an error.
 fn kind(error: &TokenizeError) -> &'static str {
     match error {
         TokenizeError::InBatch { error, .. } => kind(error),

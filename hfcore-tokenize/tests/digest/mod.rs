@@ -1,4 +1,4 @@
-//! The digest that `make_usage.py` gives JSON: BLAKE2b of 8 bytes over Python's `json.dumps(…, separators=(",", ":"))`.
+//! The digest that `make_usage.py` gives JSON: `BLAKE2b` of 8 bytes over Python's `json.dumps(…, separators=(",", ":"))`.
 
 use std::fmt::Write as _;
 
@@ -53,7 +53,7 @@ const SIGMA: [[usize; 16]; 10] = [
     [10, 2, 8, 4, 7, 6, 1, 5, 15, 11, 9, 14, 3, 12, 13, 0],
 ];
 
-/// BLAKE2b (RFC 7693) with a digest of 8 bytes, without a key.
+/// `BLAKE2b` (RFC 7693) with a digest of 8 bytes, without a key.
 fn blake2b(bytes: &[u8]) -> [u8; 64] {
     let mut h = IV;
     h[0] ^= 0x0101_0000 ^ 8;
