@@ -59,7 +59,7 @@ pub(crate) struct Args {
     /// A JSON file with a list of schemas of functions that the model may call. Calls are shown, not made.
     #[arg(long, value_name = "FILE")]
     tools: Option<PathBuf>,
-    /// A variable of the chat template, such as enable_thinking=false. VALUE is JSON, or else text. Repeatable.
+    /// A variable of the chat template, such as `enable_thinking=false`. VALUE is JSON, or else text. Repeatable.
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = variable)]
     variables: Vec<(String, Value)>,
     /// Whether to show what the model thinks before it answers [default: in a terminal only]
