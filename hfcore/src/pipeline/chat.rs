@@ -158,7 +158,7 @@ mod tests {
             .chat_stream(&messages, &options, &config, &cancel)
             .unwrap();
         let mut said = String::new();
-        while let Some(event) = stream.next() {
+        for event in stream.by_ref() {
             let AnswerEvent::Content(text) = event.unwrap() else {
                 panic!("the demo neither thinks nor calls")
             };
