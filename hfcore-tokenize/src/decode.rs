@@ -147,6 +147,9 @@ impl Tokenizer {
             .iter()
             .map(|token| token.as_ref().to_owned())
             .collect();
+        if let Some(marian) = &self.behaviour().marian {
+            return Ok(marian.join(self, &tokens));
+        }
         match self.engine().get_decoder() {
             None => Ok(tokens.join(" ")),
             Some(decoder) => catch("decoding", || {
@@ -164,9 +167,17 @@ impl Tokenizer {
 
     /// The token that decoding works on; `None` for ids to leave out.
     pub(crate) fn token_of(&self, id: u32, skip_special_tokens: bool) -> Option<String> {
-        let added = self.engine().get_added_vocabulary();
         self.engine()
             .id_to_token(id)
-            .filter(|token| !(skip_special_tokens && added.is_special_token(token)))
+            .filter(|token| !(skip_special_tokens && self.skips(token)))
+    }
+
+    /// Whether decoding may leave the token out. A class written in Python alone goes by the names and the list of its
+    /// configuration, the others by what each added token says of itself.
+    pub(crate) fn skips(&self, token: &str) -> bool {
+        if self.behaviour().marian.is_some() {
+            return self.all_special_tokens().contains(&token);
+        }
+        self.engine().get_added_vocabulary().is_special_token(token)
     }
 }

@@ -6,6 +6,7 @@
 use tokenizers::{Model as _, OffsetType, PostProcessor as _, PreTokenizer as _};
 
 use crate::batch::BatchEncoding;
+use crate::classes::Marian;
 use crate::encoding::Encoding;
 use crate::engine;
 use crate::error::{TokenizeError, catch};
@@ -346,7 +347,11 @@ impl Tokenizer {
                 .engine()
                 .post_process(text, pair, plan.add_special_tokens)
                 .map_err(TokenizeError::from_engine)?;
-            Ok(Encoding::new(&whole, input))
+            let mut encoding = Encoding::new(&whole, input);
+            if self.behaviour().marian.is_some() {
+                Marian::mark(self, &mut encoding, plan.add_special_tokens);
+            }
+            Ok(encoding)
         })
     }
 

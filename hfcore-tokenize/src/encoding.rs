@@ -18,7 +18,8 @@ pub struct Encoding {
     pub offsets: Vec<Range<usize>>,
     /// The same in characters, as transformers' `offset_mapping` counts them.
     pub char_offsets: Vec<Range<usize>>,
-    /// 1 for tokens that the post-processor added and for padding, else 0. (A special token in the text itself has 0.)
+    /// 1 for tokens that the post-processor added and for padding, else 0. (A special token in the text itself has 0, but
+    /// 1 in a `MarianTokenizer`.)
     pub special_tokens_mask: Vec<u32>,
     /// 1 for each token, 0 for padding.
     pub attention_mask: Vec<u32>,

@@ -21,7 +21,6 @@ mod options;
 mod options_error;
 mod pad;
 mod save;
-#[allow(dead_code, reason = "the classes that call the library follow")]
 mod sentencepiece;
 mod special;
 mod stream;

@@ -253,8 +253,8 @@ impl Tokenizer {
         let added = self.0.engine.get_added_vocabulary();
         let tokens = added.get_added_tokens_decoder().values();
         tokens
-            .filter(|token| token.special)
             .map(|token| token.content.as_str())
+            .filter(|token| self.skips(token))
     }
 
     pub(crate) fn splits_special_tokens(&self) -> bool {

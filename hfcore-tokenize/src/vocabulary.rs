@@ -84,10 +84,9 @@ impl Tokenizer {
 
     /// Whether the token of `id` is special, so that `skip_special_tokens` leaves it out.
     pub fn is_special(&self, id: u32) -> bool {
-        let added = self.engine().get_added_vocabulary();
         self.engine()
             .id_to_token(id)
-            .is_some_and(|token| added.is_special_token(&token))
+            .is_some_and(|token| self.skips(&token))
     }
 
     /// All special tokens that the configuration names or lists, each once, in transformers' order.

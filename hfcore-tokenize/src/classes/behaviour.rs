@@ -1,6 +1,7 @@
 //! What a class does when its tokenizer is used: languages around a text, and decoding of its own.
 
 use super::init::Ready;
+use super::marian::Marian;
 use super::stages::{Piece, template, token};
 use super::whisper::Whisper;
 use crate::engine::Engine;
@@ -15,6 +16,7 @@ pub(crate) struct Behaviour {
     pub(crate) decode: Decode,
     pub(crate) languages: Option<Languages>,
     pub(crate) whisper: Option<Whisper>,
+    pub(crate) marian: Option<Marian>,
 }
 
 /// What decoding does besides the decoder.
@@ -32,6 +34,8 @@ pub(crate) enum Decode {
     },
     /// A prompt before the transcript and times are left out (`WhisperTokenizer`).
     Whisper,
+    /// The sentencepiece library joins the tokens (`MarianTokenizer`).
+    Pieces,
 }
 
 impl Decode {
@@ -49,7 +53,7 @@ impl Decode {
     /// The text of what the decoder gave.
     pub(crate) fn text(self, text: String) -> String {
         match self {
-            Self::Plain | Self::Joined { .. } => text,
+            Self::Plain | Self::Joined { .. } | Self::Pieces => text,
             Self::EndOfWord => {
                 // Python's `str.strip`.
                 let blank = |c: char| c.is_whitespace() || ('\x1c'..='\x1f').contains(&c);

@@ -2,6 +2,7 @@
 
 use crate::engine::{Definition, ModelKind};
 use crate::error::TokenizeError;
+use crate::files::TokenizerFiles;
 use crate::special::Side;
 
 use super::init::{Init, Ready};
@@ -74,12 +75,18 @@ pub(super) enum Rule {
     Rebuild(Build),
     /// It has its parent's `__init__`, which makes the difference that a tokenizer.json is taken as it is.
     Inherit(Build),
+    /// It is written in Python alone: it builds from files of its own, and takes no tokenizer.json.
+    Python(BuildFromFiles),
     /// No engine can express it, or it needs a library that hfcore does not have. What to do.
     Refused(&'static str),
 }
 
 /// Builds a definition around a vocabulary.
 pub(super) type Build = fn(&mut Init) -> Result<Definition, TokenizeError>;
+
+/// Builds a definition out of files of its own.
+pub(super) type BuildFromFiles =
+    fn(&mut Init, &TokenizerFiles) -> Result<Definition, TokenizeError>;
 
 /// A token given as it is.
 pub(super) const fn text(name: &'static str, token: &'static str) -> Named {
@@ -182,6 +189,7 @@ impl Class {
             rule: match parent.rule {
                 Rule::Rebuild(build) | Rule::Inherit(build) => Rule::Inherit(build),
                 Rule::AsFile => Rule::AsFile,
+                Rule::Python(build) => Rule::Python(build),
                 Rule::Refused(remedy) => Rule::Refused(remedy),
             },
             finish: parent.finish,

@@ -10,7 +10,7 @@ use super::class::{Build, Class, Rule, Wrap};
 use super::stages::{Piece, template, token, typed};
 use super::vocabulary::{self, Source, Vocabulary};
 use crate::engine::{Bpe, Built, Definition, Model, Unigram, WordPiece};
-use crate::error::TokenizeError;
+use crate::error::{TOKENIZER_CONFIG, TokenizeError};
 use crate::files::{CHAT_TEMPLATE_JSON, PROCESSOR_CONFIG, TokenizerFiles};
 use crate::special::{Config, Side};
 
@@ -59,20 +59,32 @@ pub(super) fn load(class: &'static Class, files: &TokenizerFiles) -> Result<Load
                 reason,
             });
         }
-        Rule::AsFile => None,
+        Rule::AsFile | Rule::Python(_) => None,
         Rule::Rebuild(build) | Rule::Inherit(build) => Some(build),
     };
     let takes_file = !matches!(class.rule, Rule::Rebuild(_));
+    let python = match class.rule {
+        Rule::Python(build) => Some(build),
+        _ => None,
+    };
     let file = files
         .tokenizer_json()
+        .filter(|_| python.is_none())
         .map(Definition::from_json)
         .transpose()?;
     let added = file.as_ref().map(|file| file.added_tokens.as_slice());
     let mut arguments = Arguments::read(files, added)?;
-    let source = match file {
-        Some(definition) if takes_file => Source::Whole(Box::new(definition)),
-        Some(definition) => Source::File(Box::new(definition)),
-        None => vocabulary::read(class, files, &mut arguments)?,
+    let source = match (file, python) {
+        (_, Some(build)) => {
+            let mut init = Init::empty(class, arguments, TOKENIZER_CONFIG);
+            init.tokens();
+            let definition = build(&mut init, files)?;
+            arguments = init.arguments;
+            Source::Whole(Box::new(definition))
+        }
+        (Some(definition), None) if takes_file => Source::Whole(Box::new(definition)),
+        (Some(definition), None) => Source::File(Box::new(definition)),
+        (None, None) => vocabulary::read(class, files, &mut arguments)?,
     };
     let (definition, arguments, post_processor) = match source {
         Source::Whole(definition) => {

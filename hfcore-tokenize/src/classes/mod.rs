@@ -15,6 +15,7 @@ mod byte_level;
 mod class;
 mod init;
 mod languages;
+mod marian;
 mod metaspace;
 mod stages;
 mod table;
@@ -26,6 +27,7 @@ mod words;
 
 pub(crate) use self::behaviour::{Behaviour, Decode};
 pub(crate) use self::init::Loaded;
+pub(crate) use self::marian::Marian;
 pub use self::whisper::TimedText;
 use crate::error::TokenizeError;
 use crate::files::TokenizerFiles;

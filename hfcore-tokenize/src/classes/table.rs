@@ -1,7 +1,7 @@
 //! The classes by name, and by the model types that have them.
 
 use super::class::Class;
-use super::{byte_level, metaspace, unigram, word_piece, words};
+use super::{byte_level, marian, metaspace, unigram, word_piece, words};
 
 /// `TokenizersBackend`: takes a tokenizer.json as it is.
 pub(super) const GENERAL: Class = Class::as_file("TokenizersBackend");
@@ -79,6 +79,8 @@ static CLASSES: &[Class] = &[
     unigram::XGLM,
     unigram::XLM_ROBERTA,
     unigram::XLNET,
+    // Around the sentencepiece library.
+    marian::MARIAN,
     // Taken as they are.
     words::PARAKEET,
     Class::as_file("PythonBackend"),
@@ -103,7 +105,6 @@ static CLASSES: &[Class] = &[
     Class::refused("GPTNeoXJapaneseTokenizer", PYTHON),
     Class::refused("GPTSw3Tokenizer", PYTHON),
     Class::refused("M2M100Tokenizer", PYTHON),
-    Class::refused("MarianTokenizer", PYTHON),
     Class::refused("MgpstrTokenizer", PYTHON),
     Class::refused("MyT5Tokenizer", PYTHON),
     Class::refused("PerceiverTokenizer", PYTHON),

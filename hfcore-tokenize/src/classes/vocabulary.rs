@@ -58,6 +58,8 @@ impl Vocabulary {
                     merges: Vec::new(),
                 },
             },
+            // Only classes that read no tokenizer.json have one.
+            Model::SentencePiece(_) => Self::None,
         }
     }
 

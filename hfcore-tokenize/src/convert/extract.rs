@@ -154,7 +154,7 @@ impl SentencePiece {
                 bpe.fuse_unk = true;
                 bpe.byte_fallback = byte_fallback;
             }
-            Model::WordPiece(_) | Model::WordLevel(_) => {}
+            Model::WordPiece(_) | Model::WordLevel(_) | Model::SentencePiece(_) => {}
         }
         let mut definition = Definition::new(file, model);
         definition.added_tokens = additional_special_tokens;

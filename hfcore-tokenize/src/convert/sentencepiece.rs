@@ -2,8 +2,8 @@
 //!
 //! Read as the reference implementation of protocol buffers reads it: unknown fields, fields of another wire type and
 //! enumeration values without a name are skipped, a field that comes twice counts with its last value, a message that
-//! comes twice is merged. Of the four messages of a file, `self_test_data` and `denormalizer_spec` say nothing about
-//! tokens and are skipped.
+//! comes twice is merged. Of the messages of a file, `self_test_data` says nothing about tokens and is skipped, and of
+//! `denormalizer_spec` only whether it has rules is read.
 
 use super::protobuf::{Fields, Value};
 use crate::engine::{MAX_FILE, MAX_TOKEN, MAX_VOCAB};
@@ -17,6 +17,8 @@ pub(crate) struct SentencePiece {
     pub(crate) pieces: Vec<Piece>,
     pub(crate) trainer: TrainerSpec,
     pub(crate) normalizer: NormalizerSpec,
+    /// Whether decoded text goes through a character map of its own.
+    pub(crate) denormalizes: bool,
 }
 
 /// A piece; spaces are written as U+2581.
@@ -67,6 +69,8 @@ pub(crate) struct TrainerSpec {
     pub(crate) unk_piece: String,
     pub(crate) bos_piece: String,
     pub(crate) eos_piece: String,
+    /// What the unknown piece is decoded to.
+    pub(crate) unk_surface: String,
 }
 
 /// What is done to a text before it is cut.
@@ -92,6 +96,7 @@ impl Default for TrainerSpec {
             unk_piece: "<unk>".to_owned(),
             bos_piece: "<s>".to_owned(),
             eos_piece: "</s>".to_owned(),
+            unk_surface: " \u{2047} ".to_owned(),
         }
     }
 }
@@ -128,6 +133,7 @@ impl SentencePiece {
             pieces: Vec::new(),
             trainer: TrainerSpec::default(),
             normalizer: NormalizerSpec::default(),
+            denormalizes: false,
         };
         model
             .merge(bytes)
@@ -164,6 +170,12 @@ impl SentencePiece {
                 (3, Value::Bytes(spec, at)) => {
                     let merged = self.normalizer.merge(spec, at);
                     merged.map_err(within("normalizer_spec"))?;
+                }
+                (5, Value::Bytes(spec, at)) => {
+                    let mut denormalizer = NormalizerSpec::default();
+                    let merged = denormalizer.merge(spec, at);
+                    merged.map_err(within("denormalizer_spec"))?;
+                    self.denormalizes |= !denormalizer.precompiled_charsmap.is_empty();
                 }
                 _ => {}
             }
@@ -230,6 +242,7 @@ impl TrainerSpec {
                 (40, Value::Varint(id)) => self.unk_id = read_enumeration(id),
                 (41, Value::Varint(id)) => self.bos_id = read_enumeration(id),
                 (42, Value::Varint(id)) => self.eos_id = read_enumeration(id),
+                (44, Value::Bytes(text, at)) => self.unk_surface = read_text(text, at)?,
                 (45, Value::Bytes(text, at)) => self.unk_piece = read_text(text, at)?,
                 (46, Value::Bytes(text, at)) => self.bos_piece = read_text(text, at)?,
                 (47, Value::Bytes(text, at)) => self.eos_piece = read_text(text, at)?,
@@ -337,6 +350,7 @@ pub(super) mod tests {
             .number(35, 1)
             .number(40, 3)
             .number(41, u64::MAX)
+            .bytes(44, b"?")
             .bytes(45, b"[UNK]")
             .bytes(200, b"an extension");
         let normalizer = Writer::default()
@@ -349,8 +363,10 @@ pub(super) mod tests {
             .bytes(2, &trainer.0)
             .bytes(3, &normalizer.0)
             .bytes(4, b"self_test_data")
-            .bytes(5, &[0xff]);
+            .bytes(5, &Writer::default().number(3, 0).0);
         let model = read(&file.0).unwrap();
+        assert!(!model.denormalizes);
+        assert!(read(&file.bytes(5, &normalizer.0).0).unwrap().denormalizes);
         assert_eq!(model.pieces[0].kind, PieceKind::Unknown);
         assert_eq!(model.pieces[1].piece, "\u{2581}a");
         assert_eq!(model.pieces[1].score.to_bits(), (-1.5_f32).to_bits());
@@ -358,6 +374,7 @@ pub(super) mod tests {
         assert!(model.trainer.byte_fallback && model.trainer.treat_whitespace_as_suffix);
         assert_eq!((model.trainer.unk_id, model.trainer.bos_id), (3, -1));
         assert_eq!(model.trainer.unk_piece, "[UNK]");
+        assert_eq!(model.trainer.unk_surface, "?");
         assert_eq!(model.normalizer.precompiled_charsmap, [1, 2]);
         assert!(!model.normalizer.add_dummy_prefix && model.normalizer.escape_whitespaces);
     }

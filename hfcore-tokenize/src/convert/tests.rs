@@ -45,6 +45,7 @@ fn digest(model: &Model) -> (String, Option<String>) {
         }
         Model::WordPiece(word_piece) => (ids(&word_piece.vocab), None),
         Model::WordLevel(word_level) => (ids(&word_level.vocab), None),
+        Model::SentencePiece(model) => (ids(&model.vocab), None),
     }
 }
 

@@ -1,4 +1,5 @@
-//! The models as the engine runs them: its own for BPE and `WordLevel`, ours for `WordPiece` and Unigram.
+//! The models as the engine runs them: its own for BPE and `WordLevel`, ours for `WordPiece`, Unigram and
+//! SentencePiece.
 //!
 //! The engine's `WordPiece` makes and hashes a new string for each end of each token, so that a word of 100 letters costs
 //! 5,000 of them; its Unigram one for each piece that fits. A text meant to be slow takes seconds for a mebibyte. Ours
@@ -11,6 +12,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use tokenizers::models::TrainerWrapper;
 use tokenizers::{Model, ModelWrapper, Token};
 
+use super::sentence_piece::SentencePieceMatcher;
 use super::unigram::UnigramMatcher;
 use super::word_piece::WordPieceMatcher;
 
@@ -20,6 +22,7 @@ pub(crate) enum Matcher {
     Engine(Box<ModelWrapper>),
     WordPiece(WordPieceMatcher),
     Unigram(UnigramMatcher),
+    SentencePiece(SentencePieceMatcher),
 }
 
 impl Model for Matcher {
@@ -30,6 +33,7 @@ impl Model for Matcher {
             Self::Engine(model) => model.tokenize(word),
             Self::WordPiece(model) => model.tokenize(word),
             Self::Unigram(model) => model.tokenize(word),
+            Self::SentencePiece(model) => model.tokenize(word),
         }
     }
 
@@ -38,6 +42,7 @@ impl Model for Matcher {
             Self::Engine(model) => model.token_to_id(token),
             Self::WordPiece(model) => model.vocab().id(token),
             Self::Unigram(model) => model.vocab().id(token),
+            Self::SentencePiece(model) => model.vocab().id(token),
         }
     }
 
@@ -46,6 +51,7 @@ impl Model for Matcher {
             Self::Engine(model) => model.id_to_token(id),
             Self::WordPiece(model) => model.vocab().token(id).map(str::to_owned),
             Self::Unigram(model) => model.vocab().token(id).map(str::to_owned),
+            Self::SentencePiece(model) => model.vocab().token(id).map(str::to_owned),
         }
     }
 
@@ -54,6 +60,7 @@ impl Model for Matcher {
             Self::Engine(model) => model.get_vocab(),
             Self::WordPiece(model) => model.vocab().ids.clone(),
             Self::Unigram(model) => model.vocab().ids.clone(),
+            Self::SentencePiece(model) => model.vocab().ids.clone(),
         }
     }
 
@@ -62,6 +69,7 @@ impl Model for Matcher {
             Self::Engine(model) => model.get_vocab_size(),
             Self::WordPiece(model) => model.vocab().size,
             Self::Unigram(model) => model.vocab().size,
+            Self::SentencePiece(model) => model.vocab().size,
         }
     }
 
@@ -82,6 +90,9 @@ impl Serialize for Matcher {
             Self::Engine(model) => model.serialize(serializer),
             Self::WordPiece(model) => model.serialize(serializer),
             Self::Unigram(model) => model.serialize(serializer),
+            Self::SentencePiece(_) => Err(serde::ser::Error::custom(
+                "a SentencePiece model that its own library runs has no form in a tokenizer.json; keep its files",
+            )),
         }
     }
 }

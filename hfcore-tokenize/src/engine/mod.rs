@@ -15,6 +15,7 @@ mod normalizer;
 mod pattern;
 mod post_processor;
 mod pre_tokenizer;
+mod sentence_piece;
 mod trie;
 mod unigram;
 mod word_piece;
@@ -27,7 +28,9 @@ pub(crate) use self::decoder::{Stream, StreamPlan};
 pub(crate) use self::encode::Engine;
 pub(crate) use self::file::{Added, Built, Definition, set_post_processor};
 pub(crate) use self::matcher::Matcher;
-pub(crate) use self::model::{Bpe, Model, ModelKind, Unigram, WordLevel, WordPiece};
+pub(crate) use self::model::{
+    Bpe, Model, ModelKind, SentencePieceModel, Unigram, WordLevel, WordPiece,
+};
 use self::normalizer::CheckedNormalizer;
 pub(crate) use self::normalizer::watched;
 use self::pre_tokenizer::CheckedPreTokenizer;

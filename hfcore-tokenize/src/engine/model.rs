@@ -13,10 +13,13 @@ use tokenizers::models::bpe::{BpeBuilder, Vocab};
 use tokenizers::models::wordlevel;
 
 use super::matcher::{Matcher, Vocabulary};
+use super::sentence_piece::SentencePieceMatcher;
 use super::unigram::UnigramMatcher;
 use super::word_piece::WordPieceMatcher;
 use super::{MAX_PIECE, MAX_TOKEN, MAX_VOCAB};
+use crate::convert::SentencePiece;
 use crate::error::{TokenizeError, shortened};
+use crate::sentencepiece::Processor;
 
 /// Longest word that `WordPiece` looks up; its search is quadratic in this. Real files say 100 or 200.
 const MAX_WORD: usize = 10_000;
@@ -28,6 +31,7 @@ pub(crate) enum ModelKind {
     WordPiece,
     WordLevel,
     Unigram,
+    SentencePiece,
 }
 
 /// The vocabulary and the algorithm of a tokenizer: what a tokenizer.json has under `model`, or what a converter
@@ -38,6 +42,7 @@ pub(crate) enum Model {
     WordPiece(WordPiece),
     WordLevel(WordLevel),
     Unigram(Unigram),
+    SentencePiece(Box<SentencePieceModel>),
 }
 
 /// Merges pairs of neighbours, the first pair of the list first.
@@ -82,6 +87,18 @@ pub(crate) struct Unigram {
     pub(crate) byte_fallback: bool,
 }
 
+/// A SentencePiece model as its own library runs it; ids come from a table, not from the model. A tokenizer.json cannot
+/// say this.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct SentencePieceModel {
+    pub(crate) model: SentencePiece,
+    pub(crate) vocab: Vec<(String, u32)>,
+    /// The token of pieces that `vocab` does not have.
+    pub(crate) unk_token: String,
+    /// Whether a text may begin with a token `>>deu<<`, which the model does not see.
+    pub(crate) language_codes: bool,
+}
+
 impl Model {
     /// The algorithm.
     pub(crate) fn kind(&self) -> ModelKind {
@@ -90,6 +107,7 @@ impl Model {
             Self::WordPiece(_) => ModelKind::WordPiece,
             Self::WordLevel(_) => ModelKind::WordLevel,
             Self::Unigram(_) => ModelKind::Unigram,
+            Self::SentencePiece(_) => ModelKind::SentencePiece,
         }
     }
 
@@ -100,7 +118,24 @@ impl Model {
             Self::WordPiece(word_piece) => word_piece.build(),
             Self::WordLevel(word_level) => word_level.build(),
             Self::Unigram(unigram) => unigram.build(),
+            Self::SentencePiece(model) => model.build(),
         }
+    }
+}
+
+impl SentencePieceModel {
+    fn build(self) -> Result<Matcher, TokenizeError> {
+        let vocab = checked(self.vocab, MAX_TOKEN)?;
+        let unknown = *vocab.get(&self.unk_token).ok_or_else(|| {
+            let problem = format!("the vocabulary has no {:?}", shortened(&self.unk_token, 40));
+            TokenizeError::invalid("unk_token", problem)
+        })?;
+        Ok(Matcher::SentencePiece(SentencePieceMatcher::new(
+            Processor::new(&self.model)?,
+            Vocabulary::new(vocab),
+            unknown,
+            self.language_codes,
+        )))
     }
 }
 
@@ -325,6 +360,12 @@ impl ModelRecord {
                 unk_id: self.unk_id,
                 byte_fallback: self.byte_fallback.unwrap_or(false),
             }),
+            ModelKind::SentencePiece => {
+                return Err(TokenizeError::invalid(
+                    "model.type",
+                    "not a model of this file",
+                ));
+            }
         })
     }
 }

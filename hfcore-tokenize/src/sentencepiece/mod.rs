@@ -5,12 +5,14 @@
 //! n-best, self-tests) is left out.
 
 mod bpe;
+mod decode;
 mod normalizer;
 mod unigram;
 
 use std::collections::HashMap;
 use std::ops::Range;
 
+use self::decode::Rules;
 use self::normalizer::{Normalizer, SPACE};
 use self::unigram::Unigram;
 use crate::convert::{ModelType, PieceKind, SentencePiece};
@@ -25,6 +27,7 @@ pub(crate) struct Processor {
     model: Algorithm,
     /// The ids of `<0x00>` to `<0xFF>`, where unknown characters become those.
     bytes: Option<Vec<u32>>,
+    rules: Rules,
 }
 
 #[derive(Clone, Debug)]
@@ -85,7 +88,8 @@ impl Processor {
     /// # Errors
     ///
     /// What the library refuses: no or two unknown pieces, an empty piece, one that comes twice, byte pieces that are
-    /// missing or not asked for. A character map that a text could walk out of, and pieces of over 1024 bytes.
+    /// missing or not asked for. A character map that a text could walk out of, one for decoded text, and pieces of
+    /// over 1024 bytes.
     pub(crate) fn new(model: &SentencePiece) -> Result<Self, TokenizeError> {
         let pieces = Pieces::new(model)?;
         let symbols = (0..)
@@ -114,6 +118,7 @@ impl Processor {
             pieces,
             model: algorithm,
             bytes,
+            rules: Rules::new(model)?,
         })
     }
 
@@ -257,6 +262,7 @@ mod tests {
                 ..TrainerSpec::default()
             },
             normalizer: NormalizerSpec::default(),
+            denormalizes: false,
         }
     }
 
@@ -296,6 +302,13 @@ mod tests {
         assert_eq!(
             refused(&bytes),
             "m.model: trainer_spec.byte_fallback: byte_fallback needs all 256 byte pieces, <0x01> is missing"
+        );
+        let mut rewrites = unigram(&[unknown]);
+        rewrites.denormalizes = true;
+        assert_eq!(
+            refused(&rewrites),
+            "m.model: denormalizer_spec: a character map for decoded text is not supported; train the model without \
+             denormalization rules"
         );
         let mut map = unigram(&[unknown]);
         map.normalizer.precompiled_charsmap = vec![0xff; 8];
