@@ -108,6 +108,9 @@ impl Tokenizer {
                 token.content().len()
             )));
         }
+        self.check_python(
+            "tokens are added to it in added_tokens_decoder of tokenizer_config.json alone",
+        )?;
         // A clone takes the change, so that one that fails half way leaves this tokenizer as it is.
         let mut engine = self.engine().clone();
         let tokens = tokens.into_iter().map(AddedToken::into_engine);

@@ -150,6 +150,9 @@ impl Tokenizer {
         if let Some(marian) = &self.behaviour().marian {
             return Ok(marian.join(self, &tokens));
         }
+        if let Some(python) = &self.behaviour().python {
+            return Ok(python.join(&tokens));
+        }
         match self.engine().get_decoder() {
             None => Ok(tokens.join(" ")),
             Some(decoder) => catch("decoding", || {
@@ -167,14 +170,19 @@ impl Tokenizer {
 
     /// The token that decoding works on; `None` for ids to leave out.
     pub(crate) fn token_of(&self, id: u32, skip_special_tokens: bool) -> Option<String> {
-        self.engine()
-            .id_to_token(id)
-            .filter(|token| !(skip_special_tokens && self.skips(token)))
+        let token = self.engine().id_to_token(id);
+        if let Some(python) = &self.behaviour().python {
+            return python.token_of(token, skip_special_tokens);
+        }
+        token.filter(|token| !(skip_special_tokens && self.skips(token)))
     }
 
     /// Whether decoding may leave the token out. A class written in Python alone goes by the names and the list of its
     /// configuration, the others by what each added token says of itself.
     pub(crate) fn skips(&self, token: &str) -> bool {
+        if let Some(python) = &self.behaviour().python {
+            return python.skips(token);
+        }
         if self.behaviour().marian.is_some() {
             return self.all_special_tokens().contains(&token);
         }

@@ -84,6 +84,9 @@ impl Tokenizer {
         text: &str,
         add_special_tokens: bool,
     ) -> Result<Vec<u32>, TokenizeError> {
+        if self.behaviour().python.is_some() {
+            return Ok(self.encode(text, add_special_tokens)?.ids);
+        }
         catch("encoding", || {
             engine::watched(|| {
                 let encoding = self.engine().encode_ids(text, add_special_tokens);
@@ -287,8 +290,9 @@ impl Tokenizer {
             stride: options.stride,
             side: self.truncation_side(),
             keep: options.return_overflowing_tokens,
+            python: self.behaviour().python.is_some(),
         });
-        if let Some(cut) = &cut {
+        if let Some(cut) = cut.as_ref().filter(|cut| !cut.python) {
             self.check_stride(cut)?;
         }
         Ok(Plan {
@@ -328,6 +332,11 @@ impl Tokenizer {
 
     /// Encodes and cuts; padding needs the whole batch.
     fn run(&self, input: &EncodeInput<'_>, plan: &Plan) -> Result<Encoding, TokenizeError> {
+        if plan.cut.as_ref().is_some_and(|cut| cut.python && cut.keep) {
+            self.check_python(
+                "it returns no overflowing tokens of its own form; cut a text in parts before",
+            )?;
+        }
         catch("encoding", || {
             let text = self.sequence(&input.text, 0, plan)?;
             let pair = input.pair.as_ref();
@@ -342,6 +351,13 @@ impl Tokenizer {
                     };
                     cut.apply(text, pair, special)?
                 }
+            };
+            let (text, pair) = match &self.behaviour().python {
+                Some(python) if plan.add_special_tokens => (
+                    python.without_end(text),
+                    pair.map(|pair| python.without_end(pair)),
+                ),
+                _ => (text, pair),
             };
             let whole = self
                 .engine()
@@ -380,6 +396,9 @@ impl Tokenizer {
         plan: &Plan,
     ) -> Result<tokenizers::Encoding, TokenizeError> {
         let engine = self.engine();
+        if let Some(python) = &self.behaviour().python {
+            return python.sequence(text, word, type_id, plan.split_special_tokens);
+        }
         if word.is_none() && plan.split_special_tokens == self.splits_special_tokens() {
             return engine::watched(|| {
                 engine

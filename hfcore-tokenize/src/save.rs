@@ -71,6 +71,7 @@ impl Tokenizer {
     /// [`TokenizeError::Io`]; [`TokenizeError::Argument`] for a template whose name is no file name.
     pub fn save_pretrained(&self, dir: impl AsRef<Path>) -> Result<Vec<PathBuf>, TokenizeError> {
         let dir = dir.as_ref();
+        self.check_python("its code reads no tokenizer.json; keep its own files")?;
         // All is made before anything is written.
         let mut files = vec![
             (dir.join(TOKENIZER_CONFIG), self.config_json()?),

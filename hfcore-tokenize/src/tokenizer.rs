@@ -147,6 +147,17 @@ impl Tokenizer {
         self.0.behaviour.class
     }
 
+    /// Refuses what a class written in Python does otherwise.
+    pub(crate) fn check_python(&self, reason: &'static str) -> Result<(), TokenizeError> {
+        match &self.0.behaviour.python {
+            None => Ok(()),
+            Some(_) => Err(TokenizeError::UnsupportedClass {
+                class: self.class().to_owned(),
+                reason,
+            }),
+        }
+    }
+
     pub(crate) fn behaviour(&self) -> &Behaviour {
         &self.0.behaviour
     }
@@ -177,14 +188,17 @@ impl Tokenizer {
         } = built;
         engine.set_encode_special_tokens(config.split_special_tokens);
         // What a class does to a decoded text it does to the whole.
-        let stream = if behaviour.decode == Decode::Plain {
+        let stream = if behaviour.decode == Decode::Plain && behaviour.python.is_none() {
             stream
         } else {
             StreamPlan::AtTheEnd
         };
         let text = |token: AddedToken| token.content;
         Self(Arc::new(Inner {
-            vocab_size: engine.get_vocab_size(false),
+            vocab_size: match &behaviour.python {
+                Some(python) => python.vocab_size,
+                None => engine.get_vocab_size(false),
+            },
             len: engine.get_vocab_size(true),
             engine: Arc::new(engine),
             other_split: OnceLock::new(),

@@ -23,6 +23,8 @@ pub(crate) struct Cut {
     pub(crate) side: Side,
     /// Whether to keep the other parts.
     pub(crate) keep: bool,
+    /// Whether the longer of two texts is found as classes written in Python do.
+    pub(crate) python: bool,
 }
 
 impl Cut {
@@ -89,6 +91,16 @@ impl Cut {
             (Truncation::OnlySecond, None) => Err(OptionsError::NoSecond),
             (Truncation::OnlySecond, Some(two)) => Ok((one, shorter(two)?)),
             (_, None) => Ok((room, 0)),
+            (_, Some(two)) if self.python => {
+                // The difference first, then half each; of equal texts the second loses more.
+                let first = one.abs_diff(two).min(excess);
+                let rest = excess - first;
+                Ok(if one > two {
+                    (one - first - rest / 2, two - (rest - rest / 2))
+                } else {
+                    (one - rest / 2, two - first - (rest - rest / 2))
+                })
+            }
             (_, Some(two)) => {
                 let short = one.min(two);
                 let mut short_to = short;
@@ -172,6 +184,7 @@ mod tests {
             stride,
             side: Side::Right,
             keep: true,
+            python: false,
         }
     }
 

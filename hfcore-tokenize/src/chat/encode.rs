@@ -245,6 +245,9 @@ impl Tokenizer {
 
     /// The ids of a text in which no added token is recognised.
     fn encode_without_added_tokens(&self, text: &str) -> Result<Vec<u32>, TokenizeError> {
+        if let Some(python) = &self.behaviour().python {
+            return Ok(python.sequence(text, None, 0, true)?.get_ids().to_vec());
+        }
         catch("encoding", || {
             engine::watched(|| {
                 let engine = self.engine();

@@ -1,7 +1,10 @@
 //! What a class does when its tokenizer is used: languages around a text, and decoding of its own.
 
+use std::sync::Arc;
+
 use super::init::Ready;
 use super::marian::Marian;
+use super::python::Python;
 use super::stages::{Piece, template, token};
 use super::whisper::Whisper;
 use crate::engine::Engine;
@@ -17,6 +20,7 @@ pub(crate) struct Behaviour {
     pub(crate) languages: Option<Languages>,
     pub(crate) whisper: Option<Whisper>,
     pub(crate) marian: Option<Marian>,
+    pub(crate) python: Option<Arc<Python>>,
 }
 
 /// What decoding does besides the decoder.

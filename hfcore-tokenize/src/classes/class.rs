@@ -6,6 +6,7 @@ use crate::files::TokenizerFiles;
 use crate::special::Side;
 
 use super::init::{Init, Ready};
+use super::python;
 
 /// A class of transformers.
 pub(super) struct Class {
@@ -77,6 +78,8 @@ pub(super) enum Rule {
     Inherit(Build),
     /// It is written in Python alone: it builds from files of its own, and takes no tokenizer.json.
     Python(BuildFromFiles),
+    /// It is Python code, which this crate has in its own words.
+    Code(python::Read),
     /// No engine can express it, or it needs a library that hfcore does not have. What to do.
     Refused(&'static str),
 }
@@ -190,6 +193,7 @@ impl Class {
                 Rule::Rebuild(build) | Rule::Inherit(build) => Rule::Inherit(build),
                 Rule::AsFile => Rule::AsFile,
                 Rule::Python(build) => Rule::Python(build),
+                Rule::Code(read) => Rule::Code(read),
                 Rule::Refused(remedy) => Rule::Refused(remedy),
             },
             finish: parent.finish,

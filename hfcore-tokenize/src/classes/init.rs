@@ -7,6 +7,7 @@ use tokenizers::AddedToken;
 use super::arguments::{Arguments, NAMES, Properties, SPECIFIC, Token, invalid};
 use super::behaviour::Behaviour;
 use super::class::{Build, Class, Rule, Wrap};
+use super::python;
 use super::stages::{Piece, template, token, typed};
 use super::vocabulary::{self, Source, Vocabulary};
 use crate::engine::{Bpe, Built, Definition, Model, Unigram, WordPiece};
@@ -60,6 +61,14 @@ pub(super) fn load(class: &'static Class, files: &TokenizerFiles) -> Result<Load
             });
         }
         Rule::AsFile | Rule::Python(_) => None,
+        Rule::Code(read) => {
+            let arguments = Arguments::read(files, None)?;
+            let init = Init::empty(class, arguments, TOKENIZER_CONFIG);
+            let mut ready = python::load(class, read, init, files)?;
+            (class.finish)(&mut ready)?;
+            ready.behaviour.class = class.name;
+            return ready.loaded(class, files);
+        }
         Rule::Rebuild(build) | Rule::Inherit(build) => Some(build),
     };
     let takes_file = !matches!(class.rule, Rule::Rebuild(_));
@@ -145,7 +154,7 @@ impl Init {
     }
 
     /// Gives the class's tokens to the arguments, where the configuration does not.
-    fn tokens(&mut self) {
+    pub(super) fn tokens(&mut self) {
         for named in self.class.tokens {
             self.arguments
                 .default(named.name, named.token.map_or(Value::Null, Value::from));
@@ -308,18 +317,13 @@ impl Ready {
             built.set_post_processor(post_processor)?;
         }
         let (named, extra) = special_tokens(&mut arguments)?;
-        let padding_side = match arguments.text("padding_side")?.as_deref() {
-            Some("left") => Side::Left,
-            Some(_) => Side::Right,
-            None => class.padding_side,
-        };
         let mut ready = Self {
             built,
+            padding_side: padding_side(class, &arguments)?,
             arguments,
             named,
             extra,
             behaviour: Behaviour::default(),
-            padding_side,
             follows_switches: explicit || without,
         };
         ready.add_missing()?;
@@ -327,6 +331,25 @@ impl Ready {
             ready.update_post_processor()?;
         }
         Ok(ready)
+    }
+
+    /// A tokenizer whose definition has all its tokens.
+    pub(super) fn whole(
+        class: &Class,
+        definition: Definition,
+        arguments: Arguments,
+        named: Vec<(String, Token)>,
+        extra: Vec<Token>,
+    ) -> Result<Self, TokenizeError> {
+        Ok(Self {
+            built: definition.build()?,
+            padding_side: padding_side(class, &arguments)?,
+            arguments,
+            named,
+            extra,
+            behaviour: Behaviour::default(),
+            follows_switches: false,
+        })
     }
 
     /// Adds `added_tokens_decoder` and the special tokens, as far as the engine does not have them.
@@ -519,11 +542,19 @@ impl Ready {
     }
 }
 
+fn padding_side(class: &Class, arguments: &Arguments) -> Result<Side, TokenizeError> {
+    Ok(match arguments.text("padding_side")?.as_deref() {
+        Some("left") => Side::Left,
+        Some(_) => Side::Right,
+        None => class.padding_side,
+    })
+}
+
 /// Named tokens and unnamed ones.
 type Tokens = (Vec<(String, Token)>, Vec<Token>);
 
 /// The special tokens among the arguments (`PreTrainedTokenizerBase.__init__`).
-fn special_tokens(arguments: &mut Arguments) -> Result<Tokens, TokenizeError> {
+pub(super) fn special_tokens(arguments: &mut Arguments) -> Result<Tokens, TokenizeError> {
     if !arguments.keys.contains_key("extra_special_tokens")
         && let Some(tokens) = arguments.keys.shift_remove("additional_special_tokens")
     {

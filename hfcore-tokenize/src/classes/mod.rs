@@ -17,6 +17,7 @@ mod init;
 mod languages;
 mod marian;
 mod metaspace;
+mod python;
 mod stages;
 mod table;
 mod unigram;

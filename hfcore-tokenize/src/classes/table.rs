@@ -1,7 +1,7 @@
 //! The classes by name, and by the model types that have them.
 
 use super::class::Class;
-use super::{byte_level, marian, metaspace, unigram, word_piece, words};
+use super::{byte_level, marian, metaspace, python, unigram, word_piece, words};
 
 /// `TokenizersBackend`: takes a tokenizer.json as it is.
 pub(super) const GENERAL: Class = Class::as_file("TokenizersBackend");
@@ -91,14 +91,14 @@ static CLASSES: &[Class] = &[
     Class::refused("BertweetTokenizer", PYTHON),
     Class::refused("BioGptTokenizer", LIBRARY),
     Class::refused("BlenderbotSmallTokenizer", PYTHON),
-    Class::refused("ByT5Tokenizer", PYTHON),
+    python::BYT5,
     Class::refused("CanineTokenizer", PYTHON),
     Class::refused("ClvpTokenizer", PYTHON),
     Class::refused("CpmAntTokenizer", LIBRARY),
     Class::refused("CpmTokenizer", LIBRARY),
     Class::refused("CTRLTokenizer", PYTHON),
     Class::refused("DiaTokenizer", PYTHON),
-    Class::refused("EsmTokenizer", PYTHON),
+    python::ESM,
     Class::refused("FastSpeech2ConformerTokenizer", LIBRARY),
     Class::refused("FlaubertTokenizer", LIBRARY),
     Class::refused("FSMTTokenizer", LIBRARY),
@@ -124,7 +124,7 @@ static CLASSES: &[Class] = &[
     Class::refused("SpeechT5Tokenizer", PYTHON),
     Class::refused("TapasTokenizer", "it takes tables, not text"),
     Class::refused("VitsTokenizer", PYTHON),
-    Class::refused("Wav2Vec2CTCTokenizer", PYTHON),
+    python::WAV2VEC2,
     Class::refused("Wav2Vec2PhonemeCTCTokenizer", LIBRARY),
     Class::refused("XLMTokenizer", LIBRARY),
 ];
