@@ -1,5 +1,5 @@
-//! Writes the seeds of the targets `tokenizer_json` and `chat_template` to `corpus/`, out of what the tests of
-//! hfcore-tokenize have.
+//! Writes the seeds of the targets `tokenizer_json`, `chat_template` and `sentencepiece` to `corpus/`, out of what the tests
+//! of hfcore-tokenize have.
 
 use std::path::Path;
 use std::{fs, io};
@@ -31,10 +31,26 @@ fn main() -> io::Result<()> {
     }
 
     let to = folder("chat_template")?;
-    let mut templates = Vec::new();
-    strings(&read("templates.json")?["templates"], &mut templates);
-    for (index, template) in templates.iter().enumerate() {
-        fs::write(to.join(format!("{index:03}.jinja")), template)?;
+    for entry in fs::read_dir(tests.join("templates"))? {
+        let entry = entry?;
+        fs::copy(entry.path(), to.join(entry.file_name()))?;
+    }
+
+    // The last byte chooses the file's name and the class, as the target says.
+    let to = folder("sentencepiece")?;
+    for (which, name) in [
+        (0, "llama.model"),
+        (2, "t5.model"),
+        (3, "uni.model"),
+        (6, "albert.model"),
+        (0, "bytes.model"),
+        (7, "ranks.tiktoken"),
+        (8, "tekken.json"),
+        (9, "bert-vocab.txt"),
+    ] {
+        let mut seed = fs::read(tests.join("slow").join(name))?;
+        seed.push(which);
+        fs::write(to.join(name), seed)?;
     }
     Ok(())
 }
@@ -69,15 +85,5 @@ fn shorten(model: &mut Value) {
     }
     if let Some(Value::Array(merges)) = model.get_mut("merges") {
         merges.clear();
-    }
-}
-
-/// All texts in a value.
-fn strings(value: &Value, found: &mut Vec<String>) {
-    match value {
-        Value::String(text) => found.push(text.clone()),
-        Value::Array(parts) => parts.iter().for_each(|part| strings(part, found)),
-        Value::Object(object) => object.values().for_each(|part| strings(part, found)),
-        _ => {}
     }
 }
