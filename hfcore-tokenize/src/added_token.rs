@@ -11,12 +11,13 @@
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddedToken {
-    content: String,
-    single_word: bool,
-    lstrip: bool,
-    rstrip: bool,
-    normalized: Option<bool>,
-    special: bool,
+    pub(crate) content: String,
+    pub(crate) single_word: bool,
+    pub(crate) lstrip: bool,
+    pub(crate) rstrip: bool,
+    /// Unset: the opposite of `special`, also when that changes later.
+    pub(crate) normalized: Option<bool>,
+    pub(crate) special: bool,
 }
 
 impl AddedToken {

@@ -142,6 +142,15 @@ pub(crate) const TOKENIZER_JSON: &str = "tokenizer.json";
 pub(crate) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 
 impl TokenizeError {
+    /// Refuses bytes of `file` beyond `limit`.
+    pub(crate) fn check_size(file: &'static str, bytes: &[u8], limit: usize) -> Result<(), Self> {
+        let found = bytes.len();
+        if found > limit {
+            return Err(Self::TooLarge { file, found, limit });
+        }
+        Ok(())
+    }
+
     /// `tokenizer.json` is wrong at `at`.
     pub(crate) fn invalid(at: impl Into<String>, problem: impl Into<String>) -> Self {
         Self::Invalid {

@@ -72,14 +72,7 @@ pub(crate) fn parse(json: Option<&[u8]>) -> Result<Map<String, Value>, TokenizeE
 
 /// The JSON object of a small file.
 fn object(json: &[u8], file: &'static str) -> Result<Map<String, Value>, TokenizeError> {
-    let found = json.len();
-    if found > MAX_CONFIG {
-        return Err(TokenizeError::TooLarge {
-            file,
-            found,
-            limit: MAX_CONFIG,
-        });
-    }
+    TokenizeError::check_size(file, json, MAX_CONFIG)?;
     let json = json.strip_prefix("\u{feff}".as_bytes()).unwrap_or(json);
     serde_json::from_slice(json).map_err(|error| TokenizeError::Json {
         file,

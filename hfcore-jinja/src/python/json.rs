@@ -1,6 +1,5 @@
 //! `json.dumps` as transformers' `tojson` calls it, and values out of and into [`serde_json::Value`].
 
-use super::compare::sort_by_key;
 use super::dict::{Dict, DictBuilder, key};
 use super::error::{Error, type_error, unsupported, value_error};
 use super::iterate::collect;
@@ -8,6 +7,7 @@ use super::meter::{Limits, Meter, Text};
 use super::operator::{Binary, binary};
 use super::repr::float as float_repr;
 use super::sequence::List;
+use super::sort::sort_by_key;
 use super::text::Str;
 use super::value::Value;
 
@@ -159,7 +159,7 @@ impl Style {
             .map(|(key, value)| (key.clone(), value))
             .collect();
         if self.sort_keys {
-            entries = sort_by_key(meter, entries)?;
+            entries = sort_by_key(meter, entries, false)?;
         }
         out.push('{')?;
         for (at, (key, value)) in entries.into_iter().enumerate() {

@@ -5,57 +5,23 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
-use tokenizers::AddedToken;
 
+use crate::added_token::AddedToken;
 use crate::engine::Added;
 use crate::error::{TOKENIZER_CONFIG, TokenizeError, shortened};
 use crate::files::{ADDED_TOKENS, SPECIAL_TOKENS_MAP, TokenizerFiles};
 use crate::special;
-
-/// The names that every tokenizer has, in transformers' order.
-pub(super) const NAMES: [&str; 7] = [
-    "bos_token",
-    "eos_token",
-    "unk_token",
-    "sep_token",
-    "pad_token",
-    "cls_token",
-    "mask_token",
-];
+pub(super) use crate::special::NAMES;
 
 /// A token as Python has it: a text, or an `AddedToken`. The difference shows when two are compared.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Token {
     Text(String),
-    Added(Properties),
+    Added(AddedToken),
 }
 
-/// Python's `AddedToken`.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Properties {
-    pub(super) content: String,
-    pub(super) single_word: bool,
-    pub(super) lstrip: bool,
-    pub(super) rstrip: bool,
-    /// Unset: the opposite of `special`, also when that changes later.
-    pub(super) normalized: Option<bool>,
-    pub(super) special: bool,
-}
-
-impl Properties {
-    /// `AddedToken(content)`.
-    pub(super) fn new(content: impl Into<String>) -> Self {
-        Self {
-            content: content.into(),
-            single_word: false,
-            lstrip: false,
-            rstrip: false,
-            normalized: None,
-            special: false,
-        }
-    }
-
-    fn from_engine(token: &Added) -> Self {
+impl AddedToken {
+    fn from_record(token: &Added) -> Self {
         Self {
             content: token.content.clone(),
             single_word: token.single_word,
@@ -64,15 +30,6 @@ impl Properties {
             normalized: Some(token.normalized),
             special: token.special,
         }
-    }
-
-    /// As the engine takes it.
-    pub(super) fn resolved(&self) -> AddedToken {
-        AddedToken::from(self.content.as_str(), self.special)
-            .single_word(self.single_word)
-            .lstrip(self.lstrip)
-            .rstrip(self.rstrip)
-            .normalized(self.normalized.unwrap_or(!self.special))
     }
 
     /// As a value among the arguments.
@@ -95,7 +52,7 @@ impl Token {
             Value::String(text) => Some(Self::Text(text.clone())),
             Value::Object(map) => {
                 let flag = |key: &str| map.get(key).and_then(Value::as_bool);
-                Some(Self::Added(Properties {
+                Some(Self::Added(AddedToken {
                     content: map.get("content")?.as_str()?.to_owned(),
                     single_word: flag("single_word").unwrap_or(false),
                     lstrip: flag("lstrip").unwrap_or(false),
@@ -110,7 +67,7 @@ impl Token {
 
     /// An added token as a file has it.
     pub(super) fn from_file(token: &Added) -> Self {
-        Self::Added(Properties::from_engine(token))
+        Self::Added(AddedToken::from_record(token))
     }
 
     pub(super) fn content(&self) -> &str {
@@ -128,10 +85,10 @@ impl Token {
     }
 
     /// As the engine takes it; a text is a special token.
-    pub(super) fn resolved(&self) -> AddedToken {
+    pub(super) fn resolved(&self) -> tokenizers::AddedToken {
         match self {
-            Self::Text(text) => AddedToken::from(text.as_str(), true),
-            Self::Added(token) => token.resolved(),
+            Self::Text(text) => tokenizers::AddedToken::from(text.as_str(), true),
+            Self::Added(token) => token.clone().into_engine(),
         }
     }
 }
@@ -141,7 +98,7 @@ impl Token {
 pub(super) struct Arguments {
     pub(super) keys: Map<String, Value>,
     /// `added_tokens_decoder`, by id.
-    pub(super) added_tokens_decoder: BTreeMap<i64, Properties>,
+    pub(super) added_tokens_decoder: BTreeMap<i64, AddedToken>,
 }
 
 pub(super) fn invalid(at: impl Into<String>, problem: impl Into<String>) -> TokenizeError {
@@ -243,10 +200,10 @@ impl Arguments {
                     problem: format!("expected an id, found {}", shortened(&id.to_string(), 20)),
                 })?;
                 let special = special.contains(&content);
-                let token = Properties {
+                let token = AddedToken {
                     normalized: Some(!special),
                     special,
-                    ..Properties::new(content)
+                    ..AddedToken::new(content)
                 };
                 self.added_tokens_decoder.insert(id, token);
             }
@@ -254,7 +211,7 @@ impl Arguments {
         for token in in_file.into_iter().flatten() {
             let id = i64::try_from(token.id).unwrap_or(i64::MAX);
             self.added_tokens_decoder
-                .insert(id, Properties::from_engine(token));
+                .insert(id, AddedToken::from_record(token));
         }
         Ok(())
     }

@@ -5,7 +5,7 @@
 
 use serde_json::json;
 
-use super::arguments::{Properties, Token};
+use super::arguments::Token;
 use super::class::{
     Build, Class, Files, IDS_MASK_TYPES, IDS_TYPES, Named, Wrap, as_it_is, none, text, wrapped,
 };
@@ -14,6 +14,7 @@ use super::stages::{
     Piece, byte_level, byte_level_decoder, digits, plain, pre_tokenizers, roberta, split,
     split_text, template, token,
 };
+use crate::added_token::AddedToken;
 use crate::engine::{Bpe, Definition, ModelKind};
 use crate::error::TokenizeError;
 
@@ -360,8 +361,8 @@ fn luke_entities(init: &mut Init) {
         let given = given.as_ref().and_then(Token::from_value);
         let entity = match given.or_else(|| arguments.token(name)) {
             Some(Token::Added(token)) => token,
-            Some(Token::Text(text)) => Properties::new(text),
-            None => Properties::new(default),
+            Some(Token::Text(text)) => AddedToken::new(text),
+            None => AddedToken::new(default),
         };
         let content = entity.content.clone();
         if !extra.iter().any(|known| known.content() == content) {

@@ -2,14 +2,14 @@
 //! `TokenizersBackend` (`tokenization_utils_tokenizers.py`).
 
 use serde_json::{Map, Value, json};
-use tokenizers::AddedToken;
 
-use super::arguments::{Arguments, NAMES, Properties, SPECIFIC, Token, invalid};
+use super::arguments::{Arguments, NAMES, SPECIFIC, Token, invalid};
 use super::behaviour::Behaviour;
 use super::class::{Build, Class, Rule, Wrap};
 use super::python;
 use super::stages::{Piece, template, token, typed};
 use super::vocabulary::{self, Source, Vocabulary};
+use crate::added_token::AddedToken;
 use crate::engine::{Bpe, Built, Definition, Model, Unigram, WordPiece};
 use crate::error::{TOKENIZER_CONFIG, TokenizeError};
 use crate::files::{CHAT_TEMPLATE_JSON, PROCESSOR_CONFIG, TokenizerFiles};
@@ -257,29 +257,29 @@ fn charsmap(normalizer: &Value) -> Option<&str> {
         .find_map(|stage| stage.get("precompiled_charsmap")?.as_str())
 }
 
-fn wrapped(text: &str, wrap: Wrap) -> Properties {
-    let token = Properties::new(text);
-    let left = |token| Properties {
+fn wrapped(text: &str, wrap: Wrap) -> AddedToken {
+    let token = AddedToken::new(text);
+    let left = |token| AddedToken {
         lstrip: true,
         ..token
     };
     match wrap {
         Wrap::Text | Wrap::Added => token,
         Wrap::Left => left(token),
-        Wrap::LeftSpecial => Properties {
+        Wrap::LeftSpecial => AddedToken {
             special: true,
             ..left(token)
         },
-        Wrap::LeftNormalized => Properties {
+        Wrap::LeftNormalized => AddedToken {
             special: true,
             normalized: Some(true),
             ..left(token)
         },
-        Wrap::LeftPlain => Properties {
+        Wrap::LeftPlain => AddedToken {
             normalized: Some(false),
             ..left(token)
         },
-        Wrap::Special => Properties {
+        Wrap::Special => AddedToken {
             special: true,
             normalized: Some(false),
             ..token
@@ -355,10 +355,11 @@ impl Ready {
     /// Adds `added_tokens_decoder` and the special tokens, as far as the engine does not have them.
     fn add_missing(&mut self) -> Result<(), TokenizeError> {
         let engine = self.built.engine.get_added_vocabulary();
-        let known: Vec<&AddedToken> = engine.get_added_tokens_decoder().values().collect();
+        let known: Vec<&tokenizers::AddedToken> =
+            engine.get_added_tokens_decoder().values().collect();
         let decoder = self.arguments.added_tokens_decoder.values();
         let mut missing: Vec<Token> = decoder
-            .filter(|token| !known.contains(&&token.resolved()))
+            .filter(|token| !known.contains(&&AddedToken::clone(token).into_engine()))
             .map(|token| Token::Added(token.clone()))
             .collect();
         let encoder: std::collections::HashSet<&str> = known
@@ -469,12 +470,14 @@ impl Ready {
         let named = self.named.iter().map(|(_, token)| token);
         let tokens = named.chain(&self.extra).map(|token| {
             let mut token = match token {
-                Token::Text(text) => AddedToken::from(text.as_str(), true).normalized(false),
-                Token::Added(token) => Properties {
+                Token::Text(text) => {
+                    tokenizers::AddedToken::from(text.as_str(), true).normalized(false)
+                }
+                Token::Added(token) => AddedToken {
                     special: true,
                     ..token.clone()
                 }
-                .resolved(),
+                .into_engine(),
             };
             token.special = true;
             token
@@ -493,7 +496,7 @@ impl Ready {
         let named = self.named.iter().map(|(_, token)| token);
         let tokens = named
             .chain(&self.extra)
-            .map(|token| AddedToken::from(token.content(), true))
+            .map(|token| tokenizers::AddedToken::from(token.content(), true))
             .collect();
         self.built.add_tokens(tokens)
     }

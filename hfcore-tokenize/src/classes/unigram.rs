@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use super::arguments::{Properties, Token, invalid};
+use super::arguments::{Token, invalid};
 use super::behaviour::{Languages, Order};
 use super::class::{Build, Class, Files, IDS_MASK_TYPES, Named, Wrap, as_it_is, text, wrapped};
 use super::init::{Init, Ready};
@@ -14,6 +14,7 @@ use super::stages::{
     template, token, typed,
 };
 use super::vocabulary::Vocabulary;
+use crate::added_token::AddedToken;
 use crate::convert::{MBART_LANGUAGES, MBART50_MORE_LANGUAGES};
 use crate::engine::{Definition, ModelKind};
 use crate::error::TokenizeError;
@@ -730,7 +731,7 @@ fn mluke_entities(init: &mut Init) {
     let mut extra = arguments.list("extra_special_tokens");
     extra.extend(arguments.list("additional_special_tokens"));
     arguments.keys.shift_remove("additional_special_tokens");
-    let mut push = |token: Properties| {
+    let mut push = |token: AddedToken| {
         if !extra.iter().any(|known| known.content() == token.content) {
             extra.push(Token::Added(token));
         }
@@ -743,8 +744,8 @@ fn mluke_entities(init: &mut Init) {
         let given = given.as_ref().and_then(Token::from_value);
         let entity = match given.or_else(|| arguments.token(name)) {
             Some(Token::Added(token)) => token,
-            Some(Token::Text(text)) => Properties::new(format!("{SPACE}{text}")),
-            None => Properties::new(format!("{SPACE}{default}")),
+            Some(Token::Text(text)) => AddedToken::new(format!("{SPACE}{text}")),
+            None => AddedToken::new(format!("{SPACE}{default}")),
         };
         arguments
             .keys
@@ -757,10 +758,10 @@ fn mluke_entities(init: &mut Init) {
         "entity_mask_token",
         "entity_mask2_token",
     ] {
-        push(Properties {
+        push(AddedToken {
             special: true,
             normalized: Some(false),
-            ..Properties::new(arguments.text_of(name))
+            ..AddedToken::new(arguments.text_of(name))
         });
     }
     arguments.set_list("extra_special_tokens", &extra);

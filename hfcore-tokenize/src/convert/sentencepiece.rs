@@ -121,13 +121,7 @@ impl SentencePiece {
     /// [`TokenizeError::TooLarge`], and [`TokenizeError::Invalid`] where the file is cut off or no protocol buffer,
     /// has no pieces or too many, or a piece that is not UTF-8, is too long, or has a score that is no number.
     pub(crate) fn read(bytes: &[u8], file: &'static str) -> Result<Self, TokenizeError> {
-        if bytes.len() > MAX_FILE {
-            return Err(TokenizeError::TooLarge {
-                file,
-                found: bytes.len(),
-                limit: MAX_FILE,
-            });
-        }
+        TokenizeError::check_size(file, bytes, MAX_FILE)?;
         let mut model = Self {
             file,
             pieces: Vec::new(),

@@ -69,13 +69,7 @@ struct SpecialRecord {
 /// [`TokenizeError::TooLarge`], [`TokenizeError::Json`], and [`TokenizeError::Invalid`] where the numbers contradict each
 /// other, special tokens have gaps between them, or a token is not base64.
 pub(crate) fn read(bytes: &[u8]) -> Result<Definition, TokenizeError> {
-    if bytes.len() > MAX_FILE {
-        return Err(TokenizeError::TooLarge {
-            file: TEKKEN_JSON,
-            found: bytes.len(),
-            limit: MAX_FILE,
-        });
-    }
+    TokenizeError::check_size(TEKKEN_JSON, bytes, MAX_FILE)?;
     let record: Record = serde_json::from_slice(bytes).map_err(|error| TokenizeError::Json {
         file: TEKKEN_JSON,
         message: error.to_string(),

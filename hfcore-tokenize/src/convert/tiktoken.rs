@@ -24,13 +24,7 @@ impl Tiktoken {
     /// [`TokenizeError::TooLarge`], and [`TokenizeError::Invalid`] with the line where that is not base64 with padding,
     /// a space and a number, or where two tokens have one rank.
     pub(crate) fn read(bytes: &[u8], file: &'static str) -> Result<Self, TokenizeError> {
-        if bytes.len() > MAX_FILE {
-            return Err(TokenizeError::TooLarge {
-                file,
-                found: bytes.len(),
-                limit: MAX_FILE,
-            });
-        }
+        TokenizeError::check_size(file, bytes, MAX_FILE)?;
         let invalid = |at: String, problem: String| TokenizeError::Invalid { file, at, problem };
         let mut entries = Vec::new();
         for (index, line) in lines(bytes).enumerate() {

@@ -98,13 +98,7 @@ pub(crate) fn bpe_files(vocab: &[u8], merges: &[u8]) -> Result<Bpe, TokenizeErro
 }
 
 fn text<'a>(bytes: &'a [u8], file: &'static str) -> Result<&'a str, TokenizeError> {
-    if bytes.len() > MAX_FILE {
-        return Err(TokenizeError::TooLarge {
-            file,
-            found: bytes.len(),
-            limit: MAX_FILE,
-        });
-    }
+    TokenizeError::check_size(file, bytes, MAX_FILE)?;
     std::str::from_utf8(bytes).map_err(|error| TokenizeError::Invalid {
         file,
         at: format!("byte {}", error.valid_up_to()),

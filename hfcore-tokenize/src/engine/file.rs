@@ -167,14 +167,7 @@ impl Definition {
 
     /// Reads a tokenizer.json.
     pub(crate) fn from_json(json: &[u8]) -> Result<Self, TokenizeError> {
-        let found = json.len();
-        if found > MAX_FILE {
-            return Err(TokenizeError::TooLarge {
-                file: TOKENIZER_JSON,
-                found,
-                limit: MAX_FILE,
-            });
-        }
+        TokenizeError::check_size(TOKENIZER_JSON, json, MAX_FILE)?;
         let parse = |error: serde_json::Error| TokenizeError::Json {
             file: TOKENIZER_JSON,
             message: error.to_string(),

@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 
 use super::split::Splitter;
 use super::{Added, Frames, Python, Rule, is_blank};
-use crate::classes::arguments::{Properties, Token, invalid, parse};
+use crate::added_token::AddedToken;
+use crate::classes::arguments::{Token, invalid, parse};
 use crate::classes::class::{Class, Files, IDS, Named, Rule as ClassRule, text};
 use crate::classes::init::{Init, Ready, special_tokens};
 use crate::classes::stages::{Piece, template, token, typed};
@@ -22,7 +23,7 @@ pub(in crate::classes) struct Parts {
     vocab: Vec<(String, u32)>,
     vocab_size: usize,
     /// Added tokens by id that the class has before the configuration's.
-    own: BTreeMap<u32, Properties>,
+    own: BTreeMap<u32, AddedToken>,
     /// Whether the vocabulary's tokens of several characters are added tokens that take the blanks around them.
     adds_long: bool,
     /// Whether texts are cut at all tokens of the vocabulary.
@@ -131,10 +132,10 @@ fn byt5(init: &mut Init, _: &TokenizerFiles) -> Result<Parts, TokenizeError> {
     for (id, name) in (0..).zip(["pad_token", "eos_token", "unk_token"]) {
         let token = match arguments.token(name) {
             Some(Token::Added(token)) => token,
-            Some(Token::Text(text)) => Properties {
+            Some(Token::Text(text)) => AddedToken {
                 lstrip: true,
                 rstrip: true,
-                ..Properties::new(text)
+                ..AddedToken::new(text)
             },
             None => return Err(invalid(name, "this class needs the token, found none")),
         };
@@ -392,9 +393,9 @@ pub(in crate::classes) fn load(
 fn added_tokens(
     parts: &Parts,
     base: &HashMap<String, u32>,
-    decoder: &BTreeMap<i64, Properties>,
+    decoder: &BTreeMap<i64, AddedToken>,
     special: &[String],
-) -> Result<BTreeMap<u32, Properties>, TokenizeError> {
+) -> Result<BTreeMap<u32, AddedToken>, TokenizeError> {
     let mut added = parts.own.clone();
     for (&id, token) in decoder {
         let at = || format!("added_tokens_decoder[\"{id}\"]");
@@ -442,10 +443,10 @@ fn added_tokens(
             next += 1;
             next - 1
         });
-        let properties = Properties {
+        let properties = AddedToken {
             special: true,
             normalized: Some(false),
-            ..Properties::new(token.as_str())
+            ..AddedToken::new(token.as_str())
         };
         if let Some(other) = added.insert(id, properties) {
             let problem = format!(
@@ -461,11 +462,11 @@ fn added_tokens(
             .iter()
             .filter(|(token, _)| token.chars().nth(1).is_some())
         {
-            let properties = Properties {
+            let properties = AddedToken {
                 lstrip: true,
                 rstrip: true,
                 normalized: Some(false),
-                ..Properties::new(token.as_str())
+                ..AddedToken::new(token.as_str())
             };
             added.insert(*id, properties);
         }
