@@ -132,7 +132,7 @@ pub enum HubError {
         /// What to do.
         remedy: &'static str,
         /// Why the network did not help, if it was tried.
-        source: Option<Box<HubError>>,
+        source: Option<Box<Self>>,
     },
     /// No connection, or one that broke for longer than it was retried.
     #[error("{host} could not be reached while {doing}")]

@@ -1,11 +1,18 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod environment;
 mod error;
+mod fnmatch;
 mod repo;
+mod token;
 
+pub use environment::{DEFAULT_ENDPOINT, Environment};
 pub use error::HubError;
+pub use fnmatch::Patterns;
 pub use repo::{Commit, ModelName, NameError, NameKind, Repo, RepoId, RepoType, Revision};
+
+pub use token::Token;
 
 /// File names that come from outside, checked by the rules of every system.
 pub use hfcore_weights::{RelPath, RelPathError};

@@ -407,7 +407,7 @@ impl fmt::Display for ModelName {
 mod tests {
     use super::*;
 
-    /// Judged by `validate_repo_id` of huggingface_hub 2.4.0.
+    /// Judged by `validate_repo_id` of `huggingface_hub` 2.4.0.
     #[test]
     fn ids_are_judged_as_python_judges_them() {
         let long = "a".repeat(96);
