@@ -112,6 +112,13 @@ pub(crate) fn of(_file: &File, _path: &Path) -> FileSystem {
     FileSystem::Remote
 }
 
+/// Whether `file`, which was opened at `path`, is known to lie on a disk of this machine, or in its memory: then no other
+/// machine writes to it, and a lock on it is one for everybody.
+#[must_use]
+pub fn is_on_local_disk(file: &File, path: &Path) -> bool {
+    of(file, path) == FileSystem::Local
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
