@@ -1,12 +1,16 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+pub mod cache;
 mod environment;
 mod error;
 mod fnmatch;
+#[cfg(feature = "net")]
+pub mod hash;
 mod repo;
 mod token;
 
+pub use cache::Cache;
 pub use environment::{DEFAULT_ENDPOINT, Environment};
 pub use error::HubError;
 pub use fnmatch::Patterns;

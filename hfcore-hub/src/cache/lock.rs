@@ -1,0 +1,154 @@
+//! One download of one file at a time: an operating system's lock on `.locks/<repository>/<etag>.lock`, the file and
+//! the kind of lock that Python's `filelock` uses. Lock files are never deleted: whoever waits for a deleted one waits
+//! for a lock that nobody else sees.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::{ETag, RepoCache, file};
+
+/// How long to wait between two attempts, at first and at most. The operating system's own wait has no time limit, and
+/// would leave whoever waits without a word.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LAST_PAUSE: Duration = Duration::from_millis(200);
+/// How often who waits is told.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// The right to download one blob, until it is dropped. Where locks do not work it holds nothing, and everything is
+/// right nevertheless.
+#[derive(Debug)]
+pub struct BlobLock {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+impl BlobLock {
+    /// Whether there is a lock: the file system has them, and the lock file could be made.
+    #[must_use]
+    pub const fn is_held(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Whether the lock is seen to keep others out, as some network file systems' are not.
+    #[cfg(feature = "net")]
+    pub(super) fn excludes(&self) -> bool {
+        self.file
+            .as_ref()
+            .is_some_and(|file| excludes(file, &self.path))
+    }
+}
+
+/// Whether a second handle to `path` is refused the lock that `held` has. That says nothing about other machines.
+pub(super) fn excludes(held: &File, path: &Path) -> bool {
+    let second = match open_lock_file(path, false) {
+        Ok(file) => file,
+        Err(_) => return false,
+    };
+    is_same_file(held, path) && matches!(second.try_lock(), Err(TryLockError::WouldBlock))
+}
+
+impl RepoCache {
+    /// Waits until nobody else, Python included, downloads what `etag` names in this repository. As long as it waits,
+    /// `on_wait` is told about once a second for how long already. Look again afterwards whether the blob is there.
+    #[must_use]
+    pub fn lock(&self, etag: &ETag, on_wait: &mut dyn FnMut(Duration)) -> BlobLock {
+        let path = self.lock_path(etag.as_str());
+        let file = self.cache.locks.then(|| acquire(&path, on_wait)).flatten();
+        BlobLock { path, file }
+    }
+
+    /// Where the lock of a blob is.
+    pub(super) fn lock_path(&self, blob: &str) -> PathBuf {
+        let locks = self.cache.root.join(".locks");
+        locks
+            .join(self.repo.folder_name())
+            .join(format!("{blob}.lock"))
+    }
+}
+
+fn acquire(path: &Path, on_wait: &mut dyn FnMut(Duration)) -> Option<File> {
+    std::fs::create_dir_all(path.parent()?).ok()?;
+    let begin = Instant::now();
+    let (mut pause, mut told) = (FIRST_PAUSE, Duration::ZERO);
+    loop {
+        let file = open_lock_file(path, true).ok()?;
+        match file.try_lock() {
+            // Python's fallbacks delete lock files: a lock on a file without a name keeps nobody out.
+            Ok(()) if is_same_file(&file, path) => return Some(file),
+            Ok(()) => continue,
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {
+                continue;
+            }
+            // ENOLCK, ENOTSUP …: there are no locks here.
+            Err(TryLockError::Error(_)) => return None,
+        }
+        let waited = begin.elapsed();
+        if waited.saturating_sub(told) >= TELL_EVERY {
+            told = waited;
+            on_wait(waited);
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(LAST_PAUSE);
+    }
+}
+
+/// Opens a lock file, which is made first if `create`; never through a link, and never waiting for a pipe.
+pub(super) fn open_lock_file(path: &Path, create: bool) -> io::Result<File> {
+    if create {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        match options.open(path) {
+            Ok(file) => {
+                share(&file);
+                return Ok(file);
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let metadata = path.symlink_metadata()?;
+    let write = file::open_as(
+        path,
+        &metadata,
+        OpenOptions::new().read(true).write(true),
+        true,
+    );
+    match write {
+        // Another user's lock file: a lock needs no right to write, except on NFS.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            file::open_as(path, &metadata, OpenOptions::new().read(true), true)
+        }
+        other => other,
+    }
+}
+
+/// Lets the group wait for this lock too, whatever the umask is, as Python does.
+fn share(file: &File) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // Where it is impossible the others go on without the lock.
+        let _ = file.set_permissions(std::fs::Permissions::from_mode(0o664));
+    }
+    #[cfg(not(unix))]
+    let _ = file;
+}
+
+#[cfg(unix)]
+fn is_same_file(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let (Ok(held), Ok(named)) = (file.metadata(), path.symlink_metadata()) else {
+        return false;
+    };
+    (held.dev(), held.ino()) == (named.dev(), named.ino())
+}
+
+/// A file that is open cannot be deleted by Python here.
+#[cfg(not(unix))]
+fn is_same_file(_file: &File, path: &Path) -> bool {
+    path.symlink_metadata()
+        .is_ok_and(|metadata| metadata.is_file())
+}
