@@ -7,6 +7,12 @@ mod error;
 mod fnmatch;
 #[cfg(feature = "net")]
 pub mod hash;
+#[cfg(feature = "net")]
+mod http;
+#[cfg(feature = "net")]
+mod hub;
+#[cfg(feature = "net")]
+mod progress;
 mod repo;
 mod token;
 
@@ -14,6 +20,10 @@ pub use cache::Cache;
 pub use environment::{DEFAULT_ENDPOINT, Environment};
 pub use error::HubError;
 pub use fnmatch::Patterns;
+#[cfg(feature = "net")]
+pub use hub::{Hub, HubBuilder};
+#[cfg(feature = "net")]
+pub use progress::{Event, NoProgress, Progress};
 pub use repo::{Commit, ModelName, NameError, NameKind, Repo, RepoId, RepoType, Revision};
 
 pub use token::Token;
