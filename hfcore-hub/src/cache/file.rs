@@ -104,6 +104,18 @@ pub(crate) fn sync_folder(folder: &Path) {
     let _ = folder;
 }
 
+/// Lets others use a new file too, whatever the umask is, as Python does with what processes of several users share. Where
+/// that is impossible they go on without it.
+pub(crate) fn set_mode(file: &File, mode: u32) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let _ = file.set_permissions(fs::Permissions::from_mode(mode));
+    }
+    #[cfg(not(unix))]
+    let _ = (file, mode);
+}
+
 /// Makes `link` a symbolic link to the file `target`, which is given relative to the folder of `link`.
 pub(crate) fn symlink(target: &Path, link: &Path) -> io::Result<()> {
     #[cfg(unix)]
@@ -115,6 +127,23 @@ pub(crate) fn symlink(target: &Path, link: &Path) -> io::Result<()> {
         let _ = (target, link);
         Err(io::ErrorKind::Unsupported.into())
     }
+}
+
+/// Whether `path` still names the open `file`.
+#[cfg(unix)]
+pub(crate) fn is_same_file(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let (Ok(held), Ok(named)) = (file.metadata(), path.symlink_metadata()) else {
+        return false;
+    };
+    (held.dev(), held.ino()) == (named.dev(), named.ino())
+}
+
+/// The same where files have no numbers: a file that is open cannot be deleted by Python here.
+#[cfg(not(unix))]
+pub(crate) fn is_same_file(_file: &File, path: &Path) -> bool {
+    path.symlink_metadata()
+        .is_ok_and(|metadata| metadata.is_file())
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::{ETag, RepoCache, file};
+use super::{Cache, ETag, RepoCache, file};
 
 /// How long to wait between two attempts, at first and at most. The operating system's own wait has no time limit, and
 /// would leave whoever waits without a word.
@@ -15,6 +15,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LAST_PAUSE: Duration = Duration::from_millis(200);
 /// How often who waits is told.
 const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// How often a lock file may be found replaced before its lock is taken for good.
+const MAX_RENAMED: u32 = 100;
 
 /// The right to download one blob, until it is dropped. Where locks do not work it holds nothing, and everything is
 /// right nevertheless.
@@ -42,11 +45,11 @@ impl BlobLock {
 
 /// Whether a second handle to `path` is refused the lock that `held` has. That says nothing about other machines.
 pub(super) fn excludes(held: &File, path: &Path) -> bool {
-    let second = match open_lock_file(path, false) {
+    let second = match open_lock_file(path, None) {
         Ok(file) => file,
         Err(_) => return false,
     };
-    is_same_file(held, path) && matches!(second.try_lock(), Err(TryLockError::WouldBlock))
+    file::is_same_file(held, path) && matches!(second.try_lock(), Err(TryLockError::WouldBlock))
 }
 
 impl RepoCache {
@@ -55,29 +58,64 @@ impl RepoCache {
     #[must_use]
     pub fn lock(&self, etag: &ETag, on_wait: &mut dyn FnMut(Duration)) -> BlobLock {
         let path = self.lock_path(etag.as_str());
-        let file = self.cache.locks.then(|| acquire(&path, on_wait)).flatten();
+        let file = self.cache.wait_for(&path, 0o664, on_wait);
         BlobLock { path, file }
     }
 
     /// Where the lock of a blob is.
-    pub(super) fn lock_path(&self, blob: &str) -> PathBuf {
-        let locks = self.cache.root.join(".locks");
-        locks
-            .join(self.repo.folder_name())
-            .join(format!("{blob}.lock"))
+    fn lock_path(&self, blob: &str) -> PathBuf {
+        self.cache.lock_path(&self.repo.folder_name(), blob)
     }
 }
 
-fn acquire(path: &Path, on_wait: &mut dyn FnMut(Duration)) -> Option<File> {
+impl Cache {
+    /// Where the lock of a blob is of the repository whose folder is `folder`.
+    pub(super) fn lock_path(&self, folder: &str, blob: &str) -> PathBuf {
+        let folder = self.root.join(".locks").join(folder);
+        folder.join(format!("{blob}.lock"))
+    }
+
+    /// Waits for the lock on `path`, a file that is made with the rights `mode` if need be. Nothing where there are no
+    /// locks.
+    pub(super) fn wait_for(
+        &self,
+        path: &Path,
+        mode: u32,
+        on_wait: &mut dyn FnMut(Duration),
+    ) -> Option<File> {
+        if !self.locks {
+            return None;
+        }
+        acquire(path, mode, on_wait)
+    }
+
+    /// Whether another process holds the lock on `path`, which is not made for that.
+    pub(super) fn is_locked(&self, path: &Path) -> bool {
+        let file = self
+            .locks
+            .then(|| open_lock_file(path, None).ok())
+            .flatten();
+        file.is_some_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+    }
+}
+
+fn acquire(path: &Path, mode: u32, on_wait: &mut dyn FnMut(Duration)) -> Option<File> {
     std::fs::create_dir_all(path.parent()?).ok()?;
+    let mut renamed = 0;
     let begin = Instant::now();
     let (mut pause, mut told) = (FIRST_PAUSE, Duration::ZERO);
     loop {
-        let file = open_lock_file(path, true).ok()?;
+        let file = open_lock_file(path, Some(mode)).ok()?;
         match file.try_lock() {
             // Python's fallbacks delete lock files: a lock on a file without a name keeps nobody out.
-            Ok(()) if is_same_file(&file, path) => return Some(file),
-            Ok(()) => continue,
+            // Should a file system number its files anew at each look, that does not go on for ever.
+            Ok(()) if renamed == MAX_RENAMED || file::is_same_file(&file, path) => {
+                return Some(file);
+            }
+            Ok(()) => {
+                renamed += 1;
+                continue;
+            }
             Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {
                 continue;
@@ -95,14 +133,14 @@ fn acquire(path: &Path, on_wait: &mut dyn FnMut(Duration)) -> Option<File> {
     }
 }
 
-/// Opens a lock file, which is made first if `create`; never through a link, and never waiting for a pipe.
-pub(super) fn open_lock_file(path: &Path, create: bool) -> io::Result<File> {
-    if create {
+/// Opens a lock file, which is made first with the rights `create`; never through a link, and never waiting for a pipe.
+fn open_lock_file(path: &Path, create: Option<u32>) -> io::Result<File> {
+    if let Some(mode) = create {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true);
         match options.open(path) {
             Ok(file) => {
-                share(&file);
+                file::set_mode(&file, mode);
                 return Ok(file);
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -123,32 +161,4 @@ pub(super) fn open_lock_file(path: &Path, create: bool) -> io::Result<File> {
         }
         other => other,
     }
-}
-
-/// Lets the group wait for this lock too, whatever the umask is, as Python does.
-fn share(file: &File) {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // Where it is impossible the others go on without the lock.
-        let _ = file.set_permissions(std::fs::Permissions::from_mode(0o664));
-    }
-    #[cfg(not(unix))]
-    let _ = file;
-}
-
-#[cfg(unix)]
-fn is_same_file(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let (Ok(held), Ok(named)) = (file.metadata(), path.symlink_metadata()) else {
-        return false;
-    };
-    (held.dev(), held.ino()) == (named.dev(), named.ino())
-}
-
-/// A file that is open cannot be deleted by Python here.
-#[cfg(not(unix))]
-fn is_same_file(_file: &File, path: &Path) -> bool {
-    path.symlink_metadata()
-        .is_ok_and(|metadata| metadata.is_file())
 }

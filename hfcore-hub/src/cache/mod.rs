@@ -22,21 +22,28 @@
 //! |---|---|
 //! | `lookup.rs` | what is there |
 //! | `lock.rs`, `partial.rs`, `publish.rs`, `link.rs`, `refs.rs` | how something comes to be there |
-//! | `shared.rs`, `manifest.rs` | the blobs that repositories share |
+//! | `shared.rs`, `manifest.rs`, `reuse.rs` | the blobs that repositories share |
 //! | `listing.rs` | the files of a commit |
 //! | `scan.rs`, `delete.rs`, `prune.rs`, `verify.rs` | the whole cache: sizes, removing, checking |
 //! | `etag.rs`, `file.rs` | names of blobs; careful opening of files |
 
+mod delete;
 mod etag;
 pub(crate) mod file;
 mod link;
+mod listing;
 mod lock;
 mod lookup;
+mod manifest;
 #[cfg(feature = "net")]
 mod partial;
+mod prune;
 #[cfg(feature = "net")]
 mod publish;
 mod refs;
+#[cfg(feature = "net")]
+mod reuse;
+mod scan;
 mod shared;
 
 use std::io;
@@ -46,13 +53,19 @@ use std::sync::{Arc, OnceLock};
 use crate::error::HubError;
 use crate::repo::{Commit, Repo};
 
+pub use delete::{DeletePlan, Deleted};
 pub use etag::{ETag, ETagError, ETagKind};
+pub use listing::ListedFile;
 pub use lock::BlobLock;
 pub use lookup::Lookup;
 #[cfg(feature = "net")]
 pub use partial::Partial;
+pub use prune::PrunePlan;
 #[cfg(feature = "net")]
 pub use publish::IfPresent;
+pub use scan::{
+    CacheInfo, CacheProblem, CacheWarning, CachedFile, CachedRepo, CachedRevision, IncompleteFile,
+};
 
 /// A cache: the folder that `HF_HUB_CACHE` names. It need not exist yet. Cheap to clone.
 #[derive(Debug, Clone)]

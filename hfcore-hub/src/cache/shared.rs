@@ -40,6 +40,9 @@ impl Cache {
 
     /// The shared blob that `blob` is a link to, whether or not that is there. An error if it cannot be known.
     pub(super) fn shared_link(&self, blob: &Path) -> std::io::Result<Option<PathBuf>> {
+        if self.relative_blob(blob).is_none() {
+            return Ok(None);
+        }
         match blob.symlink_metadata() {
             Ok(metadata) if metadata.is_symlink() => {}
             Err(error) if !file::is_missing(&error) => return Err(error),
@@ -82,7 +85,7 @@ impl Cache {
 }
 
 /// `<xx>/<xet hash>`, where the hash begins with `xx`.
-fn is_entry(path: &Path) -> bool {
+pub(super) fn is_entry(path: &Path) -> bool {
     let mut parts = path.iter().map(|part| part.to_str());
     match (parts.next(), parts.next(), parts.next()) {
         (Some(Some(prefix)), Some(Some(hash)), None) => {
