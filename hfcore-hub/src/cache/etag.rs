@@ -88,7 +88,7 @@ impl fmt::Display for ETag {
 mod tests {
     use super::*;
 
-    /// The cases of `TestNormalizeEtag` in huggingface_hub's tests, and what Python makes of odd ones.
+    /// The cases of `TestNormalizeEtag` in the tests of `huggingface_hub`, and what Python makes of odd ones.
     #[test]
     fn headers_become_names_as_in_python() {
         for (header, etag) in [

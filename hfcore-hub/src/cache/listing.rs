@@ -108,7 +108,8 @@ impl RepoCache {
                 .map(|(path, file)| (path.to_string(), file.clone()))
                 .collect(),
         };
-        let json = serde_json::to_vec_pretty(&listing).expect("strings and numbers are JSON");
+        let json = serde_json::to_vec_pretty(&listing)
+            .map_err(|error| io_error(&path, "written")(error.into()))?;
         let temporary = folder.join(format!("{commit}.{}.tmp", file::unique()));
         let written =
             refs::write_new(&temporary, &json).and_then(|()| fs::rename(&temporary, &path));

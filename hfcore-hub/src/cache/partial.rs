@@ -1,6 +1,6 @@
 //! A download under way: `blobs/<etag>.<8 digits>.incomplete`, which one writer has for itself. Every writer makes a
 //! file of its own, so that two that do not see each other's locks waste bandwidth and nothing else
-//! (huggingface_hub#4228). What a process that died left behind is continued where that is certain to be alone.
+//! (`huggingface_hub`, pull request 4228). What a process that died left behind is continued where that is certain to be alone.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -219,7 +219,8 @@ impl Write for Partial {
 
 impl Drop for Partial {
     fn drop(&mut self) {
-        if !self.done && !(self.resumable && self.written > 0) {
+        let stays = self.resumable && self.written > 0;
+        if !self.done && !stays {
             // What stays is swept by `prune`.
             let _ = fs::remove_file(&self.path);
         }
