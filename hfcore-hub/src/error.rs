@@ -19,6 +19,10 @@ pub enum HubError {
     /// What was given, or what a repository calls a file, is no path inside it.
     #[error(transparent)]
     Path(#[from] RelPathError),
+    /// A model card cannot be read, or the Hub would not take it.
+    #[cfg(feature = "net")]
+    #[error(transparent)]
+    Card(#[from] crate::card::CardError),
 
     /// There is no such repository, or it is private and the token does not open it: the Hub does not say which.
     #[error("{repo} is not on {endpoint}, or is private: {}{}", if *.authenticated {

@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 pub mod cache;
+#[cfg(feature = "net")]
+pub mod card;
 mod environment;
 mod error;
 mod fnmatch;
