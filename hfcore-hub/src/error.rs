@@ -237,6 +237,14 @@ pub enum HubError {
         /// What differs.
         why: String,
     },
+    /// A lock file (`hfcore.lock`) that cannot be used.
+    #[error("{} is no lock file: {why}; `hfcore download --lock` writes one", .lock_file.display())]
+    BadLockFile {
+        /// The lock file.
+        lock_file: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A revision stands for another commit than the one that was asked to stay.
     #[error("{repo} moved: {revision} was {expected} and is {found}")]
     Moved {

@@ -14,6 +14,8 @@ mod http;
 #[cfg(feature = "net")]
 mod hub;
 #[cfg(feature = "net")]
+pub mod lock_file;
+#[cfg(feature = "net")]
 mod progress;
 mod repo;
 mod token;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use hfcore_weights::RelPath;
 use serde::{Deserialize, Serialize};
 
-use super::{RepoCache, file, io_error, refs, shared};
+use super::{RepoCache, file, io_error, shared};
 use crate::error::HubError;
 use crate::repo::Commit;
 
@@ -112,7 +112,7 @@ impl RepoCache {
             .map_err(|error| io_error(&path, "written")(error.into()))?;
         let temporary = folder.join(format!("{commit}.{}.tmp", file::unique()));
         let written =
-            refs::write_new(&temporary, &json).and_then(|()| fs::rename(&temporary, &path));
+            file::write_new(&temporary, &json).and_then(|()| fs::rename(&temporary, &path));
         written.map_err(|error| {
             let _ = fs::remove_file(&temporary);
             io_error(&path, "written")(error)

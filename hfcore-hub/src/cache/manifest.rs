@@ -7,7 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::{Cache, file, refs, shared};
+use super::{Cache, file, shared};
 use crate::repo::RepoType;
 
 /// Some hundred thousand links; a larger file is no manifest.
@@ -137,7 +137,7 @@ impl Cache {
         let text = lines.ok_or(io::ErrorKind::InvalidData)?.join("\n") + "\n";
         let name = manifest.file_name().unwrap_or_default().to_string_lossy();
         let temporary = manifest.with_file_name(format!("{name}.{}.tmp", file::unique()));
-        let written = refs::write_new(&temporary, text.as_bytes())
+        let written = file::write_new(&temporary, text.as_bytes())
             .and_then(|()| File::open(&temporary))
             .map(|file| file::set_mode(&file, MODE))
             .and_then(|()| fs::rename(&temporary, manifest));

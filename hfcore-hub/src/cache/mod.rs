@@ -45,6 +45,8 @@ mod refs;
 mod reuse;
 mod scan;
 mod shared;
+#[cfg(feature = "net")]
+mod verify;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -66,6 +68,13 @@ pub use publish::IfPresent;
 pub use scan::{
     CacheInfo, CacheProblem, CacheWarning, CachedFile, CachedRepo, CachedRevision, IncompleteFile,
 };
+#[cfg(feature = "net")]
+pub use verify::{
+    BlobVerification, DamagedBlob, ExpectedFile, Mismatch, OnProgress, Verification,
+    VerifyProgress, verify_folder,
+};
+#[cfg(feature = "net")]
+pub(crate) use verify::{files_of, promised_by_name};
 
 /// A cache: the folder that `HF_HUB_CACHE` names. It need not exist yet. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -1,8 +1,7 @@
 //! Small files that say something about the repository: which commit a revision stands for, that a commit lacks a file.
 
 use std::fs;
-use std::io::{self, Write};
-use std::path::Path;
+use std::io;
 
 use hfcore_weights::RelPath;
 
@@ -37,7 +36,7 @@ impl RepoCache {
         self.make_folder(parent)?;
         // Not beside the reference: what a crash leaves there would be taken for one, by Python for a damaged one.
         let temporary = self.folder.join(format!("ref.{}.tmp", file::unique()));
-        let written = write_new(&temporary, commit.as_str().as_bytes());
+        let written = file::write_new(&temporary, commit.as_str().as_bytes());
         let renamed = written.and_then(|()| fs::rename(&temporary, &path));
         if let Err(error) = renamed {
             // It may not even be there.
@@ -73,14 +72,7 @@ impl Cache {
         fs::create_dir_all(&self.root).map_err(io_error(&self.root, "made"))?;
         let tag = self.root.join("CACHEDIR.TAG");
         // A backup that is larger than need be is no reason to fail.
-        let _ = write_new(&tag, CACHEDIR_TAG.as_bytes());
+        let _ = file::write_new(&tag, CACHEDIR_TAG.as_bytes());
         Ok(())
     }
-}
-
-/// A new file with these bytes, on the disk when this returns.
-pub(super) fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = fs::File::create_new(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }
