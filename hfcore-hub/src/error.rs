@@ -257,6 +257,51 @@ pub enum HubError {
         /// The commit it is now.
         found: Commit,
     },
+    /// A file cannot be uploaded as it is.
+    #[error("{path} cannot be uploaded: {why}")]
+    Upload {
+        /// In the folder or in the repository.
+        path: String,
+        /// Why.
+        why: String,
+    },
+    /// A file that was to be published holds what looks like an access token.
+    #[error(
+        "{path} has what looks like an access token in line {line}: take it out, and if it was ever published make a new one; if it is none, allow secrets"
+    )]
+    Secret {
+        /// In the repository.
+        path: String,
+        /// From 1.
+        line: usize,
+    },
+    /// Somebody else committed first.
+    #[error("{repo} changed at revision {revision} meanwhile{}: nothing was committed; look at what is new, then upload again", because(.message))]
+    Conflict {
+        /// The repository.
+        repo: Repo,
+        /// Where the commit was to go.
+        revision: Revision,
+        /// What the server said.
+        message: Option<String>,
+    },
+    /// There is a repository of that name.
+    #[error("{repo} is on {endpoint} already")]
+    RepositoryExists {
+        /// The repository.
+        repo: Repo,
+        /// Where.
+        endpoint: String,
+    },
+    /// Only somebody with a token may do this.
+    #[error(
+        "{what} needs an access token, and none is in use: `hfcore login` stores one, HF_TOKEN gives one"
+    )]
+    NoToken {
+        /// What.
+        what: &'static str,
+    },
+
     /// An option or an argument cannot be used.
     #[error("{what} cannot be used: {why}")]
     Argument {

@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "net")]
+pub mod account;
 pub mod cache;
 #[cfg(feature = "net")]
 pub mod card;
