@@ -340,9 +340,11 @@ impl ModelCardData {
 
     fn model_index(&self) -> Option<YamlValue> {
         let original = self.original.get(MODEL_INDEX);
-        let read = original.and_then(|original| read_index(original).ok().flatten());
+        let read = original.map(read_index);
         match (&self.eval_results, read) {
-            (Some(results), Some((name, read))) if *results == read && name == self.model_name => {
+            (Some(results), Some(Ok(Some((name, read)))))
+                if *results == read && name == self.model_name =>
+            {
                 // The flat form drops what it has no place for, and joins results of one dataset.
                 let index = eval_result::to_model_index(self.model_name.as_deref(), results);
                 let original = original?;
@@ -354,8 +356,8 @@ impl ModelCardData {
                 Some(index)
             }
             // Not understood when it was read, so not dropped either.
-            (None, None) => original.cloned(),
-            (None, Some(_)) => None,
+            (None, Some(Err(_))) => original.cloned(),
+            (None, _) => None,
         }
     }
 }

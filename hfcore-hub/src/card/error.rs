@@ -26,7 +26,7 @@ pub enum CardError {
     /// It is longer than is read.
     #[error("the card's {what} has {bytes} bytes, and `{limit}` is {max}")]
     TooLarge {
-        /// The whole card, or its front matter.
+        /// `file`, or `front matter`.
         what: &'static str,
         /// Its bytes; at least so many.
         bytes: u64,

@@ -72,19 +72,15 @@ fn is_space(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\u{1c}'..='\u{1f}')
 }
 
-/// The line ends of a file, by majority, as the Hub finds them; nothing if there are none.
-pub(super) fn line_break(content: &str) -> Option<LineBreak> {
-    let cr = content.matches('\r').count();
-    let lf = content.matches('\n').count();
+/// The line ends of a file: `\r\n` if all are, as in Python. Python also writes `\r` where most lines end so, and then finds
+/// no end of the front matter in what it wrote.
+pub(super) fn line_break(content: &str) -> LineBreak {
     let crlf = content.matches("\r\n").count();
-    if cr + lf == 0 {
-        None
-    } else if crlf == cr && crlf == lf {
-        Some(LineBreak::CrLf)
-    } else if cr > lf {
-        Some(LineBreak::Cr)
+    let [cr, lf] = ['\r', '\n'].map(|end| content.matches(end).count());
+    if crlf > 0 && crlf == cr && crlf == lf {
+        LineBreak::CrLf
     } else {
-        Some(LineBreak::Lf)
+        LineBreak::Lf
     }
 }
 
@@ -130,14 +126,14 @@ mod tests {
     }
 
     #[test]
-    fn line_ends_are_those_of_most_lines() {
+    fn line_ends_stay_if_they_are_all_the_same() {
         for (content, expected) in [
-            ("a", None),
-            ("a\nb", Some(LineBreak::Lf)),
-            ("a\r\nb\r\n", Some(LineBreak::CrLf)),
-            ("a\rb\r", Some(LineBreak::Cr)),
-            ("a\r\nb\n", Some(LineBreak::Lf)),
-            ("a\r\nb\r", Some(LineBreak::Cr)),
+            ("a", LineBreak::Lf),
+            ("a\nb", LineBreak::Lf),
+            ("a\r\nb\r\n", LineBreak::CrLf),
+            ("a\rb\r", LineBreak::Lf),
+            ("a\r\nb\n", LineBreak::Lf),
+            ("a\r\nb\r", LineBreak::Lf),
         ] {
             assert_eq!(line_break(content), expected, "{content:?}");
         }

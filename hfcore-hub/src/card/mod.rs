@@ -127,7 +127,7 @@ impl ModelCard {
         let bytes = u64::try_from(card.len()).unwrap_or(u64::MAX);
         if bytes > limits.max_card_bytes {
             return Err(CardError::TooLarge {
-                what: "whole",
+                what: "file",
                 bytes,
                 limit: "max_card_bytes",
                 max: limits.max_card_bytes,
@@ -145,7 +145,7 @@ impl ModelCard {
         Ok(Self {
             data,
             text: parts.text.to_owned(),
-            line_break: front_matter::line_break(content).unwrap_or_default(),
+            line_break: front_matter::line_break(content),
         })
     }
 

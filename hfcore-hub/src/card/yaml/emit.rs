@@ -14,7 +14,6 @@ pub(in crate::card) enum LineBreak {
     #[default]
     Lf,
     CrLf,
-    Cr,
 }
 
 impl LineBreak {
@@ -22,7 +21,6 @@ impl LineBreak {
         match self {
             Self::Lf => "\n",
             Self::CrLf => "\r\n",
-            Self::Cr => "\r",
         }
     }
 }

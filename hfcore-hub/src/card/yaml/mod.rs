@@ -9,6 +9,6 @@ mod float;
 mod scalar;
 mod value;
 
-pub(super) use compose::{YamlProblem, parse};
+pub(super) use compose::parse;
 pub(super) use emit::{LineBreak, to_yaml};
 pub use value::{YamlMapping, YamlValue};
