@@ -34,6 +34,12 @@ impl BlobLock {
         self.file.is_some()
     }
 
+    /// The lock file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Whether the lock is seen to keep others out, as some network file systems' are not.
     #[cfg(feature = "net")]
     pub(super) fn excludes(&self) -> bool {

@@ -3,8 +3,8 @@
 //! stays (`utils/_shared_blobs.py`).
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Cache, file, shared};
@@ -13,7 +13,7 @@ use crate::repo::RepoType;
 /// Some hundred thousand links; a larger file is no manifest.
 const MAX_BYTES: u64 = 64 << 20;
 /// Everybody who uses the cache uses the manifests and their locks, as in Python.
-const MODE: u32 = 0o666;
+pub(super) const MODE: u32 = 0o666;
 
 impl Cache {
     /// Keeps everybody else from adding a link to the shared blob `entry`, or removing it. Nothing where locks do not
@@ -50,33 +50,6 @@ impl Cache {
         let plain = !id.is_empty() && !name.is_empty() && !relative.as_os_str().is_empty();
         let line = format!("{folder}/blobs/{name}");
         (known && plain && !line.contains(['\n', '\r'])).then_some(line)
-    }
-
-    /// Adds the link `blob` to the manifest of `entry`, on the disk when this returns: before the link can be seen.
-    #[cfg(feature = "net")]
-    pub(super) fn add_reference(&self, entry: &Path, blob: &Path) -> io::Result<()> {
-        let path = beside(entry, "refs");
-        let line = self
-            .relative_blob(blob)
-            .ok_or(io::ErrorKind::InvalidInput)?
-            + "\n";
-        let mut options = OpenOptions::new();
-        options.append(true);
-        let mut manifest = match options.clone().create_new(true).open(&path) {
-            Ok(file) => {
-                file::set_mode(&file, MODE);
-                file
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                file::open_as(&path, &path.symlink_metadata()?, &mut options, true)?
-            }
-            Err(error) => return Err(error),
-        };
-        // One call: two lines that are appended at once must not mix.
-        if manifest.write(line.as_bytes())? != line.len() {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        manifest.sync_all()
     }
 
     /// How many bytes removing the links `blobs` frees of the shared blob `entry`: all, or none if another link stays.
@@ -149,7 +122,7 @@ impl Cache {
 }
 
 /// `<xet hash>.<suffix>`.
-fn beside(entry: &Path, suffix: &str) -> PathBuf {
+pub(super) fn beside(entry: &Path, suffix: &str) -> PathBuf {
     let name = entry.file_name().unwrap_or_default().to_string_lossy();
     entry.with_file_name(format!("{name}.{suffix}"))
 }

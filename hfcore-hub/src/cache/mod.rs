@@ -48,6 +48,7 @@ mod shared;
 #[cfg(feature = "net")]
 mod verify;
 
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -186,15 +187,24 @@ impl RepoCache {
 
     /// Makes a folder of this repository, below [`folder`](Self::folder), through no symbolic link.
     fn make_folder(&self, folder: &Path) -> Result<(), HubError> {
-        std::fs::create_dir_all(folder).map_err(io_error(folder, "made"))?;
-        let own = self
-            .folder
-            .canonicalize()
-            .map_err(io_error(&self.folder, "opened"))?;
-        let real = folder.canonicalize().map_err(io_error(folder, "opened"))?;
-        let below = folder.strip_prefix(&self.folder).unwrap_or(folder);
-        if real != own.join(below) {
-            return Err(damaged(folder, format!("it leads to {}", real.display())));
+        // The repository's own may be one: the user put it on another disk.
+        fs::create_dir_all(&self.folder).map_err(io_error(&self.folder, "made"))?;
+        let mut path = self.folder.clone();
+        for part in folder.strip_prefix(&self.folder).into_iter().flatten() {
+            path.push(part);
+            match fs::create_dir(&path) {
+                Ok(()) => continue,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(io_error(&path, "made")(error)),
+            }
+            let metadata = path.symlink_metadata().map_err(io_error(&path, "read"))?;
+            if metadata.is_symlink() {
+                return Err(damaged(&path, "it is a link, where a folder has to be"));
+            }
+            if !metadata.is_dir() {
+                let error = io::ErrorKind::NotADirectory.into();
+                return Err(io_error(&path, "made")(error));
+            }
         }
         Ok(())
     }

@@ -1,10 +1,11 @@
 //! A download that is none: the contents are there, because another repository of the cache brought them.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::{BlobLock, ETag, ETagKind, RepoCache, file, shared};
-use crate::hash::{self, HashKind};
+use super::{BlobLock, Cache, ETag, RepoCache, file, manifest, shared};
+use crate::hash;
 
 impl RepoCache {
     /// Makes the blob `etag` a link to the contents `xet_hash` that repositories share, if they are there with `size`
@@ -33,14 +34,10 @@ impl RepoCache {
         if contents.metadata().ok()?.len() != size {
             return None;
         }
-        let kind = match etag.kind() {
-            ETagKind::Sha256 => HashKind::Sha256,
-            ETagKind::GitSha1 => HashKind::GitSha1,
-            // Nothing says that the contents are those.
-            ETagKind::Opaque => return None,
-        };
-        let (found, _) = hash::hash_open_file(&contents, kind, &mut |_| {}).ok()?;
-        if found.hex() != etag.as_str() {
+        // Where the etag is no hash, nothing says that the contents are those.
+        let expected = etag.hash()?;
+        let (found, _) = hash::hash_open_file(&contents, expected.kind(), &mut |_| {}).ok()?;
+        if found != expected {
             return None;
         }
         self.make_folder(&self.blobs()).ok()?;
@@ -71,5 +68,33 @@ impl RepoCache {
             let _ = fs::remove_file(&temporary);
         }
         linked.then_some(blob)
+    }
+}
+
+impl Cache {
+    /// Adds the link `blob` to the manifest of `entry`, on the disk when this returns: before the link can be seen.
+    fn add_reference(&self, entry: &Path, blob: &Path) -> io::Result<()> {
+        let path = manifest::beside(entry, "refs");
+        let line = self
+            .relative_blob(blob)
+            .ok_or(io::ErrorKind::InvalidInput)?
+            + "\n";
+        let mut options = OpenOptions::new();
+        options.append(true);
+        let mut manifest = match options.clone().create_new(true).open(&path) {
+            Ok(file) => {
+                file::set_mode(&file, manifest::MODE);
+                file
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                file::open_as(&path, &path.symlink_metadata()?, &mut options, true)?
+            }
+            Err(error) => return Err(error),
+        };
+        // One call: two lines that are appended at once must not mix.
+        if manifest.write(line.as_bytes())? != line.len() {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        manifest.sync_all()
     }
 }
