@@ -41,6 +41,9 @@ pub(crate) struct Site {
     pub(crate) options: Options,
 }
 
+/// How many bytes are written at once.
+const PIECE: usize = 16 << 10;
+
 /// How many bytes of files were sent, and where to pause.
 #[derive(Debug, Default)]
 struct Meter {
@@ -621,7 +624,7 @@ impl Shared {
         let mut offset = 0;
         let end = wire.cut.into_iter().chain(len).min();
         while end.is_none_or(|end| offset < end) && !self.stop.load(Ordering::Relaxed) {
-            let mut most = wire.pace.map_or(1 << 16, |(bytes, _)| bytes.min(1 << 16));
+            let mut most = wire.pace.map_or(PIECE, |(bytes, _)| bytes.min(PIECE));
             for limit in end.into_iter().chain(wire.stall) {
                 most = most.min(usize::try_from(limit - offset).unwrap_or(most));
             }
@@ -630,7 +633,7 @@ impl Shared {
                 return Ok(false);
             }
             if is_file {
-                most = self.take(most);
+                most = self.take(most, stream)?;
             }
             let mut piece = response.body.piece(offset, most)?;
             if let Some(place) = wire.corrupt.and_then(|at| at.checked_sub(start + offset))
@@ -672,17 +675,22 @@ impl Shared {
         }
     }
 
-    /// How many of the bytes may be sent now: waits while it holds.
-    fn take(&self, most: usize) -> usize {
+    /// How many of the bytes may be sent now: waits while it holds. An error if the client is gone after that.
+    fn take(&self, most: usize, stream: &TcpStream) -> io::Result<usize> {
         let mut meter = lock(&self.meter);
+        let mut waited = false;
         loop {
             let left = meter.hold.map(|at| at.saturating_sub(meter.taken));
             if left != Some(0) || self.stop.load(Ordering::Relaxed) {
                 let n = left.map_or(most, |left| most.min(usize::try_from(left).unwrap_or(most)));
                 let n = if n == 0 { most } else { n };
+                if waited && is_gone(stream) {
+                    return Err(io::ErrorKind::BrokenPipe.into());
+                }
                 meter.taken += n as u64;
-                return n;
+                return Ok(n);
             }
+            waited = true;
             meter.held = true;
             self.changed.notify_all();
             meter = self
@@ -704,4 +712,16 @@ impl Shared {
             meter.taken -= bytes as u64;
         }
     }
+}
+
+/// Whether the client has closed its end, or died.
+fn is_gone(stream: &TcpStream) -> bool {
+    if stream.set_nonblocking(true).is_err() {
+        return true;
+    }
+    let gone = match stream.peek(&mut [0]) {
+        Ok(n) => n == 0,
+        Err(e) => e.kind() != io::ErrorKind::WouldBlock,
+    };
+    gone || stream.set_nonblocking(false).is_err()
 }
