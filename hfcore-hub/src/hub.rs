@@ -1,10 +1,11 @@
 //! A Hub and the cache of what came from it: the door to everything that needs the network.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cache::Cache;
 use crate::environment::Environment;
 use crate::error::HubError;
 use crate::http::retry::Backoff;
@@ -23,9 +24,7 @@ pub struct Hub {
 
 struct Inner {
     http: Http,
-    cache: PathBuf,
-    symlinks: bool,
-    shared_blobs: bool,
+    cache: Cache,
     workers: usize,
 }
 
@@ -52,9 +51,9 @@ impl Hub {
         self.inner.http.endpoint()
     }
 
-    /// The folder of the cache.
+    /// What came from it before.
     #[must_use]
-    pub fn cache_folder(&self) -> &Path {
+    pub fn cache(&self) -> &Cache {
         &self.inner.cache
     }
 
@@ -245,9 +244,9 @@ impl HubBuilder {
         Ok(Hub {
             inner: Arc::new(Inner {
                 http,
-                cache: environment.cache,
-                symlinks: environment.symlinks,
-                shared_blobs: environment.shared_blobs,
+                cache: Cache::new(environment.cache)
+                    .with_symlinks(environment.symlinks)
+                    .with_shared_blobs(environment.shared_blobs),
                 workers: self.workers,
             }),
         })

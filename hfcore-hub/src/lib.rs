@@ -6,6 +6,10 @@ pub mod account;
 pub mod cache;
 #[cfg(feature = "net")]
 pub mod card;
+#[cfg(feature = "net")]
+mod disk;
+#[cfg(feature = "net")]
+mod download;
 mod environment;
 mod error;
 mod fnmatch;
@@ -15,22 +19,45 @@ pub mod hash;
 mod http;
 #[cfg(feature = "net")]
 mod hub;
+mod local_folder;
 #[cfg(feature = "net")]
 pub mod lock_file;
 #[cfg(feature = "net")]
+mod metadata;
+#[cfg(feature = "net")]
+mod parallel;
+#[cfg(feature = "net")]
 mod progress;
+#[cfg(feature = "net")]
+mod range;
 mod repo;
+#[cfg(feature = "net")]
+mod snapshot;
+#[cfg(feature = "net")]
+mod suggest;
 mod token;
+#[cfg(feature = "net")]
+mod transfer;
+#[cfg(feature = "net")]
+mod tree;
 
 pub use cache::Cache;
+#[cfg(feature = "net")]
+pub use download::{CachedFile, DownloadOptions, Resolved};
 pub use environment::{DEFAULT_ENDPOINT, Environment};
 pub use error::HubError;
 pub use fnmatch::Patterns;
 #[cfg(feature = "net")]
 pub use hub::{Hub, HubBuilder};
 #[cfg(feature = "net")]
+pub use metadata::FileMetadata;
+#[cfg(feature = "net")]
 pub use progress::{Event, NoProgress, Progress};
 pub use repo::{Commit, ModelName, NameError, NameKind, Repo, RepoId, RepoType, Revision};
+#[cfg(feature = "net")]
+pub use snapshot::{PlannedFile, Snapshot, SnapshotFile, SnapshotOptions, SnapshotPlan};
+#[cfg(feature = "net")]
+pub use tree::{RepoFile, SkippedFile, Tree};
 
 pub use token::Token;
 

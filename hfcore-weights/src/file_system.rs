@@ -119,9 +119,51 @@ pub fn is_on_local_disk(file: &File, path: &Path) -> bool {
     of(file, path) == FileSystem::Local
 }
 
+/// How many bytes a user without privileges can still write to the file system that `path`, which exists, lies on.
+///
+/// # Errors
+/// If it cannot be asked, or, as `Unsupported`, if this system has no call for it that the standard library or libc knows.
+#[cfg(unix)]
+pub fn available_space(path: &Path) -> std::io::Result<u64> {
+    use std::mem::MaybeUninit;
+    use std::os::fd::AsRawFd;
+
+    let file = File::open(path)?;
+    let mut stat = MaybeUninit::<libc::statvfs>::zeroed();
+    // SAFETY: the descriptor is open for as long as `file` lives, and `stat` has room for what is written.
+    let status = unsafe { libc::fstatvfs(file.as_raw_fd(), stat.as_mut_ptr()) };
+    if status != 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    // SAFETY: `fstatvfs` returned 0, so it has filled the struct in; and all-zero is a valid value of it anyway.
+    let stat = unsafe { stat.assume_init() };
+    #[allow(
+        clippy::unnecessary_cast,
+        reason = "the fields have 32 or 64 bits, depending on the target"
+    )]
+    let (blocks, block) = (stat.f_bavail as u64, stat.f_frsize as u64);
+    Ok(blocks.saturating_mul(block))
+}
+
+/// As on Unix.
+///
+/// # Errors
+/// Always.
+#[cfg(not(unix))]
+pub fn available_space(_path: &Path) -> std::io::Result<u64> {
+    Err(std::io::ErrorKind::Unsupported.into())
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn free_space_is_asked() {
+        assert!(available_space(Path::new("/")).unwrap() > 0);
+        assert_eq!(available_space(Path::new("/proc")).unwrap(), 0);
+        assert!(available_space(Path::new("/no/such/folder")).is_err());
+    }
 
     #[test]
     fn network_and_user_space_file_systems_are_remote() {

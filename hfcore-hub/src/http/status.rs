@@ -31,7 +31,8 @@ pub(crate) fn error(
         .map(printable);
     let authenticated = response.authenticated;
     let url = response.address().to_string();
-    let on_endpoint = request.authorized;
+    // A storage host's 403 is about a signature, not about a token.
+    let on_endpoint = request.authorized && response.address().same_origin(&request.address);
     let endpoint = endpoint.to_owned();
     let message = server_message(said.as_deref(), response);
     let revision = || request.revision.clone().unwrap_or_default();
@@ -161,17 +162,6 @@ fn json_messages(value: &Value, lines: &mut Vec<String>) {
 fn printable(text: &str) -> String {
     let plain = |c: char| if c.is_control() { ' ' } else { c };
     text.chars().take(MAX_MESSAGE).map(plain).collect()
-}
-
-/// Whether the error says that what was asked for is not there, rather than that it could not be had.
-pub(crate) const fn is_not_found(error: &HubError) -> bool {
-    matches!(
-        error,
-        HubError::RepositoryNotFound { .. }
-            | HubError::RevisionNotFound { .. }
-            | HubError::EntryNotFound { .. }
-            | HubError::Status { status: 404, .. }
-    )
 }
 
 /// The revision an error is about is the one that was asked for, not the commit it stands for.
