@@ -29,6 +29,8 @@ mod parallel;
 #[cfg(feature = "net")]
 mod progress;
 #[cfg(feature = "net")]
+pub mod publish;
+#[cfg(feature = "net")]
 mod range;
 mod repo;
 #[cfg(feature = "net")]
