@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::repo::{Commit, NameError, Repo, Revision};
-use hfcore_weights::RelPathError;
+use hfcore_weights::{RelPath, RelPathError};
 
 /// Why something could not be had from the Hub or its cache. The cause, where there is one, is its `source()`.
 ///
@@ -302,6 +302,29 @@ pub enum HubError {
         what: &'static str,
     },
 
+    /// The repository has no safetensors.
+    #[error("{repo} has no {expected} at revision {revision}{}", instead(.found))]
+    NoRemoteWeights {
+        /// The repository.
+        repo: Repo,
+        /// The revision.
+        revision: Revision,
+        /// The files that were looked for.
+        expected: String,
+        /// Some weights of other kinds that it has.
+        found: Vec<String>,
+    },
+    /// What the headers or the index of a repository's weights say cannot be.
+    #[error("{path} of {repo} is refused: {why}")]
+    RemoteWeights {
+        /// The repository.
+        repo: Repo,
+        /// The file.
+        path: RelPath,
+        /// What is wrong with it.
+        why: String,
+    },
+
     /// An option or an argument cannot be used.
     #[error("{what} cannot be used: {why}")]
     Argument {
@@ -332,6 +355,13 @@ fn nearest(suggestions: &[String]) -> String {
         return String::new();
     }
     format!("; did you mean {}?", suggestions.join(" or "))
+}
+
+fn instead(found: &[String]) -> String {
+    if found.is_empty() {
+        return String::new();
+    }
+    format!("; it has {}", found.join(", "))
 }
 
 fn because(message: &Option<String>) -> String {

@@ -19,6 +19,8 @@ pub mod hash;
 mod http;
 #[cfg(feature = "net")]
 mod hub;
+#[cfg(feature = "net")]
+mod info;
 mod local_folder;
 #[cfg(feature = "net")]
 pub mod lock_file;
@@ -32,7 +34,11 @@ mod progress;
 pub mod publish;
 #[cfg(feature = "net")]
 mod range;
+#[cfg(feature = "net")]
+mod remote;
 mod repo;
+#[cfg(feature = "net")]
+mod search;
 #[cfg(feature = "net")]
 mod snapshot;
 #[cfg(feature = "net")]
@@ -52,16 +58,21 @@ pub use fnmatch::Patterns;
 #[cfg(feature = "net")]
 pub use hub::{Hub, HubBuilder};
 #[cfg(feature = "net")]
+pub use info::{Ancestor, Gated, GitRef, ListedFile, ModelInfo, ParameterCounts, RepoRefs};
+#[cfg(feature = "net")]
 pub use metadata::FileMetadata;
 #[cfg(feature = "net")]
 pub use progress::{Event, NoProgress, Progress};
+#[cfg(feature = "net")]
+pub use remote::{RemoteFile, RemoteOptions, RemoteTensor, RemoteWeights};
 pub use repo::{Commit, ModelName, NameError, NameKind, Repo, RepoId, RepoType, Revision};
 #[cfg(feature = "net")]
+pub use search::{FoundModels, ModelSearch, ModelSort};
+#[cfg(feature = "net")]
 pub use snapshot::{PlannedFile, Snapshot, SnapshotFile, SnapshotOptions, SnapshotPlan};
+pub use token::Token;
 #[cfg(feature = "net")]
 pub use tree::{RepoFile, SkippedFile, Tree};
-
-pub use token::Token;
 
 /// File names that come from outside, checked by the rules of every system.
 pub use hfcore_weights::{RelPath, RelPathError};

@@ -4,7 +4,7 @@
 
 pub(crate) mod address;
 mod failure;
-mod pages;
+pub(crate) mod pages;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod retry;
