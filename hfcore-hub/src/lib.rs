@@ -21,6 +21,7 @@ mod http;
 mod hub;
 #[cfg(feature = "net")]
 mod info;
+#[cfg(feature = "net")]
 mod local_folder;
 #[cfg(feature = "net")]
 pub mod lock_file;
