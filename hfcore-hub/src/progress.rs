@@ -86,6 +86,13 @@ pub enum Event<'a> {
         /// Whether any of it was downloaded now.
         downloaded: bool,
     },
+    /// More of a file was read, to know its hash before it is published.
+    Hashed {
+        /// The file, by its path in the repository.
+        path: &'a str,
+        /// Bytes since the last event about it.
+        bytes: u64,
+    },
     /// The bytes of a file that is being published. A try that fails takes back what it sent, as a negative number.
     Sent {
         /// The file, by its path in the repository.

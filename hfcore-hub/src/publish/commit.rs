@@ -14,6 +14,8 @@ use crate::error::HubError;
 use crate::hash::HashKind;
 use crate::http::request::Method;
 use crate::hub::Hub;
+use crate::parallel;
+use crate::progress::Event;
 use crate::repo::{Commit, Repo, Revision};
 
 /// The largest file that is sent inside a commit. The Hub draws its own line at 10 MB.
@@ -296,6 +298,7 @@ impl<'a> Draft<'a> {
 
     /// Sends the large files, and then the commit.
     pub(super) fn commit(mut self) -> Result<CommitInfo, HubError> {
+        self.hash_large_files()?;
         let mut large = Vec::new();
         for step in &self.steps {
             if let Step::Add { index, replaces } = step
@@ -369,6 +372,24 @@ impl<'a> Draft<'a> {
             unchanged,
             notes,
         })
+    }
+
+    /// Several at once: it takes as long as reading them.
+    fn hash_large_files(&self) -> Result<(), HubError> {
+        let hub = self.target.hub;
+        let large = self.additions.iter();
+        let large: Vec<&Addition> = large
+            .filter(|addition| addition.mode == Some(UploadMode::Lfs) && !addition.git_ignored)
+            .collect();
+        parallel::run(hub.workers(), &large, |addition, _| {
+            let path = addition.path.as_str();
+            let progress = hub.http().progress();
+            let hashed = addition.sha256_watched(&mut |bytes| {
+                progress.event(&Event::Hashed { path, bytes });
+            });
+            hashed.map(|_| ())
+        })?;
+        Ok(())
     }
 
     /// The Hub copies what is in the storage of large files; the rest goes down and up again.

@@ -106,6 +106,11 @@ impl Addition {
 
     /// The name by which the storage of large files knows it. Computed once, by reading all of it.
     pub(super) fn sha256(&self) -> Result<&str, HubError> {
+        self.sha256_watched(&mut |_| ())
+    }
+
+    /// The same; `on_bytes` is told of what is read for it.
+    pub(super) fn sha256_watched(&self, on_bytes: &mut dyn FnMut(u64)) -> Result<&str, HubError> {
         if let Some(known) = self.sha256.get() {
             return Ok(known);
         }
@@ -113,7 +118,7 @@ impl Addition {
         let (hash, length) = match &self.content {
             Content::Bytes(bytes) => (hash_of(kind, bytes), self.size),
             Content::File(file) => {
-                let (hash, length) = hash_file(file, kind, &mut |_| ())?;
+                let (hash, length) = hash_file(file, kind, on_bytes)?;
                 (hash.hex().to_owned(), length)
             }
         };

@@ -1,9 +1,8 @@
 //! Large files on their way to the storage: several at once, each part of one by itself, and none of them with the token.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
@@ -15,6 +14,7 @@ use crate::environment::DEFAULT_ENDPOINT;
 use crate::error::HubError;
 use crate::http::request::{Body, Method};
 use crate::hub::Hub;
+use crate::parallel;
 use crate::progress::Event;
 
 /// How often addresses are asked for: they are signed for some time, which a large upload may outlast.
@@ -49,7 +49,7 @@ fn upload_batch(target: &Target<'_>, batch: &[&Addition]) -> Result<(), HubError
             .filter(|(_, transfer)| *transfer != Transfer::Present)
             .map(|(addition, transfer)| Object::new(addition, transfer))
             .collect();
-        Pool::new(target, &objects).run()?;
+        upload_parts(target, &objects)?;
         let (path, refusal) = {
             let mut refused = objects.iter().filter(|object| object.refusal().is_some());
             let Some(first) = refused.next() else {
@@ -127,68 +127,37 @@ impl<'a> Object<'a> {
     }
 }
 
-/// Workers and what they have to do: the parts of all files, those of one file behind each other.
-struct Pool<'a> {
-    target: &'a Target<'a>,
-    objects: &'a [Object<'a>],
-    parts: Mutex<VecDeque<(usize, usize)>>,
-    stop: Arc<AtomicBool>,
+/// The parts of all files, those of one file behind each other.
+fn upload_parts(target: &Target<'_>, objects: &[Object<'_>]) -> Result<(), HubError> {
+    let hub = target.hub;
+    for object in objects {
+        hub.http().progress().event(&Event::Start {
+            path: object.addition.path.as_str(),
+            size: Some(object.addition.size),
+            resumed: 0,
+        });
+    }
+    let parts = objects.iter();
+    let parts = parts.flat_map(|object| (0..object.parts()).map(move |part| (object, part)));
+    let parts: Vec<(&Object<'_>, usize)> = parts.collect();
+    parallel::run(hub.workers(), &parts, |(object, part), stop| {
+        let worker = Worker { hub, stop };
+        worker.upload_part(object, *part)
+    })?;
+    Ok(())
 }
 
-impl<'a> Pool<'a> {
-    fn new(target: &'a Target<'a>, objects: &'a [Object<'a>]) -> Self {
-        let parts = objects.iter().enumerate();
-        let parts = parts.flat_map(|(at, object)| (0..object.parts()).map(move |part| (at, part)));
-        Self {
-            target,
-            objects,
-            parts: Mutex::new(parts.collect()),
-            stop: Arc::default(),
-        }
-    }
+/// Whoever uploads a part, and is told when others failed.
+struct Worker<'a> {
+    hub: &'a Hub,
+    stop: &'a Arc<AtomicBool>,
+}
 
-    fn run(&self) -> Result<(), HubError> {
-        let parts = self.lock_parts().len();
-        let workers = self.target.hub.workers().min(parts);
-        for object in self.objects {
-            self.target.hub.http().progress().event(&Event::Start {
-                path: object.addition.path.as_str(),
-                size: Some(object.addition.size),
-                resumed: 0,
-            });
-        }
-        thread::scope(|scope| {
-            let handles: Vec<_> = (0..workers).map(|_| scope.spawn(|| self.work())).collect();
-            let mut first = Ok(());
-            for handle in handles {
-                let result = handle
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                first = first.and(result);
-            }
-            first
-        })
-    }
-
-    /// Until nothing is left, or somebody failed: then the others need not go on.
-    fn work(&self) -> Result<(), HubError> {
-        while !self.stop.load(Ordering::Relaxed) {
-            let Some((at, part)) = self.lock_parts().pop_front() else {
-                break;
-            };
-            let object = &self.objects[at];
-            if object.refusal().is_some() {
-                continue;
-            }
-            if let Err(error) = self.upload_part(object, part) {
-                self.stop.store(true, Ordering::Relaxed);
-                return Err(error);
-            }
-        }
-        Ok(())
-    }
-
+impl Worker<'_> {
     fn upload_part(&self, object: &Object<'_>, part: usize) -> Result<(), HubError> {
+        if object.refusal().is_some() {
+            return Ok(());
+        }
         let (url, offset, len) = object.part(part);
         let etag = match self.put(object, url, offset, len) {
             Err(error) if is_refusal(&error) => {
@@ -223,7 +192,7 @@ impl<'a> Pool<'a> {
         offset: u64,
         len: u64,
     ) -> Result<String, HubError> {
-        let hub = self.target.hub;
+        let hub = self.hub;
         let path = object.addition.path.as_str();
         let meter = Arc::new(Meter::new(hub, path, len));
         let on_sent = Arc::clone(&meter);
@@ -233,7 +202,7 @@ impl<'a> Pool<'a> {
             .body(object.addition.body(offset, len))
             .doing(format!("uploading {path}"))
             .patient(RESPONSE)
-            .stop(&self.stop)
+            .stop(self.stop)
             .on_sent(Arc::new(move |bytes| on_sent.count(bytes)));
         let sent = hub.http().send(&request).and_then(|response| {
             let etag = response.header("etag").unwrap_or_default().to_owned();
@@ -252,7 +221,7 @@ impl<'a> Pool<'a> {
             return Ok(());
         };
         let addition = object.addition;
-        let hub = self.target.hub;
+        let hub = self.hub;
         let list = lfs::completion(addition.sha256()?, &object.etags());
         // Signed as the addresses of the parts are: no token.
         let request = hub
@@ -273,7 +242,7 @@ impl<'a> Pool<'a> {
     /// The Hub looks whether what is there is what was announced.
     fn verify(&self, object: &Object<'_>) -> Result<(), HubError> {
         let addition = object.addition;
-        let hub = self.target.hub;
+        let hub = self.hub;
         let verify = match &object.transfer {
             Transfer::Multipart { verify, .. } | Transfer::Basic { verify, .. } => verify.as_ref(),
             Transfer::Present => None,
@@ -295,10 +264,6 @@ impl<'a> Pool<'a> {
             downloaded: true,
         });
         Ok(())
-    }
-
-    fn lock_parts(&self) -> MutexGuard<'_, VecDeque<(usize, usize)>> {
-        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
