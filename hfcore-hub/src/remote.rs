@@ -374,7 +374,7 @@ impl RemoteWeights {
         }
         let count = first.len() + wrong.count();
         Err(format!(
-            "{count} tensors are not in the shard that it names: {}{}",
+            "{count} of its tensors are not in the shard that it names: {}{}",
             first.join(", "),
             if count > first.len() { " …" } else { "" }
         ))
