@@ -1,4 +1,4 @@
-//! One file of a repository: from the cache, or from the Hub into the cache (`hf_hub_download` of huggingface_hub 2.4).
+//! One file of a repository: from the cache, or from the Hub into the cache (`hf_hub_download` of `huggingface_hub` 2.4).
 //!
 //! The revision is resolved to a commit first, and everything else is asked for by that commit, so that a branch that
 //! moves meanwhile changes nothing. A file of a commit that is in the cache is the answer without a request.

@@ -1,4 +1,4 @@
-//! Files of a repository in a folder of the user's own, as plain files (`_local_folder.py` of huggingface_hub 2.4): what
+//! Files of a repository in a folder of the user's own, as plain files (`_local_folder.py` of `huggingface_hub` 2.4): what
 //! is carried to a machine without a network. `.cache/huggingface/download/<path>.metadata` in it remembers, in Python's
 //! form, what each file is, so that neither this crate nor Python downloads again what is there.
 

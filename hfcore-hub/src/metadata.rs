@@ -1,5 +1,5 @@
 //! What the Hub says about a revision and about a file, before anything of it is downloaded
-//! (`get_hf_file_metadata` of huggingface_hub 2.4).
+//! (`get_hf_file_metadata` of `huggingface_hub` 2.4).
 
 use hfcore_weights::RelPath;
 use serde::Deserialize;

@@ -1,4 +1,4 @@
-//! All files of a repository at a revision, or those whose names match (`snapshot_download` of huggingface_hub 2.4):
+//! All files of a repository at a revision, or those whose names match (`snapshot_download` of `huggingface_hub` 2.4):
 //! listed once, with their hashes, and then downloaded several at a time.
 
 use std::path::{Path, PathBuf};

@@ -21,7 +21,6 @@ pub(crate) enum Method {
     Head,
     Post,
     Put,
-    Patch,
     Delete,
 }
 
@@ -32,14 +31,13 @@ impl Method {
             Self::Head => "HEAD",
             Self::Post => "POST",
             Self::Put => "PUT",
-            Self::Patch => "PATCH",
             Self::Delete => "DELETE",
         }
     }
 
     /// Doing it twice is as good as once: it may be sent again although it is not known whether it arrived.
     pub(crate) const fn is_idempotent(self) -> bool {
-        !matches!(self, Self::Post | Self::Patch)
+        !matches!(self, Self::Post)
     }
 }
 

@@ -1,4 +1,4 @@
-//! When to try again, and how long to wait before. After `utils/_http.py` of huggingface_hub 2.4, with jitter and with
+//! When to try again, and how long to wait before. After `utils/_http.py` of `huggingface_hub` 2.4, with jitter and with
 //! an end: a server cannot keep a program waiting for ever.
 
 use std::hash::{BuildHasher, Hasher, RandomState};

@@ -1,4 +1,4 @@
-//! What a status means, as `hf_raise_for_status` of huggingface_hub 2.4 (`utils/_http.py`) reads it.
+//! What a status means, as `hf_raise_for_status` of `huggingface_hub` 2.4 (`utils/_http.py`) reads it.
 
 use std::io::Read;
 use std::time::Duration;

@@ -1,6 +1,10 @@
 //! What the tests of downloads share: clients of the stand-in whose waits take no time, and bytes.
 
-#![allow(dead_code, reason = "each test file uses its part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "several test binaries have it, and each uses its part of it"
+)]
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,18 +1,13 @@
 //! Files and snapshots, from the stand-in into the cache.
 
-#![cfg(feature = "net")]
-#![allow(clippy::unwrap_used, reason = "a test panics where something is wrong")]
-
-mod net_support;
-
 use std::fs;
 use std::sync::{Arc, Mutex};
 
+use crate::support::{client, download, files_below, main, model, noise, path, temporary};
 use hfcore_hub::{
     Commit, DownloadOptions, Event, HubError, Patterns, Repo, RepoType, Revision, SnapshotOptions,
 };
 use hfcore_hub_stand_in::{Fault, StandIn};
-use net_support::{client, download, files_below, main, model, noise, path, temporary};
 
 /// Two small files, one in a folder, and weights on the second host.
 fn filled(hub: &StandIn) -> Commit {

@@ -1,18 +1,13 @@
 //! Everything that can go wrong on the way: what is cached afterwards is right, or nothing is.
 
-#![cfg(feature = "net")]
-#![allow(clippy::unwrap_used, reason = "a test panics where something is wrong")]
-
-mod net_support;
-
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::support::{client, download, files_below, main, model, noise, temporary};
 use hfcore_hub::{Event, Hub, HubError, SnapshotOptions};
 use hfcore_hub_stand_in::{Fault, Host, StandIn};
-use net_support::{client, download, files_below, main, model, noise, temporary};
 
 const SIZE: usize = 400_000;
 

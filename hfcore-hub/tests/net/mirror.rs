@@ -1,25 +1,14 @@
 //! Mirrors that are plain file servers, without an API, without names for contents, and even Python's own `http.server`.
 
-#![cfg(feature = "net")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "a test panics where something is wrong, and says what it skips"
-)]
-
-mod net_support;
-#[path = "net_support/scripted.rs"]
-mod scripted;
-
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use crate::scripted::{Asked, Reply, Scripted};
+use crate::support::{client, main, model, noise, path, temporary};
 use hfcore_hub::{Commit, DownloadOptions, HubError, Revision, SnapshotOptions};
 use hfcore_hub_stand_in::StandIn;
-use net_support::{client, main, model, noise, path, temporary};
-use scripted::{Asked, Reply, Scripted};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 /// Of `hello\n`.
@@ -43,7 +32,7 @@ fn files_alone_are_enough_where_the_commit_is_known() {
     assert_eq!(fs::read_to_string(&found.path).unwrap(), "hello\n");
     // Nobody said what the contents are called: they are named by what came.
     let blobs = folder.path().join("cache/models--org--name/blobs");
-    assert_eq!(net_support::files_below(&blobs), [SHA256]);
+    assert_eq!(crate::support::files_below(&blobs), [SHA256]);
     let found = client.download(&model(), &revision, &path("model.safetensors"), &options);
     assert_eq!(fs::read(found.unwrap().path).unwrap(), noise(200_000, 9));
     let error = client
@@ -107,7 +96,7 @@ fn a_mirror_without_listings_of_trees() {
         assert_eq!(snapshot.skipped[0].name, "../../evil");
         assert_eq!(snapshot.files[0].etag.as_ref().unwrap().as_str(), blob);
         let blobs = folder.path().join("cache/models--org--name/blobs");
-        assert_eq!(net_support::files_below(&blobs), [blob]);
+        assert_eq!(crate::support::files_below(&blobs), [blob]);
         // Again, from what is there.
         let again = client
             .snapshot(&model(), &main(), &SnapshotOptions::default())

@@ -1,17 +1,12 @@
 //! Without a network, or with a Hub that does not answer: the cache answers where Python's does, and says so.
 
-#![cfg(feature = "net")]
-#![allow(clippy::unwrap_used, reason = "a test panics where something is wrong")]
-
-mod net_support;
-
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 
+use crate::support::{client, download, files_below, main, model, path, temporary};
 use hfcore_hub::{Commit, DownloadOptions, Hub, HubError, Patterns, Revision, SnapshotOptions};
 use hfcore_hub_stand_in::{Fault, StandIn};
-use net_support::{client, download, files_below, main, model, path, temporary};
 
 fn filled(hub: &StandIn) -> Commit {
     let commit = hub

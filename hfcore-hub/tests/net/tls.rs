@@ -1,22 +1,13 @@
 //! A real handshake: with a certificate that `SSL_CERT_FILE` vouches for, and without. The server is Python's, and the
 //! certificate is made by `openssl`: where one of them is missing the tests say so and are skipped.
 
-#![cfg(feature = "net")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "a test panics where something is wrong, and says what it skips"
-)]
-
-mod net_support;
-
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use crate::support::{client, model, path, temporary};
 use hfcore_hub::{Commit, DownloadOptions, HubError, Revision, Token};
-use net_support::{client, model, path, temporary};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 

@@ -1,19 +1,12 @@
 //! Where a redirect may lead, and who gets the token: the endpoint's own scheme, host and port, and nobody else.
 
-#![cfg(feature = "net")]
-#![allow(clippy::unwrap_used, reason = "a test panics where something is wrong")]
-
-mod net_support;
-#[path = "net_support/scripted.rs"]
-mod scripted;
-
 use std::fs;
 use std::sync::Arc;
 
+use crate::scripted::{Asked, Reply, Scripted};
+use crate::support::{client, main, model, noise, path, temporary};
 use hfcore_hub::{Commit, DownloadOptions, Hub, HubError, Revision, SnapshotOptions, Token};
 use hfcore_hub_stand_in::{Fault, Role, StandIn};
-use net_support::{client, main, model, noise, path, temporary};
-use scripted::{Asked, Reply, Scripted};
 
 const CANARY: &str = "hf_canaryCANARYcanary";
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";

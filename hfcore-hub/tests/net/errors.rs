@@ -1,15 +1,10 @@
 //! What the Hub refuses, as errors that say what to do.
 
-#![cfg(feature = "net")]
-#![allow(clippy::unwrap_used, reason = "a test panics where something is wrong")]
-
-mod net_support;
-
+use crate::support::{client, download, files_below, main, model, path, temporary};
 use hfcore_hub::{
     DownloadOptions, Hub, HubError, Repo, RepoType, Revision, SnapshotOptions, Token,
 };
 use hfcore_hub_stand_in::{Fault, Role, StandIn};
-use net_support::{client, download, files_below, main, model, path, temporary};
 
 const TOKEN: &str = "hf_adaadaadaada";
 
