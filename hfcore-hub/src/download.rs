@@ -158,7 +158,7 @@ impl Hub {
                 commit,
                 from_cache_because: Some(error),
             }),
-            _ => Err(self.not_cached(repo, revision, "the commit", error)),
+            _ => Err(self.with_suggestions(self.not_cached(repo, revision, "the commit", error))),
         }
     }
 

@@ -61,6 +61,8 @@ pub use hub::{Hub, HubBuilder};
 #[cfg(feature = "net")]
 pub use info::{Ancestor, Gated, GitRef, ListedFile, ModelInfo, ParameterCounts, RepoRefs};
 #[cfg(feature = "net")]
+pub use lock_file::{LockFile, LockedFile, LockedRepo};
+#[cfg(feature = "net")]
 pub use metadata::FileMetadata;
 #[cfg(feature = "net")]
 pub use progress::{Event, NoProgress, Progress};

@@ -182,11 +182,19 @@ impl Hub {
             .resolve_with(repo, revision, options.local_files_only)?
             .commit;
         let tree = self.listing(repo, &commit, options)?;
-        let target = self.target(repo, options)?;
+        // A folder that is not there has nothing, and is not made for a plan.
+        let target = match &options.to {
+            Some(folder) if !folder.exists() => None,
+            _ => Some(self.target(repo, options)?),
+        };
+        let is_present = |file: &RepoFile| {
+            let target = target.as_ref();
+            !options.force && target.is_some_and(|target| target.has(&commit, file))
+        };
         let files = chosen(&tree, &options.patterns).map(|file| PlannedFile {
             path: file.path.clone(),
             size: file.size,
-            present: !options.force && target.has(&commit, file),
+            present: is_present(file),
         });
         let mut files: Vec<PlannedFile> = files.collect();
         files.sort_by(|a, b| a.path.cmp(&b.path));

@@ -139,6 +139,25 @@ impl TokenizerFiles {
         Ok(files)
     }
 
+    /// Whether [`read`](Self::read) would read a file of this name, given relative to the folder with `/`: what to fetch of
+    /// a folder that is elsewhere.
+    #[must_use]
+    pub fn reads(name: &str) -> bool {
+        if let Some(template) = name.strip_prefix(CHAT_TEMPLATES) {
+            return template.starts_with('/')
+                && template.ends_with(".jinja")
+                && !template[1..].contains('/');
+        }
+        SMALL.contains(&name) || VOCABULARIES.contains(&name) || is_versioned(name)
+    }
+
+    /// Whether a file of this name is the vocabulary of a slow tokenizer, which is not needed where there is a
+    /// `tokenizer.json`.
+    #[must_use]
+    pub fn is_slow_vocabulary(name: &str) -> bool {
+        name != TOKENIZER_JSON && VOCABULARIES.contains(&name)
+    }
+
     fn read_one(&mut self, dir: &Path, name: &str, limit: u64) -> Result<(), TokenizeError> {
         let path = dir.join(name);
         let failed = |error: &std::io::Error| TokenizeError::Io {
@@ -240,6 +259,11 @@ impl TokenizerFiles {
     }
 }
 
+/// `tokenizer.4.0.0.json`, as `fast_tokenizer_files` lists them.
+fn is_versioned(name: &str) -> bool {
+    name.starts_with("tokenizer.") && name.ends_with(".json") && !name.contains('/')
+}
+
 /// `additional_chat_templates/*.jinja` in `dir`, sorted.
 fn template_names(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir.join(CHAT_TEMPLATES)).into_iter().flatten();
@@ -265,6 +289,32 @@ pub(crate) fn known(name: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_fetched_is_what_is_read() {
+        for name in [
+            "tokenizer.json",
+            "tokenizer_config.json",
+            "config.json",
+            "merges.txt",
+            "tokenizer.4.0.0.json",
+            "chat_template.jinja",
+            "additional_chat_templates/rag.jinja",
+        ] {
+            assert!(TokenizerFiles::reads(name), "{name}");
+        }
+        for name in [
+            "model.safetensors",
+            "README.md",
+            "onnx/tokenizer.json",
+            "additional_chat_templates",
+            "additional_chat_templates/a/b.jinja",
+            "additional_chat_templates_x.jinja",
+            "trainer_state.json",
+        ] {
+            assert!(!TokenizerFiles::reads(name), "{name}");
+        }
+    }
 
     #[test]
     fn only_what_tokenizers_use_is_read() {

@@ -30,7 +30,7 @@ const SHARED_STORE_MARKER: (&str, &str) = (".huggingface-shared-blobs", "1\n");
 /// Finds and opens the files, in transformers' order: `model.safetensors`, then `model.safetensors.index.json`.
 pub(crate) fn open(root: &Path, options: &OpenOptions) -> Result<Checkpoint, WeightsError> {
     let folder = Folder::new(root, options)?;
-    let (single, index) = file_names(options.variant.as_deref())?;
+    let (single, index) = checkpoint_names(options.variant.as_deref())?;
     let listing = folder.list(&[single.as_str(), index.as_str()])?;
 
     if listing.has(&single) {
@@ -56,8 +56,13 @@ pub(crate) fn open(root: &Path, options: &OpenOptions) -> Result<Checkpoint, Wei
     })
 }
 
-/// `model.safetensors` and its index, or `model.fp16.safetensors` and `model.safetensors.index.fp16.json`.
-pub(crate) fn file_names(variant: Option<&str>) -> Result<(RelPath, RelPath), WeightsError> {
+/// What the checkpoint of a folder may be called, in transformers' order: one file, else the index of several.
+/// `model.safetensors` and `model.safetensors.index.json`, or with the variant `fp16` `model.fp16.safetensors` and
+/// `model.safetensors.index.fp16.json`.
+///
+/// # Errors
+/// If the variant cannot be part of a file name.
+pub fn checkpoint_names(variant: Option<&str>) -> Result<(RelPath, RelPath), WeightsError> {
     let Some(variant) = variant else {
         return Ok((
             plain("model.safetensors"),

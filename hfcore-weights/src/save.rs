@@ -130,7 +130,7 @@ fn save(
     check(&tensors, options)?;
     let variant = options.variant.as_deref();
     let (single, index_name) =
-        folder::file_names(variant).map_err(|error| SaveError::Options(error.to_string()))?;
+        folder::checkpoint_names(variant).map_err(|error| SaveError::Options(error.to_string()))?;
     let total_size = tensors.iter().map(|(_, tensor)| size(tensor)).sum();
     let shards = split(tensors, options.max_shard_size);
     fs::create_dir_all(folder).map_err(io_error("create", folder))?;

@@ -15,13 +15,22 @@ use hfcore_tokenize::Tokenizer;
 use hfcore_weights::{LoadReport, OpenOptions, WeightSource};
 
 use crate::error::Error;
-use crate::model_dir::ModelDir;
+use crate::model_dir::{ModelDir, Origin};
+use crate::pretrained::Pretrained;
 
 /// Reads the configuration of a model folder.
 #[derive(Clone, Copy, Debug)]
 pub struct AutoConfig;
 
 impl AutoConfig {
+    /// `config.json` of the model of this name: nothing else is fetched but configurations and the tokenizer.
+    ///
+    /// # Errors
+    /// As [`Pretrained::fetch`], and if it is missing or malformed.
+    pub fn from_pretrained(source: impl Into<Pretrained>) -> Result<PretrainedConfig, Error> {
+        source.into().skip_weights(true).fetch()?.config()
+    }
+
     /// `config.json` of the folder.
     ///
     /// # Errors
@@ -36,6 +45,14 @@ impl AutoConfig {
 pub struct AutoTokenizer;
 
 impl AutoTokenizer {
+    /// The tokenizer of the model of this name; its weights are not fetched.
+    ///
+    /// # Errors
+    /// As [`Pretrained::fetch`] and [`load`](Self::load).
+    pub fn from_pretrained(source: impl Into<Pretrained>) -> Result<Tokenizer, Error> {
+        source.into().skip_weights(true).fetch()?.tokenizer()
+    }
+
     /// The tokenizer of the folder, of the class that transformers takes for it: see [`ModelDir::tokenizer`].
     ///
     /// # Errors
@@ -62,7 +79,7 @@ pub type AutoImageModel = AutoModel<dyn ImageEncoder>;
 /// A model that classifies images.
 pub type AutoModelForImageClassification = AutoModel<dyn ImageClassifier>;
 
-/// A model loaded from a folder, seen as a `T`: [`AutoModelForCausalLm`] and its siblings.
+/// A model loaded from a folder or the Hub, seen as a `T`: [`AutoModelForCausalLm`] and its siblings.
 ///
 /// It derefs to its head, so that everything a `T` can do is called on it.
 pub struct AutoModel<T: ?Sized> {
@@ -71,10 +88,20 @@ pub struct AutoModel<T: ?Sized> {
     generation_config: GenerationConfig,
     report: LoadReport,
     accounting: Accounting,
+    origin: Option<Origin>,
 }
 
 impl<T: Head + ?Sized> AutoModel<T> {
-    /// The model in the folder `path`, on the CPU, as published.
+    /// The model of this name, on the CPU, as published: a folder's path, or `org/name` of the Hub, fetched into the cache
+    /// that Python shares.
+    ///
+    /// # Errors
+    /// As [`Pretrained::fetch`] and [`load`](Self::load).
+    pub fn from_pretrained(source: impl Into<Pretrained>) -> Result<Self, Error> {
+        Self::builder().from_pretrained(source)
+    }
+
+    /// The model in the folder `path`, on the CPU, as published. The network is never touched.
     ///
     /// # Errors
     /// If a file is missing or damaged, the family is not registered or lacks this head, or config
@@ -100,6 +127,12 @@ impl<T: ?Sized> AutoModel<T> {
     #[must_use]
     pub const fn config(&self) -> &PretrainedConfig {
         &self.config
+    }
+
+    /// Where on the Hub it came from, and at which commit; nothing for a folder.
+    #[must_use]
+    pub const fn origin(&self) -> Option<&Origin> {
+        self.origin.as_ref()
     }
 
     /// `generation_config.json`.
@@ -211,7 +244,18 @@ impl<T: Head + ?Sized> AutoModelBuilder<T> {
     /// # Errors
     /// As [`AutoModel::load`].
     pub fn load(self, path: impl AsRef<Path>) -> Result<AutoModel<T>, Error> {
-        let dir = ModelDir::new(path)?;
+        self.load_dir(&ModelDir::new(path)?)
+    }
+
+    /// The model of this name.
+    ///
+    /// # Errors
+    /// As [`AutoModel::from_pretrained`].
+    pub fn from_pretrained(self, source: impl Into<Pretrained>) -> Result<AutoModel<T>, Error> {
+        self.load_dir(&source.into().fetch()?)
+    }
+
+    fn load_dir(self, dir: &ModelDir) -> Result<AutoModel<T>, Error> {
         let config = dir.config()?;
         let generation_config = dir.generation_config(&config)?;
         // The family is looked up before weights are opened: it is the better error.
@@ -238,6 +282,7 @@ impl<T: Head + ?Sized> AutoModelBuilder<T> {
             generation_config,
             report,
             accounting,
+            origin: dir.origin().cloned(),
         })
     }
 }

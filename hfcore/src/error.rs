@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use hfcore_arch::{CacheError, ForwardError, ModelError};
 use hfcore_config::ConfigError;
 use hfcore_generate::GenerateError;
+use hfcore_hub::{HubError, NameError};
 use hfcore_kernels::DeviceError;
 use hfcore_tokenize::{TemplateError, TokenizeError};
 use hfcore_weights::WeightsError;
@@ -19,6 +20,31 @@ pub enum Error {
     /// A model folder is not there.
     #[error("{} is not a folder; a model is a folder with config.json, safetensors and tokenizer.json", .0.display())]
     NoFolder(PathBuf),
+    /// What was given names neither a folder nor a model of the Hub.
+    #[error("{name:?} is not a folder, and cannot be a model of the Hub")]
+    NoModel {
+        /// What was given.
+        name: String,
+        /// Why it cannot be.
+        source: NameError,
+    },
+    /// A model could not be had from the Hub or its cache.
+    #[error(transparent)]
+    Hub(#[from] HubError),
+    /// A repository has no weights that are read.
+    #[error("{origin} has no {wanted}{}", if .instead.is_empty() {
+        String::from(" and no other weights: is the model in a subfolder?")
+    } else {
+        format!("; it has {}: only safetensors are read, and pickles never (https://huggingface.co/spaces/safetensors/convert opens a pull request that converts them; load it with the revision refs/pr/N)", .instead.join(", "))
+    })]
+    NoWeights {
+        /// The repository and its commit.
+        origin: String,
+        /// The file that would be read first.
+        wanted: String,
+        /// Weights that it has instead.
+        instead: Vec<String>,
+    },
     /// A file of the model folder is not there.
     #[error("{} has no {file}: {remedy}", .folder.display())]
     NoFile {

@@ -6,6 +6,7 @@ mod error;
 mod model_dir;
 pub mod padded;
 mod pipeline;
+mod pretrained;
 pub mod verify;
 
 pub use hfcore_arch::{
@@ -25,6 +26,8 @@ pub use hfcore_tokenize::{
 
 /// What an architecture of one's own is written with.
 pub use hfcore_arch as arch;
+/// The Hugging Face Hub: the cache, and with the feature `hub` downloads, search, model cards and publishing.
+pub use hfcore_hub as hub;
 /// Tensors by name: opening, reading and saving checkpoints.
 pub use hfcore_weights as weights;
 
@@ -35,11 +38,12 @@ pub use crate::auto::{
     Head,
 };
 pub use crate::error::Error;
-pub use crate::model_dir::ModelDir;
+pub use crate::model_dir::{ModelDir, Origin};
 pub use crate::pipeline::{
     AnswerStream, GeneratedText, Pipeline, PipelineOutput, Prompt, TextGenerationPipeline,
     TextStream, pipeline,
 };
+pub use crate::pretrained::Pretrained;
 
 /// The documents whose code is compiled as tests.
 #[cfg(doctest)]
@@ -54,4 +58,7 @@ mod documents {
     mod adding_a_kernel {}
     #[doc = include_str!("../../docs/numerics.md")]
     mod numerics {}
+    #[cfg(feature = "hub")]
+    #[doc = include_str!("../../docs/hub.md")]
+    mod hub {}
 }

@@ -11,14 +11,17 @@
 //! chat_template.jinja         optional      wins over the one in tokenizer_config.json
 //! ```
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use hfcore_config::{GenerationConfig, PretrainedConfig};
+use hfcore_hub::{Commit, RepoId, Revision};
 use hfcore_tokenize::{Tokenizer, TokenizerFiles};
 use hfcore_weights::{OpenOptions, Weights};
 
 use crate::error::Error;
+use crate::pretrained::Pretrained;
 
 /// The largest configuration.
 const MAX_CONFIG_BYTES: u64 = 16 << 20;
@@ -27,6 +30,28 @@ const MAX_CONFIG_BYTES: u64 = 16 << 20;
 #[derive(Clone, Debug)]
 pub struct ModelDir {
     path: PathBuf,
+    variant: Option<String>,
+    origin: Option<Origin>,
+    /// Of a model of the Hub, the folder of the whole repository.
+    snapshot: Option<PathBuf>,
+}
+
+/// Where on the Hub a model came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Origin {
+    /// The repository.
+    pub repo: RepoId,
+    /// What was asked for.
+    pub revision: Revision,
+    /// What it stood for. Asked for instead of the revision, it gives the same bytes for ever.
+    pub commit: Commit,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.repo, self.commit)
+    }
 }
 
 impl ModelDir {
@@ -37,10 +62,72 @@ impl ModelDir {
     pub fn new(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref().to_path_buf();
         if path.is_dir() {
-            Ok(Self { path })
+            Ok(Self {
+                path,
+                variant: None,
+                origin: None,
+                snapshot: None,
+            })
         } else {
             Err(Error::NoFolder(path))
         }
+    }
+
+    /// The folder of a model that is named as transformers names it: a folder's path, or `org/name` of the Hub.
+    ///
+    /// # Errors
+    /// As [`Pretrained::fetch`].
+    pub fn from_pretrained(source: impl Into<Pretrained>) -> Result<Self, Error> {
+        source.into().fetch()
+    }
+
+    /// Whose weights are those of a variant.
+    pub(crate) fn with_variant(mut self, variant: Option<String>) -> Self {
+        self.variant = variant;
+        self
+    }
+
+    /// Which came from the Hub, and is in this snapshot.
+    pub(crate) fn with_origin(mut self, origin: Origin, snapshot: &Path) -> Self {
+        self.origin = Some(origin);
+        self.snapshot = Some(snapshot.to_owned());
+        self
+    }
+
+    /// The snapshot that it is in.
+    #[cfg(feature = "hub")]
+    pub(crate) fn snapshot(&self) -> Option<&Path> {
+        self.snapshot.as_deref()
+    }
+
+    /// What a lock file records of it: its commit, and every file that the cache has of that, read and hashed.
+    ///
+    /// # Errors
+    /// If it did not come from the Hub, or a file cannot be read.
+    #[cfg(feature = "hub")]
+    pub fn pin(&self) -> Result<hfcore_hub::LockedRepo, Error> {
+        let (Some(origin), Some(snapshot)) = (&self.origin, &self.snapshot) else {
+            return Err(hfcore_hub::HubError::Argument {
+                what: self.path.display().to_string(),
+                why: "it is a folder: only what comes from the Hub has a commit to pin".to_owned(),
+            }
+            .into());
+        };
+        let repo = hfcore_hub::Repo::new(hfcore_hub::RepoType::Model, origin.repo.clone());
+        let (revision, commit) = (origin.revision.clone(), origin.commit.clone());
+        Ok(hfcore_hub::LockedRepo::of_folder(
+            repo,
+            revision,
+            commit,
+            snapshot,
+            &mut |_| std::ops::ControlFlow::Continue(()),
+        )?)
+    }
+
+    /// Where on the Hub the model came from, if it did.
+    #[must_use]
+    pub const fn origin(&self) -> Option<&Origin> {
+        self.origin.as_ref()
     }
 
     /// The folder.
@@ -67,6 +154,10 @@ impl ModelDir {
         let failed = |source| Error::Weights {
             folder: self.path.clone(),
             source: Box::new(source),
+        };
+        let options = match (&self.variant, &options.variant) {
+            (Some(variant), None) => &options.clone().with_variant(variant),
+            _ => options,
         };
         Weights::open(&self.path, options).map_err(failed)
     }
@@ -97,7 +188,10 @@ impl ModelDir {
             folder: self.path.clone(),
             source,
         };
-        let files = TokenizerFiles::read(&self.path).map_err(failed)?;
+        let mut files = TokenizerFiles::read(&self.path).map_err(failed)?;
+        if let Some(origin) = &self.origin {
+            files = files.with_repository(origin.repo.as_str());
+        }
         Tokenizer::from_files(&files, None).map_err(failed)
     }
 

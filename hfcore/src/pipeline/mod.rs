@@ -4,11 +4,11 @@ mod chat;
 mod text_generation;
 
 use std::fmt;
-use std::path::Path;
 
 pub use self::chat::AnswerStream;
 pub use self::text_generation::{GeneratedText, Prompt, TextGenerationPipeline, TextStream};
 use crate::error::Error;
+use crate::pretrained::Pretrained;
 
 /// A pipeline for a task, chosen by its name.
 #[derive(Debug)]
@@ -37,15 +37,15 @@ impl fmt::Display for PipelineOutput {
 /// The tasks there is a pipeline for.
 const TASKS: &[&str] = &["text-generation"];
 
-/// The pipeline for `task`, over the model in the folder `path`.
+/// The pipeline for `task`, over the model of this name: a folder's path, or `org/name` of the Hub.
 ///
 /// # Errors
 /// If there is no pipeline for the task yet, or the model cannot be loaded.
-pub fn pipeline(task: &str, path: impl AsRef<Path>) -> Result<Pipeline, Error> {
+pub fn pipeline(task: &str, source: impl Into<Pretrained>) -> Result<Pipeline, Error> {
     match task {
-        "text-generation" => Ok(Pipeline::TextGeneration(TextGenerationPipeline::load(
-            path,
-        )?)),
+        "text-generation" => Ok(Pipeline::TextGeneration(
+            TextGenerationPipeline::from_pretrained(source)?,
+        )),
         _ => Err(Error::NoPipeline {
             task: task.to_owned(),
             available: TASKS,

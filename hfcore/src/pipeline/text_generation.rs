@@ -13,6 +13,7 @@ use hfcore_tokenize::{ChatOptions, ContinueFinalMessage, DecodeStream, Message, 
 use crate::auto::AutoModelForCausalLm;
 use crate::error::Error;
 use crate::model_dir::ModelDir;
+use crate::pretrained::Pretrained;
 
 /// A language model with its tokenizer.
 #[derive(Debug)]
@@ -45,13 +46,25 @@ impl fmt::Display for GeneratedText {
 }
 
 impl TextGenerationPipeline {
-    /// The model and the tokenizer in the folder `path`.
+    /// The model of this name and its tokenizer: a folder's path, or `org/name` of the Hub.
+    ///
+    /// # Errors
+    /// If it cannot be had, or either cannot be loaded.
+    pub fn from_pretrained(source: impl Into<Pretrained>) -> Result<Self, Error> {
+        let dir = source.into().fetch()?;
+        let tokenizer = dir.tokenizer()?;
+        Ok(Self::new(
+            AutoModelForCausalLm::from_pretrained(dir)?,
+            tokenizer,
+        ))
+    }
+
+    /// The model and the tokenizer in the folder `path`. The network is never touched.
     ///
     /// # Errors
     /// If either cannot be loaded.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, Error> {
-        let tokenizer = ModelDir::new(&path)?.tokenizer()?;
-        Ok(Self::new(AutoModelForCausalLm::load(path)?, tokenizer))
+        Self::from_pretrained(ModelDir::new(path)?)
     }
 
     /// Of a model and a tokenizer that are loaded already.
