@@ -276,8 +276,9 @@ impl DeletePlan {
                 }
             }
         }
+        let linked = self.cache.linked_shared_blobs();
         for entry in shared {
-            if let Err(error) = self.cache.sweep_shared_blob(&entry) {
+            if let Err(error) = self.cache.sweep_shared_blob(&entry, &linked) {
                 deleted.failures.push(io_error(&entry, "removed")(error));
             }
         }

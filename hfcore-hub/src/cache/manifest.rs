@@ -62,21 +62,36 @@ impl Cache {
         }
     }
 
-    /// The shared blobs that no repository needs, with their sizes in bytes.
-    pub(super) fn unreferenced_shared_blobs(&self) -> Vec<(PathBuf, u64)> {
-        let mut found: Vec<(PathBuf, u64)> = self
-            .shared_blobs()
-            .into_iter()
-            .filter(|entry| self.references(entry).is_some_and(|known| known.is_empty()))
-            .map(|entry| (len_of(&entry), entry))
-            .map(|(len, entry)| (entry, len))
-            .collect();
-        found.sort();
-        found
+    /// The shared blobs that blobs of repositories link to, whatever manifests say.
+    pub(super) fn linked_shared_blobs(&self) -> BTreeSet<PathBuf> {
+        let repos = fs::read_dir(&self.root).into_iter().flatten().flatten();
+        let blobs = repos.flat_map(|repo| fs::read_dir(repo.path().join("blobs")));
+        let links = blobs.flatten().flatten();
+        let targets = links.filter_map(|link| self.shared_link(&link.path()).ok()?);
+        targets.collect()
     }
 
-    /// Removes the shared blob `entry` if no repository needs it, and returns how many bytes that freed.
-    pub(super) fn sweep_shared_blob(&self, entry: &Path) -> io::Result<u64> {
+    /// The shared blobs that no repository needs, with their sizes in bytes.
+    pub(super) fn unreferenced_shared_blobs(&self) -> Vec<(PathBuf, u64)> {
+        let linked = self.linked_shared_blobs();
+        let mut entries = self.shared_blobs();
+        entries.sort();
+        entries.retain(|entry| {
+            let known = self.references(entry);
+            known.is_some_and(|known| known.is_empty()) && !linked.contains(entry)
+        });
+        let measured = entries.into_iter().map(|entry| (len_of(&entry), entry));
+        measured.map(|(len, entry)| (entry, len)).collect()
+    }
+
+    /// Removes the shared blob `entry` if no repository needs it, and returns how many bytes that freed. `linked` are those
+    /// that were linked to a moment ago: a manifest that lost a line, and by which Python would go, costs nothing here. Who
+    /// has made a link since has added it to the manifest before.
+    pub(super) fn sweep_shared_blob(
+        &self,
+        entry: &Path,
+        linked: &BTreeSet<PathBuf>,
+    ) -> io::Result<u64> {
         let Some(store) = self.shared_store() else {
             return Ok(0);
         };
@@ -94,7 +109,7 @@ impl Cache {
             self.rewrite(&manifest, &references)?;
             return Ok(0);
         }
-        if !entry.symlink_metadata()?.is_file() {
+        if linked.contains(entry) || !entry.symlink_metadata()?.is_file() {
             return Ok(0);
         }
         let len = len_of(entry);

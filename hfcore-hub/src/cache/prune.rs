@@ -92,12 +92,13 @@ impl PrunePlan {
                 Err(error) => deleted.failures.push(io_error(path, "removed")(error)),
             }
         }
+        let linked = self.cache.linked_shared_blobs();
         for (path, _) in &self.shared_blobs {
             if on_path(path).is_break() {
                 deleted.stopped = true;
                 return deleted;
             }
-            match self.cache.sweep_shared_blob(path) {
+            match self.cache.sweep_shared_blob(path, &linked) {
                 Ok(0) => {}
                 Ok(_) => deleted.removed += 1,
                 Err(error) => deleted.failures.push(io_error(path, "removed")(error)),

@@ -225,7 +225,10 @@ impl CacheInfo {
     fn foreign(&self) -> Vec<CacheWarning> {
         let mut found = BTreeSet::new();
         for repo in &self.repos {
+            let snapshots = repo.folder.join("snapshots");
             let files = repo.files().filter(|file| !repo.owns(file));
+            // A file of a snapshot may be another name of one.
+            let files = files.filter(|file| !file.blob.starts_with(&snapshots));
             found.extend(files.map(|file| file.blob.clone()));
         }
         let warning = |path| CacheWarning {

@@ -6,9 +6,15 @@
 #![allow(clippy::print_stderr, reason = "a test that cannot run says so")]
 
 #[cfg(unix)]
+mod golden;
+#[cfg(unix)]
 mod hostile;
 mod layout;
 mod lock_file;
+#[cfg(unix)]
+mod python;
 mod races;
 mod resume;
 mod support;
+#[cfg(unix)]
+mod whole;
