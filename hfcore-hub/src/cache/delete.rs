@@ -276,7 +276,10 @@ impl DeletePlan {
                 }
             }
         }
-        let linked = self.cache.linked_shared_blobs();
+        let linked = match shared.is_empty() {
+            true => BTreeSet::new(),
+            false => self.cache.linked_shared_blobs(),
+        };
         for entry in shared {
             if let Err(error) = self.cache.sweep_shared_blob(&entry, &linked) {
                 deleted.failures.push(io_error(&entry, "removed")(error));
@@ -319,6 +322,11 @@ impl Cache {
         let in_use = "another process is downloading it";
         match kind {
             Kind::Blob if self.is_blob_locked(path) => return Err(damaged(path, in_use)),
+            // The user put it on another disk, or somebody means harm: what it leads to is not removed, as in Python.
+            Kind::Repo
+                if path
+                    .symlink_metadata()
+                    .is_ok_and(|metadata| metadata.is_symlink()) => {}
             Kind::Repo => {
                 let name = path.file_name().unwrap_or_default();
                 if self.is_repo_locked(&name.to_string_lossy()) {

@@ -32,14 +32,19 @@ fn try_symlink(folder: &Path) -> bool {
             let _ = fs::remove_file(&trial);
             true
         }
-        Err(error) => {
-            // EROFS and EACCES are about the folder; EPERM, ENOTSUP and Windows' missing privilege about links.
-            matches!(
-                error.kind(),
-                io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::NotFound
-            )
-        }
+        Err(error) => !is_impossible(&error),
     }
+}
+
+/// Whether an error says that there are no symbolic links here, rather than that this one could not be made: `EPERM`
+/// (FAT, some network file systems), `ENOTSUP`, `ENOSYS`; on Windows a right that the user lacks.
+fn is_impossible(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    return error.raw_os_error().is_none_or(|code| {
+        [libc::EPERM, libc::ENOTSUP, libc::EOPNOTSUPP, libc::ENOSYS].contains(&code)
+    });
+    #[cfg(not(unix))]
+    return error.kind() != io::ErrorKind::NotFound;
 }
 
 impl RepoCache {
@@ -93,6 +98,8 @@ impl RepoCache {
         match file::symlink(&target, pointer) {
             Ok(()) => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            // The repository is on another disk than the cache.
+            Err(error) if is_impossible(&error) => return self.copy_to(blob, pointer),
             Err(error) => return Err(io_error(pointer, "linked")(error)),
         }
         if fs::read_link(pointer).is_ok_and(|found| found == target) {

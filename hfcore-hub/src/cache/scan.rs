@@ -133,6 +133,9 @@ pub enum CacheProblem {
     /// References stand for commits of which there is no folder.
     #[error("has references to commits that are not there: {}", .0.join(", "))]
     DanglingRefs(Vec<String>),
+    /// A folder of the repository is a link. Python follows it, and would delete what it leads to.
+    #[error("is a link, where a folder has to be")]
+    LinkedFolder,
     /// It cannot be read.
     #[error("cannot be read: {0}")]
     Unreadable(String),
@@ -290,6 +293,12 @@ fn scan_repo(folder: &Path, name: &str) -> Result<CachedRepo, CacheWarning> {
     let Some(repo_type) = kinds.clone().find(|kind| kind.plural() == plural) else {
         return Err(warn(CacheProblem::UnknownRepoType(plural.to_owned())));
     };
+    for part in ["blobs", "refs", "snapshots"] {
+        let part = folder.join(part);
+        if is_link(&part) {
+            return Err(warning(&part, CacheProblem::LinkedFolder));
+        }
+    }
     let snapshots = folder.join("snapshots");
     if !snapshots.is_dir() {
         return Err(warning(&snapshots, CacheProblem::NoSnapshots));
@@ -366,6 +375,9 @@ fn scan_revision(
     refs: BTreeSet<String>,
     blobs: &mut BTreeMap<PathBuf, Metadata>,
 ) -> Result<CachedRevision, CacheWarning> {
+    if is_link(folder) {
+        return Err(warning(folder, CacheProblem::LinkedFolder));
+    }
     if folder.is_file() {
         return Err(warning(folder, CacheProblem::SnapshotIsAFile));
     }
@@ -415,6 +427,11 @@ fn scan_revision(
         refs,
         last_modified,
     })
+}
+
+fn is_link(path: &Path) -> bool {
+    path.symlink_metadata()
+        .is_ok_and(|metadata| metadata.is_symlink())
 }
 
 /// All below `root` that is no folder and no link to one. Folders that are links are not entered, those that cannot be

@@ -273,6 +273,13 @@ fn verify_blobs_of(
     on_progress: &mut OnProgress<'_>,
 ) -> Result<(), HubError> {
     let blobs = cache.root.join(folder).join("blobs");
+    // Where the folder is a link they are no blobs of this cache, and nothing may be renamed there.
+    if !blobs
+        .symlink_metadata()
+        .is_ok_and(|metadata| metadata.is_dir())
+    {
+        return Ok(());
+    }
     let entries = fs::read_dir(&blobs).into_iter().flatten().flatten();
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
     paths.sort();

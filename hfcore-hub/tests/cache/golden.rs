@@ -1,4 +1,4 @@
-//! A cache as Python's huggingface_hub 2.4.0 writes it, laid out link by link: two models with the same large file,
+//! A cache as Python's `huggingface_hub` 2.4.0 writes it, laid out link by link: two models with the same large file,
 //! which is a shared blob, a dataset of old days with a copy, references of all kinds, things that do not belong there.
 
 use std::fs;

@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use hfcore_hub::HubError;
-use hfcore_hub::cache::{IfPresent, Lookup, RepoCache};
+use hfcore_hub::cache::{CacheProblem, IfPresent, Lookup, RepoCache};
 
 use crate::support::*;
 
@@ -226,7 +227,7 @@ fn pipes_are_never_waited_for() {
     fs::remove_file(repo.folder().join("refs/other")).unwrap();
     let report = sandbox
         .cache
-        .verify_blobs(&mut |_| std::ops::ControlFlow::Continue(()));
+        .verify_blobs(&mut |_| ControlFlow::Continue(()));
     assert_eq!(report.unwrap().matching, 1);
 }
 
@@ -331,14 +332,6 @@ fn deleting_stays_inside() {
     let snapshot = repo.snapshot(&commit('a'));
     symlink(&secret, &snapshot.join("file"));
     symlink(&outside, &snapshot.join("folder"));
-    symlink(
-        &outside,
-        &repo.folder().join("snapshots").join("c".repeat(40)),
-    );
-    // A repository whose blobs are elsewhere, and one that is elsewhere as a whole.
-    let other = sandbox.path("models--org--other");
-    fs::create_dir_all(other.join("snapshots")).unwrap();
-    symlink(&outside, &other.join("blobs"));
     let before = tree(&outside);
 
     let info = sandbox.cache.scan().unwrap();
@@ -370,4 +363,52 @@ fn deleting_stays_inside() {
     assert_eq!(tree(&outside), before);
     assert_eq!(sandbox.tree(), [""; 0]);
     assert!(Path::new(&secret).exists());
+}
+
+/// With Python's `hf cache prune` every folder of a home to which `snapshots` leads would be a revision to delete.
+#[test]
+fn folders_that_are_links_are_not_deleted_through() {
+    for part in ["blobs", "refs", "snapshots", "snapshots/c"] {
+        let sandbox = Sandbox::new();
+        let outside = sandbox.outside();
+        write(&outside.join("documents/letter"), b"dear");
+        write(&outside.join("x.incomplete"), b"x");
+        write(&outside.join("main.12345678.tmp"), b"x");
+        for file in ["documents/letter", "x.incomplete", "main.12345678.tmp"] {
+            age(&outside.join(file), 100);
+        }
+        let repo = sandbox.repo();
+        put(&repo, &commit('a'), "config.json", b"{}");
+        if part != "snapshots/c" {
+            let _ = fs::remove_dir_all(repo.folder().join(part));
+        }
+        symlink(&outside, &repo.folder().join(part));
+        let before = tree(&outside);
+        let info = sandbox.cache.scan().unwrap();
+        let problems: Vec<_> = info
+            .warnings
+            .iter()
+            .map(|warning| &warning.problem)
+            .collect();
+        assert_eq!(problems, [&CacheProblem::LinkedFolder], "{part}");
+        assert!(info.incomplete.is_empty());
+        assert!(info.prune().is_empty(), "{part}");
+        let _ = repo
+            .verify_blobs(&mut |_| ControlFlow::Continue(()))
+            .unwrap();
+        assert_eq!(tree(&outside), before);
+    }
+    // A repository that is a link as a whole: the link goes, as with Python.
+    let sandbox = Sandbox::new();
+    let repo = sandbox.repo();
+    put(&repo, &commit('a'), "config.json", b"{}");
+    let elsewhere = sandbox.outside().join("disk");
+    fs::rename(repo.folder(), &elsewhere).unwrap();
+    symlink(&elsewhere, repo.folder());
+    let before = tree(&elsewhere);
+    let info = sandbox.cache.scan().unwrap();
+    let plan = info.delete_revisions(&info.find("org/name").unwrap());
+    assert!(plan.execute(&mut go_on).failures.is_empty());
+    assert_eq!(tree(&elsewhere), before);
+    assert_eq!(sandbox.tree(), [""; 0]);
 }

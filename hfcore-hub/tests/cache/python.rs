@@ -1,4 +1,4 @@
-//! One cache, two programs: Python's huggingface_hub on the other side, through `tools/check_hub_cache.py`. Skipped where
+//! One cache, two programs: Python's `huggingface_hub` on the other side, through `tools/check_hub_cache.py`. Skipped where
 //! neither `HFCORE_PYTHON` nor `python3` has it; what Python says of the golden cache is asserted without it, too.
 
 use std::fs;
@@ -15,7 +15,7 @@ use crate::golden::{self, XET};
 use crate::support::*;
 use crate::whole::to_json;
 
-/// The interpreter, if it has huggingface_hub 2.4 or later. One that was named has to have it.
+/// The interpreter, if it has `huggingface_hub` 2.4 or later. One that was named has to have it.
 fn python() -> Option<&'static str> {
     static PYTHON: OnceLock<Option<String>> = OnceLock::new();
     let python = PYTHON.get_or_init(|| {

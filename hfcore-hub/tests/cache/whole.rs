@@ -134,7 +134,7 @@ fn what_is_wrong_is_a_warning_and_the_rest_is_listed() {
                 symlink(
                     "../../blobs/x",
                     &s.path("models--a--b/snapshots/c/config.json"),
-                )
+                );
             },
             CacheProblem::MissingBlob,
         ),
