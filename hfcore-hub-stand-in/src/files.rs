@@ -1,5 +1,7 @@
 //! The contents of files: `/{id}/resolve/{revision}/{path}` on the Hub, and the signed addresses of the second host.
 
+use serde_json::json;
+
 use crate::content::sha256_of;
 use crate::http::{Body, Request, Response, decoded, encoded, range};
 use crate::server::Site;
@@ -344,13 +346,20 @@ pub(crate) fn stored_file(path: &str) -> Option<String> {
     Some(decoded(file, false))
 }
 
-/// The files alone, as a plain file server has them: no API, no names of contents, no commits.
+/// The files alone, as a plain file server has them that was laid out like a Hub: no names of contents, no commits in
+/// headers, no listings; of the API the one document that says what a revision stands for.
 pub(crate) fn plain(world: &World, request: &Request, ignore_range: bool) -> Response {
     let missing = || {
         Response::new(404)
             .with("Content-Type", "text/html")
             .bytes(b"<html><head><title>404 Not Found</title></head><body><h1>404 Not Found</h1></body></html>\n".to_vec())
     };
+    if let Some(document) = revision_document(world, &request.path) {
+        return Response::new(200)
+            .with("Content-Type", "application/octet-stream")
+            .with("ETag", format!("\"69570a80-{:x}\"", document.len()))
+            .bytes(document);
+    }
     let Some(address) = FileAddress::parse(&request.path).filter(|address| !address.cached) else {
         return missing();
     };
@@ -368,6 +377,18 @@ pub(crate) fn plain(world: &World, request: &Request, ignore_range: bool) -> Res
         }
         None => missing(),
     }
+}
+
+/// `/api/models/{id}/revision/{revision}`, as somebody saved it.
+fn revision_document(world: &World, path: &str) -> Option<Vec<u8>> {
+    let (plural, rest) = path.strip_prefix("/api/")?.split_once('/')?;
+    let (id, revision) = rest.split_once("/revision/")?;
+    let repository = world.repository(Kind::of_plural(plural)?, &decoded(id, false))?;
+    let commit = repository.resolve(&decoded(revision, false))?;
+    let files = repository.commits[commit].files.keys();
+    let siblings: Vec<_> = files.map(|path| json!({ "rfilename": path })).collect();
+    let document = json!({"id": repository.id, "sha": commit, "siblings": siblings});
+    Some(document.to_string().into_bytes())
 }
 
 #[cfg(test)]

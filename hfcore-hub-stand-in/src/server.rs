@@ -131,7 +131,8 @@ impl Builder {
         self
     }
 
-    /// Serves the files alone, without an API, its headers and the second host, as a plain file server does.
+    /// Serves the files alone, as a plain file server does that was laid out like a Hub: without its headers, its listings
+    /// and the second host. Of the API there is the document of each revision (`/api/models/{id}/revision/{revision}`).
     pub fn static_files(mut self) -> Self {
         self.options.plain = true;
         self

@@ -97,6 +97,7 @@ pub struct HubBuilder {
     user_agent: Vec<String>,
     backoff: Backoff,
     pace_window: Duration,
+    locks: bool,
 }
 
 enum TokenChoice {
@@ -117,6 +118,7 @@ impl HubBuilder {
             user_agent: Vec::new(),
             backoff: Backoff::default(),
             pace_window: Duration::from_secs(60),
+            locks: true,
         }
     }
 
@@ -192,6 +194,12 @@ impl HubBuilder {
         self
     }
 
+    /// Whether the operating system's locks are used; see [`Cache::with_locks`]. The default is that they are.
+    pub fn locks(mut self, locks: bool) -> Self {
+        self.locks = locks;
+        self
+    }
+
     /// Whether the store of blobs that repositories share is used.
     pub fn shared_blobs(mut self, shared_blobs: bool) -> Self {
         self.environment.shared_blobs = shared_blobs;
@@ -246,7 +254,8 @@ impl HubBuilder {
                 http,
                 cache: Cache::new(environment.cache)
                     .with_symlinks(environment.symlinks)
-                    .with_shared_blobs(environment.shared_blobs),
+                    .with_shared_blobs(environment.shared_blobs)
+                    .with_locks(self.locks),
                 workers: self.workers,
             }),
         })
