@@ -200,7 +200,7 @@ fn passing_failures_are_overcome() {
     for status in [408, 429, 500, 502, 503, 504] {
         let name = format!("status {status} twice");
         goes_wrong(&name, BOTH, Overcome, |s| {
-            s.hub.fault(model().times(2).status(status))
+            s.hub.fault(model().times(2).status(status));
         });
         goes_wrong(&name, BOTH, Overcome, |s| {
             s.hub.fault(Fault::on("/api/").times(2).status(status));
@@ -211,13 +211,13 @@ fn passing_failures_are_overcome() {
             .fault(model().once().status(429).header("Retry-After", "0"));
     });
     goes_wrong("a reset before the answer", BOTH, Overcome, |s| {
-        s.hub.fault(model().times(2).reset())
+        s.hub.fault(model().times(2).reset());
     });
     goes_wrong("no answer", BOTH, Overcome, |s| {
-        s.hub.fault(model().times(2).hang_up())
+        s.hub.fault(model().times(2).hang_up());
     });
     goes_wrong("no answer from the API", BOTH, Overcome, |s| {
-        s.hub.fault(api().once().hang_up())
+        s.hub.fault(api().once().hang_up());
     });
     goes_wrong("no headers for a while", BOTH, Overcome, |s| {
         s.hub.fault(model().once().stall_after(0));
@@ -263,7 +263,7 @@ fn a_body_that_breaks_off_is_continued() {
     );
     goes_wrong("chunks", BOTH, Overcome, |s| s.hub.fault(model().chunked()));
     goes_wrong("no length", BOTH, Overcome, |s| {
-        s.hub.fault(model().unannounced())
+        s.hub.fault(model().unannounced());
     });
     goes_wrong("no length, and an end in the middle", BOTH, Overcome, |s| {
         let at = s.at();
@@ -388,14 +388,14 @@ fn other_bytes_than_promised_are_noticed() {
     );
     for by in [-1, 1, 7_000, -7_000] {
         goes_wrong("a wrong length", BOTH, Refused(&[]), |s| {
-            s.hub.fault(model().wrong_length(by))
+            s.hub.fault(model().wrong_length(by));
         });
     }
     goes_wrong("compressed, unasked", BOTH, Refused(&[]), |s| {
-        s.hub.fault(model().gzip())
+        s.hub.fault(model().gzip());
     });
     goes_wrong("a page to log in", BOTH, Refused(&[]), |s| {
-        s.hub.fault(model().login_page())
+        s.hub.fault(model().login_page());
     });
     goes_wrong(
         "a page to log in, for a small file",

@@ -74,7 +74,7 @@ impl CacheCheck {
         self.blobs = blobs;
         self.locks.clear();
         walk(&root.join(".locks"), &mut |path| {
-            if !path.extension().is_some_and(|e| e == "lock") {
+            if path.extension().is_none_or(|e| e != "lock") {
                 wrong.push(format!("{} is no lock file", path.display()));
             }
             self.locks.push(path.to_owned());
@@ -116,11 +116,14 @@ fn repository(folder: &Path, blobs: &mut Blobs, wrong: &mut Vec<String>) {
             }),
             "trees" => {
                 for (name, path) in entries(&path) {
+                    if is_leftover(&name) {
+                        continue;
+                    }
                     let known = name.strip_suffix(".json").is_some_and(|n| is_hex(n, 40));
                     let json = fs::read(&path)
                         .ok()
                         .and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
-                    if !is_leftover(&name) && !(known && json.is_some()) {
+                    if !known || json.is_none() {
                         wrong.push(format!("trees/{name} is no listing"));
                     }
                 }

@@ -19,7 +19,7 @@ use hfcore_hub_stand_in::StandIn;
 /// A token that is nowhere but in these tests: whatever contains it has leaked it.
 pub(crate) const CANARY: &str = StandIn::READ_TOKEN;
 
-/// Numbers that look random and are the same in every run (SplitMix64).
+/// Numbers that look random and are the same in every run (`SplitMix64`).
 pub(crate) struct Seeded(pub(crate) u64);
 
 impl Seeded {

@@ -1,5 +1,7 @@
 //! Python's `huggingface_hub`, if it is there: the oracle of the cache's layout.
 
+#![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
+
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
