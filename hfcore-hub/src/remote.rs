@@ -1,7 +1,7 @@
 //! Will it fit? The safetensors headers of a model on the Hub, read by range: a few hundred kilobytes say what gigabytes
 //! hold.
 //!
-//! The reference is `get_safetensors_metadata` of huggingface_hub 2.4.0. Headers are held to the same limits and rules as
+//! The reference is `get_safetensors_metadata` of `huggingface_hub` 2.4.0. Headers are held to the same limits and rules as
 //! those of local files, the index is checked against them, and everything is read at one commit.
 
 use std::collections::{BTreeMap, HashMap};

@@ -298,7 +298,7 @@ impl Hub {
 mod tests {
     use super::*;
 
-    /// Expected: what `HfApi().list_models` of huggingface_hub 2.4.0 asks a server for.
+    /// Expected: what `HfApi().list_models` of `huggingface_hub` 2.4.0 asks a server for.
     #[test]
     fn queries_are_pythons() {
         let base = RepoId::parse("org/base").unwrap();

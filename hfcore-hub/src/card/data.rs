@@ -1,6 +1,6 @@
 //! The data of a model card: its front matter, typed where its meaning is known.
 //!
-//! Reference: `ModelCardData` of huggingface_hub 2.4.0. Nothing is lost between reading and writing: what is no known field
+//! Reference: `ModelCardData` of `huggingface_hub` 2.4.0. Nothing is lost between reading and writing: what is no known field
 //! is kept as it is, and a known field that holds something unexpected is written as it was read unless it is set.
 
 use std::collections::HashMap;
@@ -219,7 +219,8 @@ impl ModelCardData {
     /// From the `cardData` of the Hub's API. What is not as expected is left untyped.
     #[must_use]
     pub fn from_json(data: serde_json::Map<String, serde_json::Value>) -> Self {
-        Self::from_mapping(data.into(), true).expect("every error of metadata is ignored")
+        // Errors are those of metadata, and they are ignored.
+        Self::from_mapping(data.into(), true).unwrap_or_default()
     }
 
     /// How it came from its base models, if the card says.

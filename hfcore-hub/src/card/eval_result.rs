@@ -1,7 +1,7 @@
 //! Evaluation results: the `model-index` of a card, flattened as Python flattens it.
 //!
 //! Specification: <https://github.com/huggingface/hub-docs/blob/main/modelcard.md?plain=1>; reference:
-//! `model_index_to_eval_results` and `eval_results_to_model_index` of huggingface_hub 2.4.0.
+//! `model_index_to_eval_results` and `eval_results_to_model_index` of `huggingface_hub` 2.4.0.
 
 use std::collections::HashMap;
 

@@ -1,6 +1,6 @@
 //! Where a card's front matter is: between two lines `---` at its head.
 //!
-//! The rule is the Hub's own regular expression, which huggingface_hub copies (`REGEX_YAML_BLOCK` of `repocard.py`):
+//! The rule is the Hub's own regular expression, which `huggingface_hub` copies (`REGEX_YAML_BLOCK` of `repocard.py`):
 //! `^(\s*---(?:\r\n|\r|\n))([\S\s]*?)((?:\r\n|\r|\n)---[ \t]*(\r\n|\n|$))`.
 
 use super::yaml::LineBreak;
@@ -88,7 +88,7 @@ pub(super) fn line_break(content: &str) -> LineBreak {
 mod tests {
     use super::*;
 
-    /// Expected: `REGEX_YAML_BLOCK.search` of huggingface_hub 2.4.0 (group 2, and what follows the match).
+    /// Expected: `REGEX_YAML_BLOCK.search` of `huggingface_hub` 2.4.0 (group 2, and what follows the match).
     #[test]
     fn front_matter_is_found_where_the_hub_finds_it() {
         for (content, yaml, line, text) in [

@@ -1,6 +1,6 @@
 //! Model cards: the `README.md` of a repository, with data in its front matter.
 //!
-//! Reference: `repocard.py` and `repocard_data.py` of huggingface_hub 2.4.0. A card is data for people and for search; no
+//! Reference: `repocard.py` and `repocard_data.py` of `huggingface_hub` 2.4.0. A card is data for people and for search; no
 //! model depends on it, and none fails to load because its card cannot be read.
 
 mod data;

@@ -144,7 +144,8 @@ impl ModelCardData {
         for (field, code) in numbered("language", self.language.as_ref()) {
             let special = matches!(code, "code" | "multilingual");
             let letters = code.bytes().all(|byte| byte.is_ascii_lowercase());
-            if !special && !(letters && (2..=3).contains(&code.len())) {
+            let is_code = letters && (2..=3).contains(&code.len());
+            if !special && !is_code {
                 let message = format!(
                     "is {code:?}: two or three small letters of ISO 639 were expected, `code` or `multilingual` \
                      (BCP 47 codes go to `language_bcp47`)"

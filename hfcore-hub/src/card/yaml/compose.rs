@@ -1,6 +1,6 @@
 //! From text to values: `yaml.safe_load`, with budgets.
 //!
-//! The reference is `yaml/composer.py` and `yaml/constructor.py` of PyYAML 6.0.3. What it constructs and this does not is
+//! The reference is `yaml/composer.py` and `yaml/constructor.py` of `PyYAML` 6.0.3. What it constructs and this does not is
 //! refused: sets, ordered maps and binary data, mappings as keys, anchors that contain themselves.
 
 use std::collections::HashMap;
@@ -48,7 +48,7 @@ pub(in crate::card) fn parse(
     composer.document()
 }
 
-/// PyYAML refuses control characters; NEL, LS and PS are line ends in YAML 1.1 and none in 1.2, so that readers would
+/// `PyYAML` refuses control characters; NEL, LS and PS are line ends in YAML 1.1 and none in 1.2, so that readers would
 /// disagree about the data.
 fn check_characters(text: &str) -> Result<(), YamlProblem> {
     let allowed = |c: char| {
@@ -348,7 +348,7 @@ impl<'a> Composer<'a> {
 
 const NAMESPACE: &str = "tag:yaml.org,2002:";
 
-/// `!` alone: PyYAML then reads even a quoted scalar as if it were a word.
+/// `!` alone: `PyYAML` then reads even a quoted scalar as if it were a word.
 fn is_bare(tag: &Tag) -> bool {
     matches!((tag.handle(), tag.suffix()), ("!", "") | ("", "!"))
 }

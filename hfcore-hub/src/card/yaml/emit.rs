@@ -1,6 +1,6 @@
 //! From values to text: `yaml.dump(…, sort_keys=False, allow_unicode=True)`, character for character.
 //!
-//! The reference is `yaml/emitter.py`, `serializer.py` and `representer.py` of PyYAML 6.0.3: block style, two spaces, lists
+//! The reference is `yaml/emitter.py`, `serializer.py` and `representer.py` of `PyYAML` 6.0.3: block style, two spaces, lists
 //! flush with their key, lines folded after 80 columns. One difference: text that only YAML 1.2 would change is quoted too
 //! (see [`needs_quotes`]), and U+0085, U+2028 and U+2029, line breaks to YAML 1.1 alone, are written as escapes.
 
@@ -370,8 +370,11 @@ fn choose_style(text: &[char], is_text: bool, context: Context) -> Style {
     if plain && word && !(simple_key && text.is_empty()) {
         return Style::Plain;
     }
-    let single = !(break_space || space_break || special) && !(simple_key && multiline);
-    if single { Style::Single } else { Style::Double }
+    if break_space || space_break || special || (simple_key && multiline) {
+        Style::Double
+    } else {
+        Style::Single
+    }
 }
 
 fn is_escaped(c: char) -> bool {

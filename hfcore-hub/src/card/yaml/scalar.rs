@@ -1,6 +1,6 @@
-//! What an unquoted word means: YAML 1.1's rules, as PyYAML's `SafeLoader` has them.
+//! What an unquoted word means: YAML 1.1's rules, as `PyYAML`'s `SafeLoader` has them.
 //!
-//! The reference is `yaml/resolver.py` and `yaml/constructor.py` of PyYAML 6.0.3. Its regular expressions are matchers by
+//! The reference is `yaml/resolver.py` and `yaml/constructor.py` of `PyYAML` 6.0.3. Its regular expressions are matchers by
 //! hand here: they are short, and nothing in them backtracks.
 
 use super::value::YamlValue;
@@ -348,7 +348,7 @@ mod tests {
         }
     }
 
-    /// Expected: `yaml.safe_load` of PyYAML 6.0.3.
+    /// Expected: `yaml.safe_load` of `PyYAML` 6.0.3.
     #[test]
     fn whole_numbers() {
         for (text, expected) in [
