@@ -37,6 +37,8 @@ pub(in crate::card) fn parse(
         block_nesting_limit: limits.max_depth,
     };
     let mut composer = Composer {
+        text,
+        end: 0,
         parser: Parser::new_from_str_with_options(text, options),
         words,
         limits,
@@ -79,6 +81,7 @@ enum Key {
 }
 
 struct Composer<'a> {
+    text: &'a str,
     parser: Parser<'a, granit_parser::StrInput<'a>>,
     words: &'a [&'a str],
     limits: &'a CardLimits,
@@ -88,6 +91,8 @@ struct Composer<'a> {
     aliases: usize,
     /// Where the last event began.
     line: usize,
+    /// The byte at which it ended.
+    end: usize,
 }
 
 impl<'a> Composer<'a> {
@@ -106,6 +111,7 @@ impl<'a> Composer<'a> {
                 }
                 Some(Ok((event, span))) => {
                     self.line = line_of(&span);
+                    self.end = span.byte_range().map_or(0, |bytes| bytes.end);
                     if !matches!(event, Event::StreamStart | Event::Anchor(..)) {
                         return Ok(event);
                     }
@@ -170,9 +176,10 @@ impl<'a> Composer<'a> {
             Event::Scalar(text, style, anchor, tag) => {
                 let bytes = text.len();
                 self.spend(Cost { nodes: 0, bytes })?;
-                let value = match self.scalar(&text, style, tag.as_deref())? {
-                    Plain::Value(YamlValue::Bool(_)) if words && is_word(&text) => {
-                        YamlValue::String(text.into_owned())
+                let text = self.without_added_break(&text, style);
+                let value = match self.scalar(text, style, tag.as_deref())? {
+                    Plain::Value(YamlValue::Bool(_)) if words && is_word(text) => {
+                        YamlValue::String(text.to_owned())
                     }
                     Plain::Value(value) => value,
                     Plain::Merge => return self.refuse("`<<` has a meaning as a key only"),
@@ -305,6 +312,20 @@ impl<'a> Composer<'a> {
             other => return self.refuse(format!("`<<` merges mappings, not {}", other.kind())),
         }
         Ok(())
+    }
+
+    /// A block of lines that ends with the text itself ends without a line break to Python, and with one to the parser.
+    fn without_added_break<'t>(&self, block: &'t str, style: ScalarStyle) -> &'t str {
+        let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+        if !is_block || self.end < self.text.len() {
+            return block;
+        }
+        let last_line = self.text.rsplit(['\n', '\r']).next().unwrap_or_default();
+        if last_line.trim().is_empty() {
+            block
+        } else {
+            block.strip_suffix('\n').unwrap_or(block)
+        }
     }
 
     fn scalar(

@@ -136,7 +136,11 @@ fn is_float(text: &str) -> bool {
 
 /// Numbers by YAML 1.2's core schema, or by js-yaml, which also skips `_`.
 fn is_yaml_1_2_number(text: &str) -> bool {
-    let unsigned = strip_sign(text).replace('_', "");
+    let unsigned = strip_sign(text);
+    if !unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+        return false;
+    }
+    let unsigned = unsigned.replace('_', "");
     for (prefix, radix) in [("0o", 8), ("0x", 16), ("0b", 2)] {
         if let Some(digits) = unsigned.strip_prefix(prefix) {
             return !digits.is_empty() && digits.chars().all(|c| c.is_digit(radix));
