@@ -20,6 +20,7 @@ use crate::metadata::plain_404_is_an_entry;
 use crate::progress::Event;
 use crate::repo::{Commit, Repo, Revision};
 use crate::transfer;
+use crate::tree::RepoFile;
 
 /// How [`Hub::download`] goes about it. The default is Python's.
 #[derive(Debug, Clone, Default)]
@@ -194,7 +195,7 @@ impl Hub {
     ) -> Result<CachedFile, HubError> {
         let cache = self.cache().repo(repo);
         let resolved = self.resolve_with(repo, revision, options.local_files_only)?;
-        let (commit, mut because) = (resolved.commit, resolved.from_cache_because);
+        let (commit, because) = (resolved.commit, resolved.from_cache_because);
         let lookup = match cache.lookup(&commit, path) {
             Ok(lookup) => lookup,
             Err(error) if self.offline_because(options.local_files_only).is_some() => {
@@ -225,16 +226,16 @@ impl Hub {
             };
             return Err(self.not_cached(repo, revision, path.as_str(), error));
         }
-        let wanted = self.describe(&cache, &commit, revision, path, options.force)?;
-        // It is the commit that the cache remembers, but the contents are the Hub's.
-        let fetched = match self.fetch(&cache, &wanted) {
+        let fetched = self
+            .describe_listed(&cache, &commit, revision, path, options.force)
+            .and_then(|wanted| self.fetch(&cache, &wanted));
+        let fetched = match fetched {
             Ok(fetched) => fetched,
-            Err(error) => {
-                return Err(because
-                    .take()
-                    .filter(|_| is_network(&error))
-                    .unwrap_or(error));
+            // Of a commit that only the cache knows: there is no network at all.
+            Err(error @ HubError::Network { .. }) if because.is_some() => {
+                return Err(self.not_cached(repo, revision, path.as_str(), error));
             }
+            Err(error) => return Err(error),
         };
         if because.is_none() {
             cache.write_ref(revision, &commit)?;
@@ -245,6 +246,25 @@ impl Hub {
             downloaded: fetched.downloaded,
             from_cache_because: because,
         })
+    }
+
+    /// As [`describe`](Self::describe); what a plain file server does not say may stand in its listing.
+    pub(crate) fn describe_listed<'a>(
+        &self,
+        cache: &RepoCache,
+        commit: &'a Commit,
+        revision: &'a Revision,
+        path: &'a RelPath,
+        force: bool,
+    ) -> Result<Wanted<'a>, HubError> {
+        let mut wanted = self.describe(cache, commit, revision, path, force)?;
+        if wanted.etag.is_none()
+            && let Ok(tree) = self.tree(cache.repo(), commit)
+        {
+            let listed = tree.files.iter().find(|file| file.path == *path);
+            wanted.etag = listed.and_then(RepoFile::etag);
+        }
+        Ok(wanted)
     }
 
     /// What the Hub says about `path`, as something to fetch. That a commit has no such file is remembered.
@@ -286,15 +306,8 @@ impl Hub {
                 });
             }
             Some(_) => {}
-            // A plain file server: what it calls the contents says nothing about them.
-            None => {
-                let hashed = wanted.etag.take().filter(is_hash);
-                let listed = self.tree(repo, commit).ok().and_then(|tree| {
-                    let mut files = tree.files.into_iter();
-                    files.find(|file| file.path == *path)
-                });
-                wanted.etag = listed.as_ref().and_then(|file| file.etag()).or(hashed);
-            }
+            // A plain file server: what it calls the contents says nothing about them, unless it is a hash.
+            None => wanted.etag = wanted.etag.filter(is_hash),
         }
         Ok(wanted)
     }
@@ -437,6 +450,7 @@ impl Hub {
             disk::check(cache.folder(), size.saturating_sub(partial.resume_from()))?;
         }
         let (repo, path) = (cache.repo(), wanted.path);
+        let has_hash = wanted.etag.as_ref().is_some_and(is_hash);
         let by_commit = Revision::from(wanted.commit.clone());
         let mut request = self
             .file_request(Method::Get, repo, &by_commit, path)?
@@ -444,7 +458,7 @@ impl Hub {
         if let Some(stop) = wanted.stop {
             request = request.stop(stop);
         }
-        transfer::fill(self.http(), &request, partial).map_err(plain_404_is_an_entry(
+        transfer::fill(self.http(), &request, partial, has_hash).map_err(plain_404_is_an_entry(
             repo,
             wanted.revision,
             path,
@@ -520,10 +534,6 @@ pub(crate) const fn falls_back(error: &HubError) -> bool {
             | HubError::Forbidden { .. }
             | HubError::Disabled { .. }
     )
-}
-
-const fn is_network(error: &HubError) -> bool {
-    matches!(error, HubError::Network { .. })
 }
 
 fn has_size(path: &Path, size: Option<u64>) -> bool {

@@ -290,7 +290,7 @@ impl Hub {
             };
             return Err(self.not_cached(repo, revision, path.as_str(), error));
         }
-        wanted = self.describe(&cache, &commit, revision, path, options.force)?;
+        wanted = self.describe_listed(&cache, &commit, revision, path, options.force)?;
         let fetched = self.fetch_to_folder(&folder, &wanted)?;
         Ok(found(fetched.downloaded, because))
     }

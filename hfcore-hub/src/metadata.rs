@@ -58,7 +58,7 @@ impl Hub {
     ) -> Result<FileMetadata, HubError> {
         let request = self
             .file_request(Method::Head, repo, revision, path)?
-            .redirects(Redirects::SameOrigin)
+            .redirects(Redirects::ToMetadata)
             .patience(self.http().metadata_patience())
             .doing(format!("asking about {path} of {repo}"));
         metadata(&self.http().send(&request)?)

@@ -16,16 +16,22 @@ use crate::progress::Event;
 const CHUNK: usize = 256 * 1024;
 
 /// Downloads what `request` asks for into `partial`, from what it has already. The contents are not verified here, but
-/// their number is.
+/// their number is; with neither a number nor, later, a hash, the reply has to say where it ends.
 ///
 /// # Errors
 /// If what comes is not what was asked for, or breaks off again and again without a new byte in between.
-pub(crate) fn fill(http: &Http, request: &Request, partial: &mut Partial) -> Result<(), HubError> {
+pub(crate) fn fill(
+    http: &Http,
+    request: &Request,
+    partial: &mut Partial,
+    has_hash: bool,
+) -> Result<(), HubError> {
     let path = request.path.as_deref().unwrap_or_default();
     let mut transfer = Transfer {
         http,
         request,
         path,
+        has_hash,
         waits: Waits::new(http.backoff()),
         tries: 0,
         furthest: partial.resume_from(),
@@ -51,6 +57,8 @@ struct Transfer<'a> {
     http: &'a Http,
     request: &'a Request,
     path: &'a str,
+    /// The contents have a hash, by which they are verified in the end.
+    has_hash: bool,
     waits: Waits,
     tries: u32,
     /// The most bytes that were ever there: only more than that is progress. A server that always breaks off and cannot
@@ -100,6 +108,12 @@ impl Transfer<'_> {
                     self.path
                 )));
             }
+        }
+        if partial.size().is_none() && !self.has_hash && !response.has_an_end() {
+            return Err(response.refuse(&format!(
+                "nothing says how long {} is: what is missing of it would not be missed",
+                self.path
+            )));
         }
         self.copy(response, partial)
     }

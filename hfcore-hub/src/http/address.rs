@@ -130,6 +130,11 @@ impl Address {
         }
     }
 
+    /// What stands behind the question mark: never for a message.
+    pub(crate) fn query(&self) -> Option<&str> {
+        self.query.as_deref()
+    }
+
     /// Everything, the query too: for the request line, never for a message.
     pub(crate) fn to_request(&self) -> String {
         match &self.query {

@@ -98,15 +98,19 @@ impl Http {
     /// # Errors
     /// If the endpoint is no address.
     pub(crate) fn new(mut settings: Settings) -> Result<Self, HubError> {
-        let endpoint = Address::parse(&settings.endpoint).map_err(|why| HubError::Argument {
-            what: format!("the endpoint {:?}", settings.endpoint),
-            why: why.to_owned(),
+        let endpoint = Address::parse(&settings.endpoint).map_err(|why| {
+            // What stands before an `@` may be a password.
+            let shown = settings.endpoint.rsplit('@').next().unwrap_or_default();
+            HubError::Argument {
+                what: format!("the endpoint {shown:?}"),
+                why: why.to_owned(),
+            }
         })?;
         Ok(Self {
             endpoint,
             token: settings.token.take(),
             settings,
-            proxy: Proxy::try_from_env(),
+            proxy: proxy()?,
             tls: OnceLock::new(),
             agents: Mutex::new(Vec::new()),
         })
@@ -276,10 +280,10 @@ impl Http {
         let mut authorized = request.authorized;
         for _ in 0..=MAX_REDIRECTS {
             let home = address.same_origin(&request.address);
-            let response = self.once(request, &address, authorized, home)?;
+            let mut response = self.once(request, &address, authorized, home)?;
             let is_redirect = matches!(response.status(), 301 | 302 | 303 | 307 | 308);
             let location = response.header("location").filter(|_| is_redirect);
-            let Some(location) = location else {
+            let Some(location) = location.map(str::to_owned) else {
                 return self.judge(request, response);
             };
             let refuse = |to: String, why| HubError::Redirect {
@@ -287,7 +291,7 @@ impl Http {
                 to,
                 why,
             };
-            let target = match address.join(location) {
+            let target = match address.join(&location) {
                 Ok(target) => target,
                 Err(why) => return Err(refuse("an address that is refused".to_owned(), why).into()),
             };
@@ -296,7 +300,7 @@ impl Http {
                 return Err(refuse(target.to_string(), why).into());
             }
             let stays = target.same_origin(&address);
-            if !stays && request.redirects == Redirects::SameOrigin {
+            if !stays && request.redirects == Redirects::ToMetadata && has_metadata(&response) {
                 return Ok(response);
             }
             if address.is_https() && !target.is_https() {
@@ -305,6 +309,7 @@ impl Http {
             }
             // Once left behind, the token does not come back: not even to a host that redirects home.
             authorized &= stays;
+            response.drain();
             address = target;
         }
         let (from, to) = (request.address.to_string(), address.to_string());
@@ -323,7 +328,7 @@ impl Http {
         let may_repeat = request.idempotent || matches!(status, 429 | 503);
         Err(Failure {
             again: retry::is_transient(status) && may_repeat,
-            error: status::error(request, self.endpoint(), response, asked),
+            error: status::error(request, self, response, asked),
             asked,
         })
     }
@@ -473,6 +478,36 @@ impl Http {
         let config = tls::config(self.settings.ca_bundle.as_deref())?;
         Ok(self.tls.get_or_init(|| config).clone())
     }
+}
+
+/// The proxy that the environment names, in ureq's order; one that is named and is none is an error, since going past it
+/// is not what was meant.
+fn proxy() -> Result<Option<Proxy>, HubError> {
+    let names = ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY"];
+    let names = names
+        .into_iter()
+        .flat_map(|name| [name.to_owned(), name.to_lowercase()]);
+    for name in names {
+        let value = std::env::var(&name).unwrap_or_default();
+        if value.is_empty() {
+            continue;
+        }
+        return match Proxy::new(&value) {
+            // Once more, for `NO_PROXY`.
+            Ok(_) => Ok(Proxy::try_from_env()),
+            Err(_) => Err(HubError::Argument {
+                what: format!("the variable {name}"),
+                why: "it is no proxy: `http://host:port` or `socks5://host:port`".to_owned(),
+            }),
+        };
+    }
+    Ok(None)
+}
+
+/// Whether a redirect says itself what the file is, as the Hub's to its storage do.
+fn has_metadata(response: &Response) -> bool {
+    let names = ["x-repo-commit", "x-linked-etag"];
+    names.iter().any(|name| response.header(name).is_some())
 }
 
 impl fmt::Debug for Http {

@@ -176,8 +176,9 @@ impl Read for Counted {
 pub(crate) enum Redirects {
     /// All. The token stays behind at the first that leads to another origin.
     Follow,
-    /// Those to the same origin; another one is the reply (what a HEAD for a file's metadata wants: the headers are on it).
-    SameOrigin,
+    /// Those to the same origin, and those that say nothing about the file: one to another origin that does is the reply.
+    /// What a HEAD for a file's metadata wants.
+    ToMetadata,
 }
 
 /// How long to wait for what.

@@ -97,6 +97,22 @@ impl Response {
         self.body
     }
 
+    /// Reads what is left of a short body, so that its connection serves the next request.
+    pub(crate) fn drain(&mut self) {
+        const SHORT: u64 = 64 * 1024;
+        if self.content_length().is_some_and(|length| length <= SHORT) {
+            // If that fails the connection is not used again, which is all.
+            let _ = io::copy(&mut (&mut self.body).take(SHORT), &mut io::sink());
+        }
+    }
+
+    /// Whether it says where it ends: otherwise one that breaks off looks like one that ends.
+    pub(crate) fn has_an_end(&self) -> bool {
+        let chunked = self.header("transfer-encoding");
+        self.content_length().is_some()
+            || chunked.is_some_and(|coding| coding.to_ascii_lowercase().contains("chunked"))
+    }
+
     /// An error that says what is wrong with this reply.
     pub(crate) fn refuse(&self, why: &str) -> HubError {
         HubError::BadReply {

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::Http;
 use super::request::Request;
 use super::response::Response;
 use crate::error::HubError;
 use crate::repo::Revision;
+use crate::token::Token;
 
 /// An error message is a few lines.
 const MAX_BODY: u64 = 64 * 1024;
@@ -18,7 +20,7 @@ const MAX_MESSAGE: usize = 500;
 /// The error that a reply with such a status is.
 pub(crate) fn error(
     request: &Request,
-    endpoint: &str,
+    http: &Http,
     response: Response,
     wait: Option<Duration>,
 ) -> HubError {
@@ -33,8 +35,14 @@ pub(crate) fn error(
     let url = response.address().to_string();
     // A storage host's 403 is about a signature, not about a token.
     let on_endpoint = request.authorized && response.address().same_origin(&request.address);
-    let endpoint = endpoint.to_owned();
-    let message = server_message(said.as_deref(), response);
+    let endpoint = http.endpoint().to_owned();
+    let message = if response.address().same_origin(&request.address) {
+        let secrets = [http.token().map(Token::expose), request.address.query()];
+        server_message(said.as_deref(), response, &secrets)
+    } else {
+        // What a storage host says may repeat an address that is signed.
+        None
+    };
     let revision = || request.revision.clone().unwrap_or_default();
     if let Some(repo) = &request.repo
         && on_endpoint
@@ -107,8 +115,12 @@ pub(crate) fn error(
 }
 
 /// What the server said: in a header, as JSON (`error`, `error_description`, `errors[].message`) or as text. A web page is
-/// no message.
-fn server_message(header: Option<&str>, response: Response) -> Option<String> {
+/// no message. A server that repeats what it was told is not quoted in that.
+fn server_message(
+    header: Option<&str>,
+    response: Response,
+    secrets: &[Option<&str>],
+) -> Option<String> {
     let html = response
         .header("content-type")
         .is_some_and(|kind| kind.to_ascii_lowercase().contains("html"));
@@ -125,6 +137,8 @@ fn server_message(header: Option<&str>, response: Response) -> Option<String> {
     }
     let mut seen: Vec<String> = Vec::new();
     for line in lines {
+        let secrets = secrets.iter().flatten().filter(|secret| !secret.is_empty());
+        let line = secrets.fold(line, |line, secret| line.replace(*secret, "…"));
         let line = printable(line.trim());
         if !line.is_empty() && !seen.contains(&line) {
             seen.push(line);

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use crate::scripted::{Asked, Reply, Scripted};
 use crate::support::{client, main, model, noise, path, temporary};
 use hfcore_hub::{Commit, DownloadOptions, HubError, Revision, SnapshotOptions};
-use hfcore_hub_stand_in::StandIn;
+use hfcore_hub_stand_in::{Fault, StandIn};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 /// Of `hello\n`.
@@ -131,6 +131,34 @@ fn a_mirror_whose_bytes_are_not_those_it_lists_is_found_out() {
     assert!(matches!(error, Err(HubError::Checksum { .. })));
     let error = client.snapshot(&model(), &revision, &SnapshotOptions::default());
     assert!(matches!(error, Err(HubError::Checksum { .. })));
+}
+
+/// What ends with the connection may have broken off, and no hash would tell.
+#[test]
+fn contents_without_a_hash_and_without_an_end_are_refused() {
+    let (hub, folder) = (StandIn::builder().static_files().start(), temporary());
+    let commit = hub.model("org/name").file("a.txt", "hello\n").create();
+    hub.fault(Fault::on("a.txt").unannounced());
+    let client = client(&hub.endpoint(), folder.path()).build().unwrap();
+    let revision = Revision::parse(&commit).unwrap();
+    let error = client.download(
+        &model(),
+        &revision,
+        &path("a.txt"),
+        &DownloadOptions::default(),
+    );
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("nothing says how long a.txt is"), "{error}");
+    hub.clear_faults();
+    hub.fault(Fault::on("a.txt").chunked());
+    client
+        .download(
+            &model(),
+            &revision,
+            &path("a.txt"),
+            &DownloadOptions::default(),
+        )
+        .unwrap();
 }
 
 struct Killed(Child);

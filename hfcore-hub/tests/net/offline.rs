@@ -213,6 +213,24 @@ fn without_a_network_and_without_a_cache() {
     assert!(files_below(&folder.path().join("cache")).is_empty());
 }
 
+/// The cache knows the commit, but not the file.
+#[test]
+fn a_file_that_was_not_wanted_before_is_not_there() {
+    let (hub, folder) = (StandIn::start(), temporary());
+    filled(&hub);
+    download(&build(&hub, folder.path()), "config.json").unwrap();
+    let unreachable = client(&nobody(), folder.path()).build().unwrap();
+    let error = download(&unreachable, "tokenizer.json").unwrap_err();
+    let expected = "org/name at revision main has no tokenizer.json in the cache";
+    assert!(error.to_string().starts_with(expected), "{error}");
+    assert!(
+        error
+            .to_string()
+            .ends_with("check the connection and try again"),
+        "{error}"
+    );
+}
+
 #[cfg(unix)]
 #[test]
 fn a_cache_that_cannot_be_written_to_serves_what_it_has() {

@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 
 use crate::scripted::{Asked, Reply, Scripted};
-use crate::support::{client, main, model, noise, path, temporary};
+use crate::support::{client, files_below, main, model, noise, path, temporary};
 use hfcore_hub::{Commit, DownloadOptions, Hub, HubError, Revision, SnapshotOptions, Token};
 use hfcore_hub_stand_in::{Fault, Role, StandIn};
 
@@ -278,4 +278,53 @@ fn no_message_has_a_secret() {
             "{text}"
         );
     }
+}
+
+/// A file server may send its visitors on without a word about the file: the next one says it, and gets no token.
+#[test]
+fn a_redirect_that_says_nothing_is_followed_without_the_token() {
+    let folder = temporary();
+    let other = Scripted::start(|asked: &Asked| {
+        assert_eq!(asked.header("authorization"), None);
+        Reply::new(200)
+            .header("ETag", &format!("\"{HELLO}\""))
+            .body("hello\n")
+    });
+    let away = format!("{}/hello.txt", other.endpoint());
+    let hub = Scripted::start(move |_| Reply::redirect(302, &away));
+    let found = fetch(&with_token(&hub.endpoint(), folder.path()));
+    assert_eq!(found.unwrap(), b"hello\n");
+    let blobs = folder.path().join("cache/models--org--name/blobs");
+    assert_eq!(files_below(&blobs), [HELLO]);
+    let asked = other.asked();
+    let methods: Vec<&str> = asked.iter().map(|asked| &*asked.method).collect();
+    assert_eq!(methods, ["HEAD", "GET"]);
+    assert!(
+        asked
+            .iter()
+            .all(|asked| asked.header("authorization").is_none())
+    );
+}
+
+/// A server that repeats what it was told is not quoted in that; nor is a password in an endpoint.
+#[test]
+fn a_token_that_comes_back_is_not_shown() {
+    let folder = temporary();
+    let hub = Scripted::start(|asked: &Asked| {
+        let told = asked.header("authorization").unwrap_or_default();
+        Reply::new(403)
+            .header("X-Error-Message", &format!("not with {told}"))
+            .body(format!("{{\"error\": \"no, {told}\"}}"))
+    });
+    let client_of_ada = with_token(&hub.endpoint(), folder.path());
+    let error = client_of_ada.resolve(&model(), &main()).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("not with Bearer …; no, Bearer …"), "{text}");
+    assert!(!format!("{error:?}").contains("canary"));
+    let error = client("https://ada:password@hub.example", folder.path()).build();
+    let error = error.unwrap_err().to_string();
+    assert!(
+        error.contains("it has a user name") && !error.contains("password"),
+        "{error}"
+    );
 }
