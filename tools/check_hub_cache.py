@@ -5,6 +5,7 @@
     check_hub_cache.py scan CACHE                               scan_cache_dir
     check_hub_cache.py find CACHE TYPE ID REVISION PATH...      try_to_load_from_cache, hf_hub_download offline
     check_hub_cache.py verify CACHE TYPE ID COMMIT              `hf cache verify`, with the names of blobs as the truth
+    check_hub_cache.py listing CACHE TYPE ID COMMIT COPY        the files of a commit, listed again for the commit COPY
     check_hub_cache.py download CACHE < FILES.json              hf_hub_download, the network replaced by the file
     check_hub_cache.py plan CACHE COMMIT...                     what deleting these revisions would free
     check_hub_cache.py delete CACHE COMMIT...                   and doing it
@@ -29,6 +30,7 @@ os.environ.setdefault("HF_HUB_DISABLE_SYMLINKS_WARNING", "1")
 
 import huggingface_hub
 from huggingface_hub import file_download, hf_hub_download, scan_cache_dir, try_to_load_from_cache
+from huggingface_hub._tree_cache import read_tree_cache, write_tree_cache
 from huggingface_hub.file_download import XetFileData, repo_folder_name
 from huggingface_hub.utils import WeakFileLock, _shared_blobs
 from huggingface_hub.utils._verification import compute_file_hash
@@ -103,6 +105,13 @@ def verify(cache: Path, repo_type: str, repo_id: str, commit: str) -> object:
     return result
 
 
+def listing(cache: Path, repo_type: str, repo_id: str, commit: str, copy: str) -> object:
+    folder = str(cache / repo_folder_name(repo_id=repo_id, repo_type=repo_type))
+    entries = read_tree_cache(folder, commit)
+    write_tree_cache(folder, copy, entries or {})
+    return entries and {path: entry.to_json() for path, entry in entries.items()}
+
+
 def download(cache: Path, files: list[dict] | None = None) -> object:
     pointers = []
     for file in json.load(sys.stdin) if files is None else files:
@@ -163,6 +172,7 @@ COMMANDS = {
     "scan": scan,
     "find": find,
     "verify": verify,
+    "listing": listing,
     "download": download,
     "plan": lambda *arguments: delete(*arguments, execute=False),
     "delete": lambda *arguments: delete(*arguments, execute=True),

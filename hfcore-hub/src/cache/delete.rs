@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::scan::{CacheInfo, CachedFile, CachedRepo, CachedRevision};
-use super::{Cache, damaged, io_error};
+use super::{Cache, io_error};
 use crate::error::HubError;
 
 /// What a deletion removes, and what that frees.
@@ -319,9 +319,13 @@ enum Kind {
 impl Cache {
     /// Removes one thing; false if it was gone already.
     fn remove(&self, path: &Path, kind: Kind) -> Result<bool, HubError> {
-        let in_use = "another process is downloading it";
+        let in_use = || {
+            let why = "another process is downloading it";
+            let error = io::Error::new(io::ErrorKind::ResourceBusy, why);
+            Err(io_error(path, "removed")(error))
+        };
         match kind {
-            Kind::Blob if self.is_blob_locked(path) => return Err(damaged(path, in_use)),
+            Kind::Blob if self.is_blob_locked(path) => return in_use(),
             // The user put it on another disk, or somebody means harm: what it leads to is not removed, as in Python.
             Kind::Repo
                 if path
@@ -330,7 +334,7 @@ impl Cache {
             Kind::Repo => {
                 let name = path.file_name().unwrap_or_default();
                 if self.is_repo_locked(&name.to_string_lossy()) {
-                    return Err(damaged(path, in_use));
+                    return in_use();
                 }
                 // In this order, so that what is cut off can be used.
                 for part in ["refs", "snapshots"] {

@@ -35,11 +35,7 @@ impl CacheInfo {
     /// Plans to remove what nobody needs.
     #[must_use]
     pub fn prune(&self) -> PrunePlan {
-        self.prune_at(SystemTime::now())
-    }
-
-    /// The same at another time.
-    pub(super) fn prune_at(&self, now: SystemTime) -> PrunePlan {
+        let now = SystemTime::now();
         let detached: Vec<&CachedRevision> = self
             .repos
             .iter()

@@ -232,6 +232,35 @@ fn pipes_are_never_waited_for() {
 }
 
 #[test]
+fn folders_are_no_files() {
+    let sandbox = Sandbox::new();
+    let repo = sandbox.repo();
+    let etag = git_sha1(b"{}");
+    fs::create_dir_all(repo.folder().join("refs/main/x")).unwrap();
+    fs::create_dir_all(repo.folder().join("blobs").join(etag.as_str())).unwrap();
+    fs::create_dir_all(sandbox.path(&format!(".locks/{FOLDER}/{etag}.lock"))).unwrap();
+    fs::create_dir_all(repo.folder().join(format!("trees/{}.json", commit('a')))).unwrap();
+    let absent = format!(".no_exist/{}/config.json", commit('a'));
+    fs::create_dir_all(repo.folder().join(absent)).unwrap();
+    assert_eq!(repo.commit_of(&revision("main")).unwrap(), None);
+    assert_eq!(repo.read_listing(&commit('a')), None);
+    assert_eq!(repo.find_blob(&etag, None), None);
+    assert_eq!(lookup(&repo, "config.json").unwrap(), Lookup::Unknown);
+    assert!(!repo.lock(&etag, &mut |_| {}).is_held());
+    let error = repo.write_ref(&revision("main"), &commit('a')).unwrap_err();
+    assert_eq!(
+        message(&sandbox, &error),
+        format!("CACHE/{FOLDER}/refs/main could not be written")
+    );
+    let error = download(&repo, &commit('a'), "config.json", b"{}", &etag).unwrap_err();
+    assert_eq!(
+        message(&sandbox, &error),
+        format!("CACHE/{FOLDER}/blobs/{etag} could not be renamed")
+    );
+    assert!(!sandbox.tree().iter().any(|line| line.contains(".tmp")));
+}
+
+#[test]
 fn links_in_a_circle_are_refused() {
     let sandbox = Sandbox::new();
     let repo = sandbox.repo();

@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 
 use hfcore_hub::Repo;
-use hfcore_hub::cache::{Cache, ETag, Lookup};
+use hfcore_hub::cache::{Cache, ETag, ListedFile, Lookup};
 use serde_json::{Value, json};
 
 use crate::golden::{self, XET};
@@ -249,6 +249,38 @@ fn python_finds_what_is_downloaded() {
             if mode.symlinks { 3 } else { 0 }
         );
     }
+}
+
+#[test]
+fn the_files_of_a_commit_are_listed_for_both() {
+    let Some(python) = python() else { return };
+    let sandbox = Sandbox::new();
+    let repo = sandbox.repo();
+    let files = [
+        (
+            path("config.json"),
+            ListedFile::new(2, golden::CONFIG.to_owned()),
+        ),
+        (
+            path("x/caf\u{e9}.bin"),
+            ListedFile::new(130, "0".repeat(40))
+                .with_lfs("1".repeat(64), 7)
+                .with_xet_hash(XET.to_owned()),
+        ),
+    ];
+    let files = files.into_iter().collect();
+    repo.write_listing(&commit('a'), &files).unwrap();
+    let (a, b) = ("a".repeat(40), "b".repeat(40));
+    let arguments = ["model", "org/name", &a, &b];
+    let listed = ask(python, &sandbox.cache, "listing", &arguments, &Value::Null);
+    let expected = json!({
+        "config.json": {"size": 2, "blob_id": golden::CONFIG},
+        "x/caf\u{e9}.bin": {
+            "size": 130, "blob_id": "0".repeat(40), "lfs_sha256": "1".repeat(64), "lfs_size": 7, "xet_hash": XET,
+        },
+    });
+    assert_eq!(listed, expected);
+    assert_eq!(repo.read_listing(&commit('b')).unwrap(), files);
 }
 
 #[test]

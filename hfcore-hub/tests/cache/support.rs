@@ -195,6 +195,7 @@ pub(crate) fn inode(path: &Path) -> u64 {
     path.metadata().unwrap().ino()
 }
 
+#[cfg(unix)]
 pub(crate) fn go_on(_: &Path) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }

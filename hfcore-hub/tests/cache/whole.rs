@@ -385,7 +385,7 @@ fn what_is_being_downloaded_stays() {
         let plan = info.delete_revisions(&info.find(target).unwrap());
         let failures = plan.execute(&mut go_on).failures;
         assert_eq!(failures.len(), 1, "{failures:?}");
-        let text = failures[0].to_string();
+        let text = failures[0].chain();
         assert!(
             text.ends_with("another process is downloading it"),
             "{text}"
