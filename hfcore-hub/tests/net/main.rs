@@ -11,8 +11,11 @@
 mod download;
 mod errors;
 mod faults;
+mod local_dir;
 mod mirror;
 mod offline;
+#[path = "../common/python.rs"]
+mod python;
 mod redirects;
 mod scripted;
 #[path = "../net_support/mod.rs"]
