@@ -110,6 +110,7 @@ CASES = {
     "literal at the end, with a line after it": front("a: |\n  one\n  two\n"),
     "literal at the end, with spaces after it": front("a: |\n  one\n  two\n  "),
     "literal at the end, with a comment after it": front("a: |\n  one\n  two\n# end"),
+    "literal at the end, with a line of spaces": front("a: |\n  one\n    "),
     "literal of nothing at the end": front("a: |"),
     "folded at the end": front("a: >\n  one\n  two"),
     "folded at the end, in a list": front("a:\n- >\n  one\n\n  two"),

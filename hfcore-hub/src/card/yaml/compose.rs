@@ -320,11 +320,22 @@ impl<'a> Composer<'a> {
         if !is_block || self.end < self.text.len() {
             return block;
         }
-        let last_line = self.text.rsplit(['\n', '\r']).next().unwrap_or_default();
-        if last_line.trim().is_empty() {
+        let last = |text: &str| {
+            text.rsplit(['\n', '\r'])
+                .next()
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let Some(unbroken) = block.strip_suffix('\n') else {
+            return block;
+        };
+        let (line, content) = (last(self.text), last(unbroken));
+        // Spaces up to the block's indention are no line of it, those beyond are.
+        let is_spaces = line.trim_matches([' ', '\t']).is_empty();
+        if is_spaces && (content.is_empty() || !line.ends_with(&content)) {
             block
         } else {
-            block.strip_suffix('\n').unwrap_or(block)
+            unbroken
         }
     }
 
