@@ -1,16 +1,11 @@
 //! What the Hub says about models: descriptions, references, cards, lineage, searches, and weights that are not downloaded.
 
-#![cfg(feature = "net")]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-mod net_support;
-
+use crate::net_support::{client, main, model, temporary};
 use hfcore_hub::card::{BaseModelRelation, CardError, ModelCard};
 use hfcore_hub::{
     Gated, Hub, HubError, ModelSearch, ModelSort, RelPath, RemoteOptions, Repo, RepoId, Token,
 };
 use hfcore_hub_stand_in::{Fault, Role, StandIn};
-use net_support::{client, main, model, temporary};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -52,12 +47,12 @@ fn id(id: &str) -> RepoId {
 }
 
 /// A safetensors file of zeros.
-fn safetensors(tensors: &[(&str, &str, &[usize])]) -> Vec<u8> {
+pub(crate) fn safetensors(tensors: &[(&str, &str, &[usize])]) -> Vec<u8> {
     padded_safetensors(tensors, 0)
 }
 
 /// The same with so many bytes of metadata in its header.
-fn padded_safetensors(tensors: &[(&str, &str, &[usize])], padding: usize) -> Vec<u8> {
+pub(crate) fn padded_safetensors(tensors: &[(&str, &str, &[usize])], padding: usize) -> Vec<u8> {
     let mut header = serde_json::Map::new();
     if padding > 0 {
         header.insert("__metadata__".into(), json!({"x": "y".repeat(padding)}));
