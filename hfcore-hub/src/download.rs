@@ -12,7 +12,7 @@ use hfcore_weights::RelPath;
 use crate::cache::{ETag, ETagKind, IfPresent, Lookup, Partial, RepoCache};
 use crate::disk;
 use crate::error::HubError;
-use crate::hash::{self, HashKind};
+use crate::hash::{self, HashKind, Hasher};
 use crate::http::request::Method;
 use crate::http::status;
 use crate::hub::Hub;
@@ -183,7 +183,7 @@ impl Hub {
             Some(folder) => self.download_to(repo, revision, path, folder, options),
             None => self.download_to_cache(repo, revision, path, options),
         };
-        found.map_err(|error| self.with_suggestions(error))
+        found.map_err(|error| self.explain(error, options.local_files_only))
     }
 
     fn download_to_cache(
@@ -194,7 +194,9 @@ impl Hub {
         options: &DownloadOptions,
     ) -> Result<CachedFile, HubError> {
         let cache = self.cache().repo(repo);
-        let resolved = self.resolve_with(repo, revision, options.local_files_only)?;
+        let resolved = self
+            .resolve_with(repo, revision, options.local_files_only)
+            .map_err(missing_file(path))?;
         let (commit, because) = (resolved.commit, resolved.from_cache_because);
         let lookup = match cache.lookup(&commit, path) {
             Ok(lookup) => lookup,
@@ -398,7 +400,10 @@ impl Hub {
 
     /// Contents that nobody has named: by the SHA-256 of what comes.
     fn fetch_unnamed(&self, cache: &RepoCache, wanted: &Wanted<'_>) -> Result<Fetched, HubError> {
-        let stand_in = ETag::parse(&format!("unnamed-{}", wanted.commit))
+        let what = format!("{}/{}", wanted.commit, wanted.path);
+        let mut hasher = Hasher::new(HashKind::Sha256, what.len() as u64);
+        hasher.update(what.as_bytes());
+        let stand_in = ETag::parse(&format!("unnamed-{}", hasher.finish().hex()))
             .expect("letters, digits and `-` are the name of a file");
         let lock = cache.lock(&stand_in, &mut |_| self.tell_waiting(wanted.path));
         // Without a size nothing is continued: nothing would tell whether it is the same file.
@@ -463,6 +468,15 @@ impl Hub {
             wanted.revision,
             path,
         ))
+    }
+
+    /// The error, with what may have been meant, unless the network is not to be asked.
+    pub(crate) fn explain(&self, error: HubError, local_files_only: bool) -> HubError {
+        if local_files_only {
+            error
+        } else {
+            self.with_suggestions(error)
+        }
     }
 
     fn tell_waiting(&self, path: &RelPath) {
@@ -543,6 +557,29 @@ fn has_size(path: &Path, size: Option<u64>) -> bool {
 
 fn is_hash(etag: &ETag) -> bool {
     etag.kind() != ETagKind::Opaque
+}
+
+/// Of a revision that the cache does not know it is the file that is missed.
+pub(crate) fn missing_file(wanted: &RelPath) -> impl FnOnce(HubError) -> HubError {
+    let wanted = wanted.to_string();
+    move |error| match error {
+        HubError::NotCached {
+            repo,
+            revision,
+            cache,
+            remedy,
+            source,
+            ..
+        } => HubError::NotCached {
+            path: wanted,
+            repo,
+            revision,
+            cache,
+            remedy,
+            source,
+        },
+        error => error,
+    }
 }
 
 fn no_entry(repo: &Repo, revision: &Revision, path: &RelPath) -> HubError {

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use hfcore_weights::RelPath;
 
 use crate::cache::{Cache, ETag, ETagKind, Lookup, RepoCache, file, io_error};
-use crate::download::{CachedFile, DownloadOptions, Fetched, Wanted};
+use crate::download::{CachedFile, DownloadOptions, Fetched, Wanted, missing_file};
 use crate::error::HubError;
 use crate::hash::{self, HashKind};
 use crate::hub::Hub;
@@ -30,7 +30,8 @@ pub(crate) struct LocalFolder {
     /// The real path, which everything that is written stays below.
     real: PathBuf,
     cache: RepoCache,
-    /// Where files are downloaded to before they are moved to their places: on the same disk.
+    /// Where files are downloaded to before they are moved to their places: on the same disk. Its folders stay: another
+    /// process may be about to write to one that looks empty.
     staging: RepoCache,
 }
 
@@ -229,13 +230,6 @@ impl LocalFolder {
         }
         result
     }
-
-    /// Removes the folders that a file was downloaded through, as far as they are empty.
-    fn clear_staging(&self, commit: &Commit, path: &RelPath) {
-        let top = self.staging.folder().to_owned();
-        let mut folder = path.join_to(&self.staging.snapshot(commit));
-        while folder.pop() && folder.starts_with(&top) && fs::remove_dir(&folder).is_ok() {}
-    }
 }
 
 impl Hub {
@@ -256,7 +250,9 @@ impl Hub {
         }
         let cache = self.cache().repo(repo);
         let folder = LocalFolder::new(folder, cache.clone())?;
-        let resolved = self.resolve_with(repo, revision, options.local_files_only)?;
+        let resolved = self
+            .resolve_with(repo, revision, options.local_files_only)
+            .map_err(missing_file(path))?;
         let (commit, because) = (resolved.commit, resolved.from_cache_because);
         let found = |downloaded, from_cache_because| CachedFile {
             path: path.join_to(folder.root()),
@@ -326,7 +322,6 @@ impl Hub {
         fs::rename(&fetched.path, &place).map_err(io_error(&place, "written"))?;
         file::sync_folder(place.parent().unwrap_or(&folder.root));
         folder.remember(wanted.commit, wanted.path, &fetched.etag)?;
-        folder.clear_staging(wanted.commit, wanted.path);
         Ok(Fetched {
             path: place,
             ..fetched

@@ -154,7 +154,7 @@ impl Hub {
     ) -> Result<Snapshot, HubError> {
         self.check_force(options.force, options.local_files_only)?;
         self.snapshot_inner(repo, revision, options)
-            .map_err(|error| self.with_suggestions(error))
+            .map_err(|error| self.explain(error, options.local_files_only))
     }
 
     /// What [`snapshot`](Self::snapshot) would download. Nothing is written but the listing.
@@ -169,7 +169,7 @@ impl Hub {
         options: &SnapshotOptions,
     ) -> Result<SnapshotPlan, HubError> {
         self.plan_inner(repo, revision, options)
-            .map_err(|error| self.with_suggestions(error))
+            .map_err(|error| self.explain(error, options.local_files_only))
     }
 
     fn plan_inner(

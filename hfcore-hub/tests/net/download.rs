@@ -370,3 +370,61 @@ fn a_folder_of_plain_files() {
     let error = client.download(&model(), &main(), &path(".cache/huggingface/x"), &options);
     assert!(matches!(error, Err(HubError::Argument { .. })));
 }
+
+/// A repository cannot write where the folder's own knowledge is, nor through a link that someone left in it.
+#[cfg(unix)]
+#[test]
+fn a_folder_is_not_left() {
+    let (hub, folder) = (StandIn::start(), temporary());
+    hub.model("org/name")
+        .file("config.json", "{}")
+        .file("sub/x.txt", "out?")
+        .file(".cache/huggingface/download/config.json.metadata", "lies")
+        .create();
+    let client = client(&hub.endpoint(), folder.path()).build().unwrap();
+    let (to, outside) = (folder.path().join("to"), folder.path().join("outside"));
+    fs::create_dir_all(&to).unwrap();
+    fs::create_dir_all(&outside).unwrap();
+    fs::write(outside.join("precious"), "mine").unwrap();
+    std::os::unix::fs::symlink(&outside, to.join("sub")).unwrap();
+    let options = SnapshotOptions::default().with_to(&to);
+    let error = client.snapshot(&model(), &main(), &options).unwrap_err();
+    assert!(error.to_string().contains("it leads to"), "{error}");
+    assert_eq!(files_below(&outside), ["precious"]);
+    fs::remove_file(to.join("sub")).unwrap();
+    // A link where a file goes is replaced, and what it leads to is not touched.
+    fs::create_dir_all(to.join("sub")).unwrap();
+    std::os::unix::fs::symlink(outside.join("precious"), to.join("sub/x.txt")).unwrap();
+    let snapshot = client.snapshot(&model(), &main(), &options).unwrap();
+    assert_eq!(
+        fs::read_to_string(outside.join("precious")).unwrap(),
+        "mine"
+    );
+    assert_eq!(fs::read_to_string(to.join("sub/x.txt")).unwrap(), "out?");
+    let names: Vec<&str> = snapshot.skipped.iter().map(|file| &*file.name).collect();
+    assert_eq!(names, [".cache/huggingface/download/config.json.metadata"]);
+    let metadata = to.join(".cache/huggingface/download/config.json.metadata");
+    assert!(
+        fs::read_to_string(metadata)
+            .unwrap()
+            .starts_with(snapshot.commit.as_str())
+    );
+}
+
+/// The same contents under two names take one download.
+#[test]
+fn equal_files_are_downloaded_once() {
+    let (hub, folder) = (StandIn::start(), temporary());
+    let bytes = noise(100_000, 4);
+    let mut repository = hub.model("org/name");
+    for at in 0..6 {
+        repository = repository.lfs(&format!("copy{at}.bin"), bytes.clone());
+    }
+    repository.create();
+    let client = client(&hub.endpoint(), folder.path()).build().unwrap();
+    let snapshot = client
+        .snapshot(&model(), &main(), &SnapshotOptions::default())
+        .unwrap();
+    assert_eq!(snapshot.files.len(), 6);
+    assert_eq!(hub.served(""), 100_000);
+}

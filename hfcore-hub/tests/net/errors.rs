@@ -47,9 +47,14 @@ fn a_file_that_is_not_there_has_near_names_and_is_remembered() {
     let absent = format!(".no_exist/{commit}/confg.json");
     assert_eq!(files_below(&cache), [absent, "refs/main".to_owned()]);
     // So it is known without a network.
+    hub.clear_requests();
     let options = DownloadOptions::default().with_local_files_only(true);
     let error = client.download(&model(), &main(), &path("confg.json"), &options);
     assert!(matches!(error, Err(HubError::EntryNotFound { .. })));
+    assert!(
+        hub.requests().is_empty(),
+        "nothing is asked, not even for names"
+    );
 }
 
 #[test]

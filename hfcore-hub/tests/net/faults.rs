@@ -461,3 +461,34 @@ fn a_listing_that_lies_about_hashes_is_found_out() {
     assert!(matches!(error, Err(HubError::Checksum { .. })));
     assert!(blobs(folder.path()).is_empty());
 }
+
+#[test]
+fn what_there_is_no_room_for_is_not_begun() {
+    let (hub, folder) = (filled(), temporary());
+    let huge = 1_u64 << 60;
+    hub.fault(Fault::on("/tree/").json(serde_json::json!([
+        {"type": "file", "path": "model.safetensors", "size": huge, "oid": "0".repeat(40)},
+    ])));
+    hub.fault(
+        Fault::on("model.safetensors")
+            .method("HEAD")
+            .header("X-Linked-Size", &huge.to_string()),
+    );
+    let client = build(&hub, folder.path());
+    for error in [
+        client
+            .snapshot(&model(), &main(), &SnapshotOptions::default())
+            .unwrap_err(),
+        download(&client, "model.safetensors").unwrap_err(),
+    ] {
+        let HubError::DiskFull {
+            needed, available, ..
+        } = error
+        else {
+            panic!("{error}");
+        };
+        assert_eq!(needed, huge);
+        assert!(available < huge);
+    }
+    assert_eq!(hub.served(""), 0);
+}

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::scripted::{Asked, Reply, Scripted};
 use crate::support::{client, main, model, noise, path, temporary};
-use hfcore_hub::{Commit, DownloadOptions, HubError, Revision, SnapshotOptions};
+use hfcore_hub::{Commit, DownloadOptions, HubError, Repo, Revision, SnapshotOptions};
 use hfcore_hub_stand_in::{Fault, StandIn};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -46,9 +46,10 @@ fn files_alone_are_enough_where_the_commit_is_known() {
             .exists(),
         "a mirror may lack what the Hub has"
     );
-    // A branch needs somebody who knows what it stands for.
+    // Without the document that says what a branch stands for there is nothing to go by.
+    let other = Repo::model("org/other").unwrap();
     let error = client
-        .download(&model(), &main(), &path("a.txt"), &options)
+        .download(&other, &main(), &path("a.txt"), &options)
         .unwrap_err();
     assert!(
         matches!(error, HubError::RepositoryNotFound { .. }),
