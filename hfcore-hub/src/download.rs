@@ -12,7 +12,7 @@ use hfcore_weights::RelPath;
 use crate::cache::{ETag, ETagKind, IfPresent, Lookup, Partial, RepoCache};
 use crate::disk;
 use crate::error::HubError;
-use crate::hash::{self, HashKind, Hasher};
+use crate::hash::{HashKind, Hasher};
 use crate::http::request::Method;
 use crate::http::status;
 use crate::hub::Hub;
@@ -407,9 +407,10 @@ impl Hub {
             .expect("letters, digits and `-` are the name of a file");
         let lock = cache.lock(&stand_in, &mut |_| self.tell_waiting(wanted.path));
         // Without a size nothing is continued: nothing would tell whether it is the same file.
-        let mut nameless = cache.partial(&stand_in, None, &lock)?;
-        self.fill(cache, wanted, &mut nameless)?;
-        let (hash, size) = hash::hash_file(nameless.path(), HashKind::Sha256, &mut |_| {})?;
+        let mut partial = cache.partial(&stand_in, None, &lock)?;
+        self.fill(cache, wanted, &mut partial)?;
+        let etag = partial.name_by_hash()?;
+        let size = partial.resume_from();
         if let Some(expected) = wanted.size.filter(|expected| *expected != size) {
             return Err(HubError::BadReply {
                 url: format!("{}/{}", self.endpoint(), cache.repo()),
@@ -419,9 +420,8 @@ impl Hub {
                 ),
             });
         }
-        let etag = ETag::parse(hash.hex()).expect("a hash is the name of a file");
         if let (Some(_), false) = (cache.find_blob(&etag, Some(size)), wanted.force) {
-            nameless.discard();
+            partial.discard();
             let path = cache.link(wanted.commit, wanted.path, &etag)?;
             return Ok(Fetched {
                 path,
@@ -429,14 +429,7 @@ impl Hub {
                 downloaded: true,
             });
         }
-        let lock = cache.lock(&etag, &mut |_| self.tell_waiting(wanted.path));
-        disk::check(cache.folder(), size)?;
-        let mut partial = cache.partial(&etag, Some(size), &lock)?;
-        partial.restart()?;
-        let copied = std::fs::File::open(nameless.path())
-            .and_then(|mut from| std::io::copy(&mut from, &mut partial));
-        copied.map_err(|error| transfer::write_error(partial.path(), Some(size), error))?;
-        nameless.discard();
+        let _lock = cache.lock(&etag, &mut |_| self.tell_waiting(wanted.path));
         let path = cache.publish(partial, wanted.commit, wanted.path, IfPresent::Keep)?;
         Ok(Fetched {
             path,

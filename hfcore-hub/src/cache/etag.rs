@@ -4,6 +4,9 @@ use std::fmt;
 
 use hfcore_weights::RelPath;
 
+#[cfg(feature = "net")]
+use crate::hash::{ContentHash, HashKind};
+
 /// An `ETag` that can be the name of a file: 1 to 128 of ASCII letters, digits, `.`, `_` and `-`. The Hub's are hashes
 /// of the contents, by which they are verified; a mirror's may be anything.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,6 +78,26 @@ impl ETag {
             (40, true) => ETagKind::GitSha1,
             _ => ETagKind::Opaque,
         }
+    }
+}
+
+#[cfg(feature = "net")]
+impl ETag {
+    /// The etag that the Hub gives to contents with this hash.
+    #[must_use]
+    pub fn of(hash: &ContentHash) -> Self {
+        Self(hash.hex().to_owned())
+    }
+
+    /// The hash of the contents that it names, if it is one.
+    #[must_use]
+    pub fn hash(&self) -> Option<ContentHash> {
+        let kind = match self.kind() {
+            ETagKind::Sha256 => HashKind::Sha256,
+            ETagKind::GitSha1 => HashKind::GitSha1,
+            ETagKind::Opaque => return None,
+        };
+        ContentHash::parse(kind, self.as_str())
     }
 }
 

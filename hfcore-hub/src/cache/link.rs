@@ -54,7 +54,11 @@ impl RepoCache {
     /// # Errors
     /// If the blob is not there (any more), or the snapshot cannot be written, or leads out of the repository.
     pub fn link(&self, commit: &Commit, path: &RelPath, etag: &ETag) -> Result<PathBuf, HubError> {
-        let blob = self.blob(etag);
+        // A link to elsewhere is none, and is neither linked to nor copied.
+        let Some(blob) = self.find_blob(etag, None) else {
+            let blob = self.blob(etag);
+            return Err(io_error(&blob, "found")(io::ErrorKind::NotFound.into()));
+        };
         let pointer = self.pointer(commit, path)?;
         if self.cache.can_symlink() {
             self.link_to(&blob, &pointer, path)?;

@@ -94,7 +94,7 @@ impl Cache {
     pub fn new(root: impl Into<PathBuf>) -> Self {
         let root = root.into();
         Self {
-            // Fails for an empty path, or without a current folder: what is opened then says so.
+            // An empty path is the current folder, as for Python; without one, what is opened says so.
             root: std::path::absolute(&root).unwrap_or(root),
             symlinks: true,
             shared_blobs: true,

@@ -56,7 +56,9 @@ impl RepoCache {
 
     fn new_partial(&self, etag: &ETag, size: Option<u64>) -> Result<Partial, HubError> {
         let (path, file) = create_unique(&self.blobs(), etag)?;
-        let resumable = self.cache.locks && file.try_lock().is_ok() && is_alone(&file, &path);
+        // Without a size nothing tells that it is the same file, so that nobody takes it up.
+        let resumable =
+            size.is_some() && self.cache.locks && file.try_lock().is_ok() && is_alone(&file, &path);
         Ok(Partial {
             repo: self.clone(),
             etag: etag.clone(),
@@ -177,6 +179,23 @@ impl Partial {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Names the blob by the SHA-256 of what has come, as for a server that gives no etag: the result is the new one.
+    ///
+    /// # Errors
+    /// If the file cannot be read again.
+    pub fn name_by_hash(&mut self) -> Result<ETag, HubError> {
+        let mut hasher = Hasher::new(HashKind::Sha256, self.written);
+        // By this handle: on Windows the lock keeps every other one from reading.
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(0))
+            .and_then(|_| hash::feed(&mut hasher, self.written, &mut file, &mut |_| {}))
+            .map_err(io_error(&self.path, "read"))?;
+        let etag = ETag::of(&hasher.clone().finish());
+        self.hasher = Some(hasher);
+        self.etag = etag.clone();
+        Ok(etag)
     }
 
     /// Begins anew, with another file: as when the server answers a request for the rest with the whole.

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use hfcore_weights::RelPath;
 
-use super::{ETagKind, Partial, RepoCache, file, io_error};
+use super::{Partial, RepoCache, file, io_error};
 use crate::error::HubError;
-use crate::hash::{self, HashKind};
+use crate::hash;
 use crate::repo::Commit;
 
 /// What to do with a blob of the right size that is there already.
@@ -63,10 +63,8 @@ impl RepoCache {
             // Too few may be continued; what is too much was never written.
             return Err(self.checksum(path, expected, found, &partial.path));
         }
-        let kind = match partial.etag.kind() {
-            ETagKind::Sha256 => HashKind::Sha256,
-            ETagKind::GitSha1 => HashKind::GitSha1,
-            ETagKind::Opaque => return Ok(()),
+        let Some(expected) = partial.etag.hash() else {
+            return Ok(());
         };
         let found = if let Some(hasher) = partial.hasher.take() {
             hasher.finish()
@@ -75,16 +73,15 @@ impl RepoCache {
             partial
                 .file
                 .seek(SeekFrom::Start(0))
-                .and_then(|_| hash::hash_open_file(&partial.file, kind, &mut |_| {}))
+                .and_then(|_| hash::hash_open_file(&partial.file, expected.kind(), &mut |_| {}))
                 .map_err(io_error(&partial.path, "read"))?
                 .0
         };
-        if found.hex() == partial.etag.as_str() {
+        if found == expected {
             return Ok(());
         }
         let kept = self.set_aside(partial);
-        let expected = format!("{kind} {}", partial.etag);
-        Err(self.checksum(path, expected, found.to_string(), &kept))
+        Err(self.checksum(path, expected.to_string(), found.to_string(), &kept))
     }
 
     fn checksum(&self, path: &RelPath, expected: String, found: String, kept: &Path) -> HubError {

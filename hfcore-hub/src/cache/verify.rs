@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use hfcore_weights::RelPath;
 
 use super::scan::{relative, walk};
-use super::{Cache, ETag, ETagKind, ListedFile, Lookup, RepoCache, file, io_error};
+use super::{Cache, ETag, ListedFile, Lookup, RepoCache, file, io_error};
 use crate::error::HubError;
 use crate::hash::{self, ContentHash, HashKind};
 use crate::repo::{Commit, Repo};
@@ -125,19 +125,6 @@ impl ListedFile {
                 hash: ContentHash::parse(HashKind::GitSha1, &self.blob_id),
             },
         }
-    }
-}
-
-impl ETag {
-    /// The hash of the contents that it names, if it is one.
-    #[must_use]
-    pub fn hash(&self) -> Option<ContentHash> {
-        let kind = match self.kind() {
-            ETagKind::Sha256 => HashKind::Sha256,
-            ETagKind::GitSha1 => HashKind::GitSha1,
-            ETagKind::Opaque => return None,
-        };
-        ContentHash::parse(kind, self.as_str())
     }
 }
 

@@ -73,6 +73,16 @@ fn links_out_of_the_repository_are_refused() {
     // That the blob is a link to somewhere else is seen before anything is linked to it.
     let etag = hfcore_hub::cache::ETag::parse("5d8c-61f2").unwrap();
     assert_eq!(repo.find_blob(&etag, None), None);
+    for cache in [&sandbox.cache, &sandbox.cache.clone().with_symlinks(false)] {
+        let error = cache
+            .repo(&crate::support::repo())
+            .link(&commit('c'), &path("new"), &etag)
+            .unwrap_err();
+        assert!(
+            matches!(error, HubError::Io { doing: "found", .. }),
+            "{error}"
+        );
+    }
     // A new download takes its place, and does not write through it.
     let (found, new) = download(&repo, &commit('c'), "new", b"123456", &etag).unwrap();
     assert!(new);

@@ -245,6 +245,32 @@ fn the_size_counts_too() {
     assert_eq!(fs::read(pointer).unwrap(), b"abcdef");
 }
 
+/// A server that gives no etag: the contents name themselves.
+#[test]
+fn contents_without_a_name_are_named_by_their_hash() {
+    for mode in MODES {
+        let sandbox = Sandbox::in_mode(mode);
+        let repo = sandbox.repo();
+        let stand_in = ETag::parse("unnamed").unwrap();
+        let lock = repo.lock(&stand_in, &mut |_| {});
+        let mut partial = repo.partial(&stand_in, None, &lock).unwrap();
+        partial.write_all(b"abc").unwrap();
+        drop(partial);
+        assert_eq!(sandbox.tree(), [""; 0], "nobody could tell what it begins");
+        let mut partial = repo.partial(&stand_in, None, &lock).unwrap();
+        partial.write_all(b"abc").unwrap();
+        assert_eq!(partial.name_by_hash().unwrap(), sha256(b"abc"));
+        let pointer = repo
+            .publish(partial, &commit('a'), &path("a"), IfPresent::Keep)
+            .unwrap();
+        assert_eq!(fs::read(pointer).unwrap(), b"abc");
+        assert_eq!(
+            repo.find_blob(&sha256(b"abc"), Some(3)).is_some(),
+            mode.symlinks
+        );
+    }
+}
+
 #[test]
 fn gits_hash_needs_the_length_and_waits_for_it() {
     let sandbox = Sandbox::new();
