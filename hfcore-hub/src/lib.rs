@@ -12,6 +12,8 @@ mod disk;
 mod download;
 mod environment;
 mod error;
+#[cfg(feature = "net")]
+mod fetch;
 mod fnmatch;
 #[cfg(feature = "net")]
 pub mod hash;
@@ -39,6 +41,8 @@ mod range;
 mod remote;
 mod repo;
 #[cfg(feature = "net")]
+mod resolve;
+#[cfg(feature = "net")]
 mod search;
 #[cfg(feature = "net")]
 mod snapshot;
@@ -52,7 +56,7 @@ mod tree;
 
 pub use cache::Cache;
 #[cfg(feature = "net")]
-pub use download::{CachedFile, DownloadOptions, Resolved};
+pub use download::{CachedFile, DownloadOptions};
 pub use environment::{DEFAULT_ENDPOINT, Environment};
 pub use error::HubError;
 pub use fnmatch::Patterns;
@@ -69,6 +73,8 @@ pub use progress::{Event, NoProgress, Progress};
 #[cfg(feature = "net")]
 pub use remote::{RemoteFile, RemoteOptions, RemoteTensor, RemoteWeights};
 pub use repo::{Commit, ModelName, NameError, NameKind, Repo, RepoId, RepoType, Revision};
+#[cfg(feature = "net")]
+pub use resolve::Resolved;
 #[cfg(feature = "net")]
 pub use search::{FoundModels, ModelSearch, ModelSort};
 #[cfg(feature = "net")]

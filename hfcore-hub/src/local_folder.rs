@@ -10,12 +10,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use hfcore_weights::RelPath;
 
 use crate::cache::{Cache, ETag, ETagKind, Lookup, RepoCache, file, io_error};
-use crate::download::{CachedFile, DownloadOptions, Fetched, Wanted, missing_file};
+use crate::download::{CachedFile, DownloadOptions};
 use crate::error::HubError;
+use crate::fetch::{Fetched, Wanted};
 use crate::hash::{self, HashKind};
 use crate::hub::Hub;
 use crate::progress::Event;
 use crate::repo::{Commit, Repo, Revision};
+use crate::resolve::missing_file;
 use crate::transfer;
 
 /// Two hashes and a time.

@@ -8,14 +8,15 @@ use hfcore_weights::RelPath;
 
 use crate::cache::{ETag, Lookup, RepoCache};
 use crate::disk;
-use crate::download::{Fetched, Wanted, falls_back};
 use crate::error::HubError;
+use crate::fetch::{Fetched, Wanted};
 use crate::fnmatch::Patterns;
 use crate::hub::Hub;
 use crate::local_folder::LocalFolder;
 use crate::parallel;
 use crate::progress::Event;
 use crate::repo::{Commit, Repo, Revision};
+use crate::resolve::falls_back;
 use crate::tree::{self, RepoFile, SkippedFile, Tree};
 
 /// How [`Hub::snapshot`] goes about it. The default is Python's: everything.

@@ -3,6 +3,7 @@
 //! the query of an address is in any message.
 
 pub(crate) mod address;
+mod agents;
 mod failure;
 pub(crate) mod pages;
 pub(crate) mod request;
@@ -13,19 +14,19 @@ mod tls;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::de::DeserializeOwned;
+use ureq::SendBody;
 use ureq::http::HeaderValue;
-use ureq::tls::TlsConfig;
-use ureq::{Agent, Proxy, SendBody};
 
 use crate::error::HubError;
 use crate::progress::{Event, Progress};
 use crate::token::Token;
 use address::Address;
+use agents::Agents;
 use failure::{before_sending, into_io, tls_reason};
 use pages::Pages;
 use request::{Body, Counted, Method, Patience, Redirects, Request};
@@ -46,9 +47,7 @@ pub(crate) struct Http {
     endpoint: Address,
     token: Option<Token>,
     settings: Settings,
-    proxy: Option<Proxy>,
-    tls: OnceLock<TlsConfig>,
-    agents: Mutex<Vec<(AgentKind, Agent)>>,
+    agents: Agents,
 }
 
 /// What a [`Hub`](crate::Hub) was built with, as far as it is about requests.
@@ -65,14 +64,6 @@ pub(crate) struct Settings {
     /// Over how long the slowest speed of a body is judged.
     pub(crate) pace_window: Duration,
     pub(crate) progress: Arc<dyn Progress>,
-}
-
-/// ureq keeps connections per agent, and waiting times are an agent's.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct AgentKind {
-    patience: Patience,
-    https: bool,
-    proxied: bool,
 }
 
 /// One try that came to nothing.
@@ -109,10 +100,8 @@ impl Http {
         Ok(Self {
             endpoint,
             token: settings.token.take(),
+            agents: Agents::new(settings.ca_bundle.take())?,
             settings,
-            proxy: proxy()?,
-            tls: OnceLock::new(),
-            agents: Mutex::new(Vec::new()),
         })
     }
 
@@ -341,7 +330,7 @@ impl Http {
         authorized: bool,
         home: bool,
     ) -> Result<Response, Failure> {
-        let agent = self.agent(address, request.patience)?;
+        let agent = self.agents.agent(address, request.patience)?;
         let token = self
             .token
             .as_ref()
@@ -436,72 +425,6 @@ impl Http {
             asked: None,
         }
     }
-
-    /// The agent for such a request; made when it is first needed.
-    fn agent(&self, address: &Address, patience: Patience) -> Result<Agent, HubError> {
-        let proxy = self.proxy.as_ref().filter(|_| !address.is_loopback());
-        let kind = AgentKind {
-            patience,
-            https: address.is_https(),
-            proxied: proxy.is_some(),
-        };
-        let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, agent)) = agents.iter().find(|(known, _)| *known == kind) {
-            return Ok(agent.clone());
-        }
-        let mut config = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .user_agent("")
-            .proxy(proxy.cloned())
-            .timeout_resolve(Some(patience.connect))
-            .timeout_connect(Some(patience.connect))
-            .timeout_recv_response(Some(patience.response))
-            .timeout_per_read(Some(patience.idle.max(patience.response)))
-            .timeout_per_write(Some(patience.idle))
-            .max_idle_connections(16)
-            .max_idle_connections_per_host(16);
-        // A proxy may be spoken to in TLS too.
-        if kind.https || kind.proxied {
-            config = config.tls_config(self.tls()?);
-        }
-        let agent = config.build().new_agent();
-        agents.push((kind, agent.clone()));
-        Ok(agent)
-    }
-
-    fn tls(&self) -> Result<TlsConfig, HubError> {
-        if let Some(config) = self.tls.get() {
-            return Ok(config.clone());
-        }
-        let config = tls::config(self.settings.ca_bundle.as_deref())?;
-        Ok(self.tls.get_or_init(|| config).clone())
-    }
-}
-
-/// The proxy that the environment names, in ureq's order; one that is named and is none is an error, since going past it
-/// is not what was meant.
-fn proxy() -> Result<Option<Proxy>, HubError> {
-    let names = ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY"];
-    let names = names
-        .into_iter()
-        .flat_map(|name| [name.to_owned(), name.to_lowercase()]);
-    for name in names {
-        let value = std::env::var(&name).unwrap_or_default();
-        if value.is_empty() {
-            continue;
-        }
-        return match Proxy::new(&value) {
-            // Once more, for `NO_PROXY`.
-            Ok(_) => Ok(Proxy::try_from_env()),
-            Err(_) => Err(HubError::Argument {
-                what: format!("the variable {name}"),
-                why: "it is no proxy: `http://host:port` or `socks5://host:port`".to_owned(),
-            }),
-        };
-    }
-    Ok(None)
 }
 
 /// Whether a redirect says itself what the file is, as the Hub's to its storage do.
