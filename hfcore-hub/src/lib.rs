@@ -83,5 +83,8 @@ pub use token::Token;
 #[cfg(feature = "net")]
 pub use tree::{RepoFile, SkippedFile, Tree};
 
+/// How much is read of remote weights; see [`RemoteOptions`].
+#[cfg(feature = "net")]
+pub use hfcore_weights::Limits;
 /// File names that come from outside, checked by the rules of every system.
 pub use hfcore_weights::{RelPath, RelPathError};

@@ -5,8 +5,9 @@
 //! those of local files, the index is checked against them, and everything is read at one commit.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use hfcore_weights::{Limits, RelPath, SafetensorsHeader, ShardIndex};
+use hfcore_weights::{HeaderProblem, Limits, RelPath, SafetensorsHeader, ShardIndex};
 
 use crate::error::HubError;
 use crate::hub::Hub;
@@ -186,6 +187,7 @@ impl Hub {
             repo,
             commit: &commit,
             limits: &options.limits,
+            header_bytes: AtomicU64::new(0),
         };
         let (paths, index) = if find(&single).is_some() {
             (vec![single], None)
@@ -252,6 +254,8 @@ struct Remote<'a> {
     repo: &'a Repo,
     commit: &'a Commit,
     limits: &'a Limits,
+    /// Of all files so far.
+    header_bytes: AtomicU64,
 }
 
 impl Remote<'_> {
@@ -303,25 +307,24 @@ impl Remote<'_> {
         }
         let mut bytes = self.read(path, 0, size.min(FIRST_BYTES))?;
         let Some(first) = bytes.first_chunk() else {
-            let problem = hfcore_weights::HeaderProblem::TooShort { len: size };
+            let problem = HeaderProblem::TooShort { len: size };
             return Err(self.refuse(path, problem.to_string()));
         };
-        let parsed = SafetensorsHeader::length(*first, size, self.limits).and_then(|length| {
-            let end = 8 + length;
-            let have = bytes.len() as u64;
-            if have < end {
-                match self.read(path, have, end) {
-                    Ok(rest) => bytes.extend(rest),
-                    Err(error) => return Ok(Err(error)),
-                }
-            }
-            let end = usize::try_from(end).expect("so many bytes are in memory");
-            SafetensorsHeader::parse(&bytes[8..end], size - 8 - length, self.limits).map(Ok)
-        });
-        match parsed {
-            Ok(header) => header,
-            Err(problem) => Err(self.refuse(path, problem.to_string())),
+        let broken = |problem: HeaderProblem| self.refuse(path, problem.to_string());
+        let length = SafetensorsHeader::length(*first, size, self.limits).map_err(broken)?;
+        let before = self.header_bytes.fetch_add(length, Ordering::Relaxed);
+        let max = self.limits.max_header_bytes;
+        if before.saturating_add(length) > max {
+            let why =
+                format!("with it the headers have more than `max_header_bytes` = {max} bytes");
+            return Err(self.refuse(path, why));
         }
+        let (have, end) = (bytes.len() as u64, 8 + length);
+        if have < end {
+            bytes.extend(self.read(path, have, end)?);
+        }
+        let end = usize::try_from(end).expect("so many bytes are in memory");
+        SafetensorsHeader::parse(&bytes[8..end], size - 8 - length, self.limits).map_err(broken)
     }
 }
 

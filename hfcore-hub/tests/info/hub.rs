@@ -565,6 +565,22 @@ fn headers_and_indices_that_cannot_be_are_refused() {
         assert!(error.to_string().contains(message), "{error}");
     }
     let place = Place::new();
+    let map =
+        json!({"a": "model-1.safetensors", "b": "model-2.safetensors", "c": "model-1.safetensors"});
+    shards(&place, &json!({"weight_map": map}));
+    let mut limits = hfcore_hub::Limits::default();
+    limits.max_header_bytes = 150_150;
+    let options = RemoteOptions::default().with_limits(limits);
+    let error = place
+        .hub()
+        .remote_weights(&model(), &main(), &options)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("with it the headers have more than `max_header_bytes` = 150150 bytes"),
+        "{error}"
+    );
+    let place = Place::new();
     place
         .stand_in
         .model("org/name")

@@ -238,7 +238,7 @@ impl<'a> Composer<'a> {
             if matches!(event, Event::MappingEnd) {
                 break;
             }
-            let key = self.key(event)?;
+            let key = self.key(event, depth + 1)?;
             let words = words
                 || (depth == 0
                     && matches!(&key, Key::Value(YamlValue::String(key)) if self.words.contains(&key.as_str())));
@@ -267,10 +267,10 @@ impl<'a> Composer<'a> {
         Ok(YamlValue::Mapping(YamlMapping::of_distinct(entries)))
     }
 
-    fn key(&mut self, event: Event<'a>) -> Result<Key, YamlProblem> {
+    fn key(&mut self, event: Event<'a>, depth: usize) -> Result<Key, YamlProblem> {
         let Event::Scalar(text, style, 0, tag) = event else {
             // An alias, or a scalar with an anchor.
-            let value = self.node(event, 0, false)?;
+            let value = self.node(event, depth, false)?;
             return match value {
                 YamlValue::Sequence(_) | YamlValue::Mapping(_) => {
                     self.refuse(format!("{} cannot be a key", value.kind()))
