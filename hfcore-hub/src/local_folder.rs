@@ -13,7 +13,7 @@ use crate::cache::{Cache, ETag, ETagKind, Lookup, RepoCache, file, io_error};
 use crate::download::{CachedFile, DownloadOptions};
 use crate::error::HubError;
 use crate::fetch::{Fetched, Wanted};
-use crate::hash::{self, HashKind};
+use crate::hash::{self, HashKind, Hasher};
 use crate::hub::Hub;
 use crate::progress::Event;
 use crate::repo::{Commit, Repo, Revision};
@@ -234,6 +234,16 @@ impl LocalFolder {
     }
 }
 
+/// What the lock is called under which a file comes to its place in the folder: other than those of contents, which are
+/// taken meanwhile.
+fn place_lock(path: &RelPath) -> ETag {
+    let path = path.as_str().as_bytes();
+    let mut hasher = Hasher::new(HashKind::Sha256, path.len() as u64);
+    hasher.update(path);
+    ETag::parse(&format!("place-{}", hasher.finish().hex()))
+        .expect("letters, digits and `-` are the name of a file")
+}
+
 impl Hub {
     /// One file, into a folder.
     pub(crate) fn download_to(
@@ -306,22 +316,45 @@ impl Hub {
                 downloaded,
             });
         };
-        if let (Some(etag), false) = (&wanted.etag, wanted.force) {
-            folder.make_own()?;
+        let present = || -> Result<Option<Fetched>, HubError> {
+            let (Some(etag), false) = (&wanted.etag, wanted.force) else {
+                return Ok(None);
+            };
             let there = folder.has(wanted.commit, wanted.path, Some(etag), wanted.size);
-            if there || folder.copy_from_cache(wanted, &place)? {
-                folder.remember(wanted.commit, wanted.path, etag)?;
-                done(false);
-                return Ok(Fetched {
-                    path: place,
-                    etag: etag.clone(),
-                    downloaded: false,
-                });
+            if !there && !folder.copy_from_cache(wanted, &place)? {
+                return Ok(None);
             }
+            folder.remember(wanted.commit, wanted.path, etag)?;
+            done(false);
+            Ok(Some(Fetched {
+                path: place.clone(),
+                etag: etag.clone(),
+                downloaded: false,
+            }))
+        };
+        folder.make_own()?;
+        if let Some(fetched) = present()? {
+            return Ok(fetched);
         }
         folder.make_folder(folder.staging.folder())?;
+        // From here to its place the file is one process's.
+        let lock_name = place_lock(wanted.path);
+        let path = wanted.path.as_str();
+        let _lock = folder.staging.lock(&lock_name, &mut |_| {
+            self.http().progress().event(&Event::Waiting { path });
+        });
+        if let Some(fetched) = present()? {
+            return Ok(fetched);
+        }
         let fetched = self.fetch(&folder.staging, wanted)?;
-        fs::rename(&fetched.path, &place).map_err(io_error(&place, "written"))?;
+        match fs::rename(&fetched.path, &place) {
+            // Without locks another process may have moved it.
+            Err(error)
+                if file::is_missing(&error)
+                    && folder.has(wanted.commit, wanted.path, Some(&fetched.etag), wanted.size) => {
+            }
+            moved => moved.map_err(io_error(&place, "written"))?,
+        }
         file::sync_folder(place.parent().unwrap_or(&folder.root));
         folder.remember(wanted.commit, wanted.path, &fetched.etag)?;
         Ok(Fetched {
