@@ -16,10 +16,17 @@ use std::thread;
 use std::time::Duration;
 
 use common::cache_check::CacheCheck;
+use common::child::{self, Mode};
+use common::watcher::Watcher;
 use common::{Seeded, client, main, python, repo};
 use hfcore_hub::cache::Lookup;
 use hfcore_hub::{Cache, DownloadOptions, Hub, HubError, RelPath, Repo, Revision, SnapshotOptions};
 use hfcore_hub_stand_in::{Fault, StandIn};
+
+#[test]
+fn child() {
+    child::run();
+}
 
 fn files() -> BTreeMap<String, Vec<u8>> {
     let mut random = Seeded(3);
@@ -477,6 +484,45 @@ with WeakFileLock(path):
         assert_eq!(hub.served(name), bytes.len() as u64, "{name}");
     }
     CacheCheck::default().check(&cache);
+}
+
+#[test]
+fn a_race_of_both_downloads_each_file_once() {
+    let Some(python) = python::python() else {
+        return;
+    };
+    let files = files();
+    let hub = hub_of(&files);
+    let root = tempfile::tempdir().unwrap();
+    let cache = root.path().join("cache");
+    let watcher = Watcher::start(root.path(), files.clone());
+    // So slow that the last Python has started before the first download ends.
+    hub.fault(
+        Fault::on("model.safetensors")
+            .method("GET")
+            .slow(1_000, Duration::from_millis(40)),
+    );
+    let pythons: Vec<_> = (0..4)
+        .map(|_| {
+            let (endpoint, cache) = (hub.endpoint(), cache.clone());
+            thread::spawn(move || python::run(python, &endpoint, &cache, &[], DOWNLOAD))
+        })
+        .collect();
+    let ours: Vec<_> = (0..4)
+        .map(|_| child::spawn(&hub.endpoint(), &cache, Mode::USUAL))
+        .collect();
+    for child in ours {
+        child::succeed(child);
+    }
+    for python in pythons {
+        python.join().unwrap();
+    }
+    for (name, bytes) in &files {
+        assert_eq!(hub.served(name), bytes.len() as u64, "{name}");
+    }
+    assert!(watcher.finish() > 0);
+    python_finds(python, &hub, &cache, &files, &[]);
+    we_find(&hub, &cache, &files);
 }
 
 #[test]

@@ -95,10 +95,7 @@ fn race(mode: Mode, after: impl Fn(&StandIn, &BTreeMap<String, Vec<u8>>)) {
 
 #[test]
 fn with_locks_each_file_is_downloaded_once() {
-    let mode = Mode {
-        symlinks: true,
-        locks: true,
-    };
+    let mode = Mode::USUAL;
     race(mode, |hub, files| {
         for (name, bytes) in files {
             assert_eq!(hub.served(name), bytes.len() as u64, "{name}");
@@ -109,8 +106,8 @@ fn with_locks_each_file_is_downloaded_once() {
 #[test]
 fn without_locks_everything_is_right_nevertheless() {
     let mode = Mode {
-        symlinks: true,
         locks: false,
+        ..Mode::USUAL
     };
     race(mode, |hub, files| {
         for (name, bytes) in files {
@@ -123,9 +120,34 @@ fn without_locks_everything_is_right_nevertheless() {
 fn without_symbolic_links_everything_is_right() {
     let mode = Mode {
         symlinks: false,
-        locks: true,
+        ..Mode::USUAL
     };
     race(mode, |_, _| {});
+}
+
+#[test]
+fn into_one_folder_everything_is_right() {
+    let files = files();
+    let hub = hub_of(&files);
+    let root = tempfile::tempdir().unwrap();
+    let watcher = Watcher::start(root.path(), files.clone());
+    let mode = Mode {
+        to_folder: true,
+        ..Mode::USUAL
+    };
+    for round in 0..rounds() {
+        let cache = root.path().join(format!("round-{round}/cache"));
+        hub.clear_requests();
+        for child in start(&hub, &cache, mode) {
+            child::succeed(child);
+        }
+        for (name, bytes) in &files {
+            let path = cache.with_file_name("to").join(name);
+            assert_eq!(&fs::read(path).unwrap(), bytes);
+            assert_eq!(hub.served(name), bytes.len() as u64, "{name}");
+        }
+    }
+    assert!(watcher.finish() > 0);
 }
 
 #[test]
@@ -138,8 +160,8 @@ fn half_of_them_are_killed_and_the_others_complete() {
     let mut random = Seeded(7);
     for round in 0..rounds() * 2 {
         let mode = Mode {
-            symlinks: true,
             locks: round % 2 == 0,
+            ..Mode::USUAL
         };
         let cache = root.path().join(format!("cache-{round}"));
         let mut check = CacheCheck::default();

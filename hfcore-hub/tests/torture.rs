@@ -8,7 +8,7 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::Child;
@@ -107,11 +107,9 @@ fn run_to(point: &Point, hub: &StandIn, cache: &Path, child: &mut Child, already
     }
 }
 
-/// How many bytes of files there are, whole or not.
+/// How many bytes of files there are, whole or not, each counted once.
 fn in_cache(cache: &Path) -> u64 {
-    let repository = cache.join("models--org--name");
-    let mut bytes = 0;
-    let mut inodes = std::collections::BTreeSet::new();
+    let (mut bytes, mut inodes) = (0, BTreeSet::new());
     let mut add = |path: &Path| {
         if let Ok(metadata) = path.symlink_metadata()
             && metadata.is_file()
@@ -120,22 +118,47 @@ fn in_cache(cache: &Path) -> u64 {
             bytes += metadata.len();
         }
     };
-    for (_, path) in entries(&repository.join("blobs")) {
-        add(&path);
+    let to = cache.with_file_name("to");
+    for root in [cache, &to.join(STAGING)] {
+        let repository = root.join("models--org--name");
+        walk(&repository.join("blobs"), &mut add);
+        walk(&repository.join("snapshots"), &mut add);
     }
-    walk(&repository.join("snapshots"), &mut add);
+    for (name, path) in entries(&to) {
+        if name != ".cache" {
+            walk(&path, &mut add);
+            add(&path);
+        }
+    }
     bytes
 }
 
-/// What every file of the snapshot is.
-fn snapshot(cache: &Path) -> BTreeMap<String, Vec<u8>> {
+/// Where files are on their way into a folder: a cache of its own.
+const STAGING: &str = ".cache/huggingface/hfcore";
+
+/// What every file of the snapshot, or of the folder, is.
+fn result(cache: &Path, mode: Mode) -> BTreeMap<String, Vec<u8>> {
+    let folders = if mode.to_folder {
+        vec![("to".to_owned(), cache.with_file_name("to"))]
+    } else {
+        entries(&cache.join("models--org--name/snapshots"))
+    };
     let mut found = BTreeMap::new();
-    for (_, commit) in entries(&cache.join("models--org--name/snapshots")) {
-        for (name, path) in entries(&commit) {
+    for (name, path) in folders.iter().flat_map(|(_, folder)| entries(folder)) {
+        if name != ".cache" {
             found.insert(name, fs::read(path).unwrap());
         }
     }
     found
+}
+
+/// What is wrong with the cache, and with the folder.
+fn violations(checks: &mut [CacheCheck; 2], cache: &Path, mode: Mode) -> Vec<String> {
+    let mut wrong = checks[0].violations(cache);
+    if mode.to_folder {
+        wrong.extend(checks[1].violations(&cache.with_file_name("to").join(STAGING)));
+    }
+    wrong
 }
 
 fn kill_downloads(kills: u64, mode: Mode, seed: u64) {
@@ -149,8 +172,8 @@ fn kill_downloads(kills: u64, mode: Mode, seed: u64) {
     while killed < kills {
         // Each round downloads into a cache of its own, until a run comes to its end.
         rounds += 1;
-        let cache = root.path().join(format!("cache-{rounds}"));
-        let mut check = CacheCheck::default();
+        let cache = root.path().join(format!("round-{rounds}/cache"));
+        let mut checks = <[CacheCheck; 2]>::default();
         let (mut sent, mut lost) = (0, 0);
         loop {
             hub.clear_requests();
@@ -188,15 +211,15 @@ fn kill_downloads(kills: u64, mode: Mode, seed: u64) {
             } else {
                 lost += served;
             }
-            let violations = check.violations(&cache);
+            let violations = violations(&mut checks, &cache, mode);
             assert!(
                 violations.is_empty(),
                 "after kill {killed}, {point:?}, round {rounds}:\n{}",
                 violations.join("\n")
             );
         }
-        check.check(&cache);
-        assert_eq!(snapshot(&cache), files, "round {rounds}");
+        assert!(violations(&mut checks, &cache, mode).is_empty());
+        assert_eq!(result(&cache, mode), files, "round {rounds}");
         // What was in the cache when a run was killed was not sent again.
         assert!(
             sent <= total + lost,
@@ -221,18 +244,64 @@ fn kills() -> u64 {
 
 #[test]
 fn a_killed_download_leaves_a_valid_cache_and_is_continued() {
-    let mode = Mode {
-        symlinks: true,
-        locks: true,
-    };
-    kill_downloads(kills() * 4 / 5, mode, 1);
+    kill_downloads(kills() * 6 / 10, Mode::USUAL, 1);
 }
 
 #[test]
 fn a_killed_download_without_symbolic_links_leaves_a_valid_cache_and_is_continued() {
     let mode = Mode {
         symlinks: false,
-        locks: true,
+        ..Mode::USUAL
     };
-    kill_downloads(kills() / 5, mode, 2);
+    kill_downloads(kills() * 2 / 10, mode, 2);
+}
+
+#[test]
+fn a_killed_download_into_a_folder_leaves_whole_files_and_is_continued() {
+    let mode = Mode {
+        to_folder: true,
+        ..Mode::USUAL
+    };
+    kill_downloads(kills() * 2 / 10, mode, 3);
+}
+
+/// A file that cannot grow is what a full disk, or a quota, is to a download.
+#[test]
+fn a_download_without_room_fails_and_is_continued() {
+    let files = files();
+    let total: u64 = files.values().map(|bytes| bytes.len() as u64).sum();
+    let hub = hub_of(&files);
+    let root = tempfile::tempdir().unwrap();
+    let watcher = Watcher::start(root.path(), files.clone());
+    let mut random = Seeded(4);
+    for (round, to_folder) in [false, true, false, true].into_iter().enumerate() {
+        let cache = root.path().join(format!("round-{round}/cache"));
+        let mut checks = <[CacheCheck; 2]>::default();
+        let mode = Mode {
+            to_folder,
+            ..Mode::USUAL
+        };
+        hub.clear_requests();
+        // The largest file has 586 blocks.
+        let mut blocks = 0;
+        for _ in 0..4 {
+            blocks += 20 + random.below(100);
+            let limited = Mode {
+                limit: Some(blocks),
+                ..mode
+            };
+            let child = child::spawn(&hub.endpoint(), &cache, limited);
+            let output = child.wait_with_output().unwrap();
+            assert_eq!(output.status.code(), Some(101), "{blocks} blocks");
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(said.contains("could not be written"), "{said}");
+            let wrong = violations(&mut checks, &cache, mode);
+            assert!(wrong.is_empty(), "{blocks} blocks: {wrong:?}");
+        }
+        child::succeed(child::spawn(&hub.endpoint(), &cache, mode));
+        assert_eq!(result(&cache, mode), files);
+        assert!(violations(&mut checks, &cache, mode).is_empty());
+        assert!(hub.served("") >= total);
+    }
+    assert!(watcher.finish() > 0);
 }

@@ -16,7 +16,8 @@ pub(crate) struct Watcher {
 }
 
 impl Watcher {
-    /// Watches all caches that are folders of `root`. Snapshots hold nothing but `files`, with these contents.
+    /// Watches the folders of `root`: each is a cache, or has one (`cache`) and a plain folder (`to`). Snapshots, and that
+    /// folder, hold nothing but `files`, with these contents.
     pub(crate) fn start(root: &Path, files: BTreeMap<String, Vec<u8>>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (seen, root) = (stop.clone(), root.to_owned());
@@ -25,6 +26,8 @@ impl Watcher {
             while !seen.load(Ordering::Relaxed) {
                 for (_, cache) in entries(&root) {
                     state.look(&cache, &files);
+                    state.look(&cache.join("cache"), &files);
+                    state.look_into(&cache.join("to"), &files);
                 }
             }
             (state.wrong, state.seen.len())
@@ -62,17 +65,25 @@ impl State {
                 }
             }
             for (_, commit) in entries(&repository.join("snapshots")) {
-                let mut found = Vec::new();
-                walk(&commit, &mut |path| found.push(path.to_owned()));
-                for path in found {
-                    let inside = path.strip_prefix(&commit).unwrap_or(&path);
-                    let expected = files.get(&*inside.to_string_lossy());
-                    self.once(&path, |bytes| {
-                        let right = expected.is_some_and(|expected| expected == bytes);
-                        (!right).then(|| format!("has {} other bytes", bytes.len()))
-                    });
-                }
+                self.look_into(&commit, files);
             }
+        }
+    }
+
+    fn look_into(&mut self, folder: &Path, files: &BTreeMap<String, Vec<u8>>) {
+        let mut found = Vec::new();
+        walk(folder, &mut |path| found.push(path.to_owned()));
+        for path in found {
+            let inside = path.strip_prefix(folder).unwrap_or(&path);
+            // What is known about the files of a plain folder, and what is on its way there.
+            if inside.starts_with(".cache") {
+                continue;
+            }
+            let expected = files.get(&*inside.to_string_lossy());
+            self.once(&path, |bytes| {
+                let right = expected.is_some_and(|expected| expected == bytes);
+                (!right).then(|| format!("has {} other bytes", bytes.len()))
+            });
         }
     }
 
