@@ -1,12 +1,13 @@
 //! Contents, from the Hub into the cache: found there, waited for, continued, or downloaded, and verified in any case.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use hfcore_weights::RelPath;
 
-use crate::cache::{ETag, ETagKind, IfPresent, Lookup, Partial, RepoCache};
+use crate::cache::{BlobLock, ETag, ETagKind, IfPresent, Lookup, Partial, RepoCache};
 use crate::disk;
 use crate::error::HubError;
 use crate::hash::{HashKind, Hasher};
@@ -142,7 +143,7 @@ impl Hub {
         if let Some(fetched) = present()? {
             return Ok(fetched);
         }
-        let lock = cache.lock(etag, &mut |_| self.tell_waiting(wanted.path));
+        let lock = self.lock(cache, wanted, etag)?;
         // Whoever had the lock may have downloaded it.
         if let Some(fetched) = present()? {
             return Ok(fetched);
@@ -196,7 +197,7 @@ impl Hub {
         hasher.update(what.as_bytes());
         let stand_in = ETag::parse(&format!("unnamed-{}", hasher.finish().hex()))
             .expect("letters, digits and `-` are the name of a file");
-        let lock = cache.lock(&stand_in, &mut |_| self.tell_waiting(wanted.path));
+        let lock = self.lock(cache, wanted, &stand_in)?;
         // Without a size nothing is continued: nothing would tell whether it is the same file.
         let mut partial = cache.partial(&stand_in, None, &lock)?;
         self.fill(cache, wanted, &mut partial)?;
@@ -220,7 +221,7 @@ impl Hub {
                 downloaded: true,
             });
         }
-        let _lock = cache.lock(&etag, &mut |_| self.tell_waiting(wanted.path));
+        let _lock = self.lock(cache, wanted, &etag)?;
         let path = cache.publish(partial, wanted.commit, wanted.path, IfPresent::Keep)?;
         Ok(Fetched {
             path,
@@ -254,9 +255,23 @@ impl Hub {
         ))
     }
 
-    fn tell_waiting(&self, path: &RelPath) {
-        let path = path.as_str();
-        self.http().progress().event(&Event::Waiting { path });
+    /// Waits until no other process downloads the same, unless another file failed meanwhile.
+    fn lock(
+        &self,
+        cache: &RepoCache,
+        wanted: &Wanted<'_>,
+        etag: &ETag,
+    ) -> Result<BlobLock, HubError> {
+        let path = wanted.path.as_str();
+        let lock = cache.lock_unless_stopped(etag, &mut |_| {
+            self.http().progress().event(&Event::Waiting { path });
+            match wanted.stop {
+                Some(stop) if stop.load(Ordering::Relaxed) => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            }
+        });
+        let doing = format!("downloading {path} of {}", cache.repo());
+        lock.ok_or_else(|| transfer::stopped(&doing, self.endpoint()))
     }
 }
 

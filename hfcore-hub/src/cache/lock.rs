@@ -4,6 +4,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -63,9 +64,29 @@ impl RepoCache {
     /// `on_wait` is told about once a second for how long already. Look again afterwards whether the blob is there.
     #[must_use]
     pub fn lock(&self, etag: &ETag, on_wait: &mut dyn FnMut(Duration)) -> BlobLock {
+        let mut on_wait = |waited| {
+            on_wait(waited);
+            ControlFlow::Continue(())
+        };
+        let lock = self.lock_unless_stopped(etag, &mut on_wait);
+        lock.unwrap_or_else(|| BlobLock {
+            path: self.lock_path(etag.as_str()),
+            file: None,
+        })
+    }
+
+    /// The same, and `on_wait` may end it: then there is nothing.
+    #[must_use]
+    pub fn lock_unless_stopped(
+        &self,
+        etag: &ETag,
+        on_wait: &mut dyn FnMut(Duration) -> ControlFlow<()>,
+    ) -> Option<BlobLock> {
         let path = self.lock_path(etag.as_str());
-        let file = self.cache.wait_for(&path, 0o664, on_wait);
-        BlobLock { path, file }
+        match self.cache.wait_for(&path, 0o664, on_wait) {
+            ControlFlow::Continue(file) => Some(BlobLock { path, file }),
+            ControlFlow::Break(()) => None,
+        }
     }
 
     /// Where the lock of a blob is.
@@ -81,16 +102,16 @@ impl Cache {
         folder.join(format!("{blob}.lock"))
     }
 
-    /// Waits for the lock on `path`, a file that is made with the rights `mode` if need be. Nothing where there are no
-    /// locks.
+    /// Waits for the lock on `path`, a file that is made with the rights `mode` if need be, unless `on_wait` ends it.
+    /// Nothing where there are no locks.
     pub(super) fn wait_for(
         &self,
         path: &Path,
         mode: u32,
-        on_wait: &mut dyn FnMut(Duration),
-    ) -> Option<File> {
+        on_wait: &mut dyn FnMut(Duration) -> ControlFlow<()>,
+    ) -> ControlFlow<(), Option<File>> {
         if !self.locks {
-            return None;
+            return ControlFlow::Continue(None);
         }
         acquire(path, mode, on_wait)
     }
@@ -105,18 +126,28 @@ impl Cache {
     }
 }
 
-fn acquire(path: &Path, mode: u32, on_wait: &mut dyn FnMut(Duration)) -> Option<File> {
-    std::fs::create_dir_all(path.parent()?).ok()?;
+fn acquire(
+    path: &Path,
+    mode: u32,
+    on_wait: &mut dyn FnMut(Duration) -> ControlFlow<()>,
+) -> ControlFlow<(), Option<File>> {
+    let none = ControlFlow::Continue(None);
+    let folder = path.parent().map(std::fs::create_dir_all);
+    if !matches!(folder, Some(Ok(()))) {
+        return none;
+    }
     let mut renamed = 0;
     let begin = Instant::now();
     let (mut pause, mut told) = (FIRST_PAUSE, Duration::ZERO);
     loop {
-        let file = open_lock_file(path, Some(mode)).ok()?;
+        let Ok(file) = open_lock_file(path, Some(mode)) else {
+            return none;
+        };
         match file.try_lock() {
             // Python's fallbacks delete lock files: a lock on a file without a name keeps nobody out.
             // Should a file system number its files anew at each look, that does not go on for ever.
             Ok(()) if renamed == MAX_RENAMED || file::is_same_file(&file, path) => {
-                return Some(file);
+                return ControlFlow::Continue(Some(file));
             }
             Ok(()) => {
                 renamed += 1;
@@ -127,12 +158,12 @@ fn acquire(path: &Path, mode: u32, on_wait: &mut dyn FnMut(Duration)) -> Option<
                 continue;
             }
             // ENOLCK, ENOTSUP …: there are no locks here.
-            Err(TryLockError::Error(_)) => return None,
+            Err(TryLockError::Error(_)) => return none,
         }
         let waited = begin.elapsed();
         if waited.saturating_sub(told) >= TELL_EVERY {
             told = waited;
-            on_wait(waited);
+            on_wait(waited)?;
         }
         std::thread::sleep(pause);
         pause = (pause * 2).min(LAST_PAUSE);

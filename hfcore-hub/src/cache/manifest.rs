@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::{Cache, file, shared};
@@ -19,7 +20,11 @@ impl Cache {
     /// Keeps everybody else from adding a link to the shared blob `entry`, or removing it. Nothing where locks do not
     /// work: the blob is then neither linked to nor removed.
     pub(super) fn lock_shared(&self, entry: &Path) -> Option<File> {
-        self.wait_for(&beside(entry, "lock"), MODE, &mut |_| {})
+        let wait = &mut |_| ControlFlow::Continue(());
+        match self.wait_for(&beside(entry, "lock"), MODE, wait) {
+            ControlFlow::Continue(lock) => lock,
+            ControlFlow::Break(()) => None,
+        }
     }
 
     /// The links to `entry` that its manifest names and that are there. Nothing if that cannot be known.

@@ -1,6 +1,7 @@
 //! Many at once: every one gets the right bytes, and with locks the bytes come once.
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -104,6 +105,18 @@ fn who_waits_is_told_so_and_the_lock_file_stays() {
     assert!(lock_file.is_file());
     let other = repo.lock(&sha256(b"y"), &mut |_| panic!("nobody else has this one"));
     assert!(other.is_held());
+}
+
+#[test]
+fn who_waits_may_stop() {
+    let sandbox = Sandbox::new();
+    let repo = sandbox.repo();
+    let etag = sha256(b"x");
+    let _held = repo.lock(&etag, &mut |_| {});
+    let stopped = repo.lock_unless_stopped(&etag, &mut |_| ControlFlow::Break(()));
+    assert!(stopped.is_none());
+    let other = repo.lock_unless_stopped(&sha256(b"y"), &mut |_| ControlFlow::Break(()));
+    assert!(other.unwrap().is_held());
 }
 
 /// A lock file that somebody deleted: a lock on the old one keeps nobody out.
