@@ -1,19 +1,23 @@
-//! The `hfcore` command line: generate, chat, tokenize, inspect, verify and bench, on any model folder.
+//! The `hfcore` command line: models of a folder or of the Hugging Face Hub, run, inspected, measured, fetched and found.
 
 #![forbid(unsafe_code)]
 
 mod commands;
 mod demo;
+mod hub;
+mod model;
 mod output;
+mod progress;
 mod runtime;
 mod sampling;
 mod style;
+mod table;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Run Hugging Face models: point it at a model folder.
+/// Run Hugging Face models: point it at a model folder, or at a model of the Hub.
 #[derive(Debug, Parser)]
 #[command(name = "hfcore", version, about, long_about = None)]
 struct Cli {
@@ -29,12 +33,20 @@ enum Command {
     Chat(commands::chat::Args),
     /// Show the tokens of a text.
     Tokenize(commands::tokenize::Args),
-    /// Say what a model folder holds and what it needs.
+    /// Say what a model holds, what it needs, and whether it fits, before it is downloaded too.
     Inspect(commands::inspect::Args),
     /// Check a model against the reference data beside it.
     Verify(commands::verify::Args),
     /// Measure loading, prompt processing and generation, as llama-bench defines them.
     Bench(commands::bench::Args),
+    /// Download a model, or files of its repository; pin it, or be held to what was pinned.
+    Download(commands::download::Args),
+    /// List, check and remove what was downloaded.
+    Cache(commands::cache::Args),
+    /// Search for models on the Hub.
+    Search(commands::search::Args),
+    /// Show or check a model card.
+    Card(commands::card::Args),
 }
 
 fn main() -> ExitCode {
@@ -45,9 +57,19 @@ fn main() -> ExitCode {
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Verify(args) => return commands::verify::run(&args),
         Command::Bench(args) => commands::bench::run(&args),
+        Command::Download(args) => commands::download::run(&args),
+        Command::Cache(args) => return finish(commands::cache::run(&args)),
+        Command::Search(args) => commands::search::run(&args),
+        Command::Card(args) => return finish(commands::card::run(&args)),
     };
+    finish(result.map(|()| true))
+}
+
+/// Success if it was done and all is well; a command that says that something is not has said what.
+fn finish(result: output::Result<bool>) -> ExitCode {
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) if output::is_closed_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
             output::error(&*error);

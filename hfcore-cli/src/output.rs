@@ -5,7 +5,8 @@
 
 use std::error::Error;
 use std::fmt;
-use std::io::{self, StdoutLock, Write};
+use std::io::{self, IsTerminal, StdoutLock, Write};
+use std::time::SystemTime;
 
 use serde::Serialize;
 
@@ -40,6 +41,18 @@ pub(crate) fn error(error: &(dyn Error + 'static)) {
         source = cause.source();
     }
     message(text);
+}
+
+/// An error and its causes on one line.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
 }
 
 /// Whether this says that nobody reads our output any more.
@@ -89,6 +102,52 @@ pub(crate) fn count(n: u64) -> String {
     }
 }
 
+/// `1 file`, `2 files`.
+pub(crate) fn counted(n: usize, what: &str) -> String {
+    if n == 1 {
+        format!("1 {what}")
+    } else {
+        format!("{n} {what}s")
+    }
+}
+
+/// How long ago `then` was, roughly: `3 days ago`.
+pub(crate) fn ago(then: SystemTime) -> String {
+    const UNITS: [(u64, &str); 5] = [
+        (365 * 24 * 3600, "year"),
+        (30 * 24 * 3600, "month"),
+        (24 * 3600, "day"),
+        (3600, "hour"),
+        (60, "minute"),
+    ];
+    // What is ahead of the clock is taken for now.
+    let seconds = then.elapsed().map_or(0, |elapsed| elapsed.as_secs());
+    for (unit, name) in UNITS {
+        if seconds >= unit {
+            let n = usize::try_from(seconds / unit).unwrap_or(usize::MAX);
+            return counted(n, name) + " ago";
+        }
+    }
+    "just now".to_owned()
+}
+
+/// Asks before something is removed. `yes`: it was said already.
+///
+/// # Errors
+/// If nobody can be asked.
+pub(crate) fn confirm(question: &str, yes: bool) -> Result<bool> {
+    if yes {
+        return Ok(true);
+    }
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Err("nothing was removed: nobody can be asked here, so say --yes".into());
+    }
+    write!(io::stderr(), "{question} [y/N] ")?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,6 +160,17 @@ mod tests {
             (count(999), count(134_515_008), count(1_235_814_400)),
             ("999".into(), "134.5 M".into(), "1.24 B".into())
         );
+    }
+
+    #[test]
+    fn times_read_well() {
+        let before = |seconds| SystemTime::now() - std::time::Duration::from_secs(seconds);
+        assert_eq!(ago(before(0)), "just now");
+        assert_eq!(ago(before(100)), "1 minute ago");
+        assert_eq!(ago(before(3 * 24 * 3600 + 100)), "3 days ago");
+        assert_eq!(ago(before(800 * 24 * 3600)), "2 years ago");
+        let ahead = SystemTime::now() + std::time::Duration::from_secs(100);
+        assert_eq!(ago(ahead), "just now");
     }
 
     #[test]

@@ -106,7 +106,15 @@ fn generate_json_has_all_fields() {
     let result = json_of(&["generate", PROMPT, "--json", "--max-new-tokens", "5"]);
     assert_eq!(
         keys(&result),
-        ["prompt", "text", "tokens", "finish_reason", "usage"]
+        [
+            "prompt",
+            "text",
+            "tokens",
+            "finish_reason",
+            "usage",
+            "repo",
+            "commit"
+        ]
     );
     assert_eq!(result["prompt"], PROMPT);
     assert_eq!(result["tokens"].as_array().unwrap().len(), 5);
@@ -202,8 +210,10 @@ fn generate_says_what_is_wrong() {
 // inspect
 
 /// The keys that README.md documents, in their order.
-const INSPECT_KEYS: [&str; 23] = [
+const INSPECT_KEYS: [&str; 29] = [
     "folder",
+    "repo",
+    "commit",
     "model_type",
     "architectures",
     "dtype",
@@ -211,6 +221,7 @@ const INSPECT_KEYS: [&str; 23] = [
     "heads",
     "loads_as",
     "refused",
+    "not_checked",
     "rope",
     "unread_keys",
     "parameters",
@@ -223,6 +234,9 @@ const INSPECT_KEYS: [&str; 23] = [
     "cache_tokens",
     "cache_bytes",
     "memory_bytes",
+    "download",
+    "machine",
+    "fits",
     "device",
     "tokenizer",
     "tokenizer_error",
@@ -428,7 +442,9 @@ fn verify_holds_with_0() {
             "transformers",
             "precision",
             "holds",
-            "cases"
+            "cases",
+            "repo",
+            "commit"
         ]
     );
     assert_eq!(report["holds"], true);
@@ -514,6 +530,8 @@ fn bench_json_has_all_fields() {
             "tg_tokens_per_s",
             "peak_rss_bytes",
             "weight_bytes",
+            "repo",
+            "commit",
         ]
     );
     for samples in ["load_ms", "pp_tokens_per_s", "tg_tokens_per_s"] {
@@ -582,12 +600,69 @@ fn help_names_the_flags() {
             assert!(help.contains(flag), "{command} --help has no {flag}");
         }
     }
-    let help = stdout(&["inspect", "--help"]);
-    for flag in ["--tensors", "--context", "--json"] {
-        assert!(help.contains(flag), "inspect --help has no {flag}");
+    let names_a_model = [
+        "--revision",
+        "--subfolder",
+        "--variant",
+        "--locked",
+        "--cache-dir",
+        "--offline",
+    ];
+    for command in [
+        "generate", "chat", "tokenize", "inspect", "verify", "bench", "download",
+    ] {
+        let help = stdout(&[command, "--help"]);
+        for flag in names_a_model {
+            assert!(help.contains(flag), "{command} --help has no {flag}");
+        }
+    }
+    for (command, flags) in [
+        (&["inspect"][..], &["--tensors", "--context", "--json"][..]),
+        (
+            &["download"],
+            &[
+                "--include",
+                "--exclude",
+                "--all",
+                "--skip-weights",
+                "--to",
+                "--dry-run",
+                "--force",
+                "--workers",
+                "--lock",
+                "--json",
+            ],
+        ),
+        (&["cache", "ls"], &["--revisions", "--json", "--cache-dir"]),
+        (&["cache", "verify"], &["--repair", "--json"]),
+        (&["cache", "prune"], &["--dry-run", "--yes", "--json"]),
+        (&["cache", "rm"], &["--dry-run", "--yes", "--json"]),
+        (
+            &["search"],
+            &[
+                "--task",
+                "--library",
+                "--language",
+                "--license",
+                "--author",
+                "--tag",
+                "--sort",
+                "--limit",
+                "--json",
+            ],
+        ),
+        (&["card"], &["--validate", "--lineage", "--json"]),
+    ] {
+        let help = stdout(&[command, &["--help"]].concat());
+        for flag in flags {
+            assert!(help.contains(flag), "{command:?} --help has no {flag}");
+        }
     }
     let help = stdout(&["--help"]);
-    for command in ["generate", "inspect", "verify", "bench"] {
+    for command in [
+        "generate", "chat", "tokenize", "inspect", "verify", "bench", "download", "cache",
+        "search", "card",
+    ] {
         assert!(help.contains(command), "--help has no {command}");
     }
 }

@@ -5,20 +5,20 @@
 //! and does not count. No tokenizer takes part, so a folder of random weights will do.
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::time::Instant;
 
 use hfcore::{CacheOptions, CausalLm, LogitsFor, Step};
 use serde_json::json;
 
+use crate::model::{ModelArgs, add_origin};
 use crate::output::{self, Result};
 use crate::runtime::Runtime;
 
 /// The arguments of `bench`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A model folder.
-    model: PathBuf,
+    /// A model: a folder, `org/name` or `org/name@revision`.
+    model: String,
     /// Tokens of the prompt; 0 measures none.
     #[arg(short = 'p', long, default_value_t = 512)]
     n_prompt: usize,
@@ -33,21 +33,21 @@ pub(crate) struct Args {
     json: bool,
     #[command(flatten)]
     runtime: Runtime,
+    #[command(flatten)]
+    source: ModelArgs,
 }
 
 /// Measure and print.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let device = args.runtime.device();
+    let dir = args.source.fetch(&args.model)?;
     let mut load_ms = Vec::new();
     let mut model = None;
     for _ in 0..args.repetitions.max(1) {
         drop(model.take());
         let start = Instant::now();
-        model = Some(
-            args.runtime
-                .builder::<dyn CausalLm>(&device)
-                .load(&args.model)?,
-        );
+        let builder = args.runtime.builder::<dyn CausalLm>(&device);
+        model = Some(builder.from_pretrained(&dir)?);
         load_ms.push(start.elapsed().as_secs_f64() * 1e3);
     }
     let model = model.expect("loaded at least once");
@@ -55,16 +55,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         model: model.model(),
         tokens: Tokens::new(model.info().vocab_size),
     };
-    let weights =
-        hfcore::ModelDir::new(&args.model)?.weights(&hfcore::weights::OpenOptions::default())?;
+    let weights = dir.weights(&hfcore::weights::OpenOptions::default())?;
 
     let pp = bench.samples(args.n_prompt, args.repetitions, |bench, n| bench.prompt(n))?;
     let tg = bench.samples(args.n_gen, args.repetitions, |bench, n| bench.generate(n))?;
     let peak_rss = peak_rss_bytes();
     let mut out = output::stdout();
     if args.json {
-        let result = json!({
-            "model": args.model.display().to_string(),
+        let mut result = json!({
+            "model": args.model,
             "model_type": model.info().model_type,
             "device": device.name(),
             "dtype": args.runtime.dtype.map_or("as published", |dtype| hfcore::DType::from(dtype).name()),
@@ -76,16 +75,20 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             "peak_rss_bytes": peak_rss,
             "weight_bytes": weights.total_bytes(),
         });
+        add_origin(&mut result, &dir);
         output::json(&mut out, &result)?;
         return Ok(());
     }
     writeln!(
         out,
         "{} ({}) on {}",
-        args.model.display(),
+        args.model,
         model.info().model_type,
         device.name()
     )?;
+    if let Some(origin) = dir.origin() {
+        writeln!(out, "  commit    {}", origin.commit)?;
+    }
     writeln!(out, "  weights   {}", output::bytes(weights.total_bytes()))?;
     writeln!(out, "  load      {:.1} ms", median(&load_ms))?;
     if !pp.is_empty() {

@@ -1,13 +1,12 @@
 //! `hfcore generate [MODEL] PROMPT`: continue a text, as it comes.
 
 use std::io::Write;
-use std::path::Path;
 use std::time::Duration;
 
-use hfcore::{CausalLm, FinishReason, Message, ModelDir, Prompt, TextGenerationPipeline, Usage};
+use hfcore::{CausalLm, FinishReason, Message, Prompt, TextGenerationPipeline, Usage};
 use serde_json::json;
 
-use crate::demo::Demo;
+use crate::model::{Found, ModelArgs, add_origin, model_and_text};
 use crate::output::{self, Result};
 use crate::runtime::Runtime;
 use crate::sampling::Sampling;
@@ -16,7 +15,8 @@ use crate::sampling::Sampling;
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "hfcore generate [OPTIONS] [MODEL] <PROMPT>")]
 pub(crate) struct Args {
-    /// A model folder, and a text to continue. With a text alone, the demo model continues it.
+    /// A model (a folder, `org/name` or `org/name@revision`), and a text to continue. With a text alone, the demo model
+    /// continues it.
     #[arg(value_names = ["MODEL", "PROMPT"], num_args = 1..=2, required = true)]
     texts: Vec<String>,
     #[command(flatten)]
@@ -27,36 +27,31 @@ pub(crate) struct Args {
     /// Print one JSON object at the end instead of text as it comes.
     #[arg(long)]
     json: bool,
-    /// Print timings on standard error.
+    /// Print timings on standard error, and the commit of a model of the Hub.
     #[arg(long)]
     verbose: bool,
     #[command(flatten)]
     runtime: Runtime,
+    #[command(flatten)]
+    model: ModelArgs,
 }
 
 /// Continue, and print.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    // A copy of the demo model is kept until the model is dropped.
-    let demo;
-    let (folder, prompt) = match args.texts.as_slice() {
-        [model] if Path::new(model).join("config.json").is_file() => {
-            return Err(format!("{model} is a model folder: a PROMPT is needed after it").into());
-        }
-        [prompt] => {
-            demo = Demo::new()?;
-            (demo.path(), prompt)
-        }
-        [model, prompt, ..] => (Path::new(model), prompt),
-        [] => return Err("a PROMPT is needed".into()),
-    };
-    let tokenizer = ModelDir::new(folder)?.tokenizer()?;
+    let (model_name, prompt) = model_and_text(&args.texts, "PROMPT")?;
+    let found = Found::new(model_name, &args.model, true)?;
+    if args.verbose {
+        found.say_origin();
+    }
+    let tokenizer = found.dir.tokenizer()?;
     let device = args.runtime.device();
-    let model = args.runtime.builder::<dyn CausalLm>(&device).load(folder)?;
+    let builder = args.runtime.builder::<dyn CausalLm>(&device);
+    let model = builder.from_pretrained(&found.dir)?;
     let generator = TextGenerationPipeline::new(model, tokenizer).with_seed(args.sampling.seed);
     let prompt: Prompt = if args.chat {
-        generator.chat_prompt(&[Message::user(prompt.as_str())])?
+        generator.chat_prompt(&[Message::user(prompt)])?
     } else {
-        prompt.as_str().into()
+        prompt.into()
     };
 
     let mut stream = generator.stream(prompt.clone(), &args.sampling.config())?;
@@ -76,7 +71,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     let usage = stream.usage();
     if args.json {
-        let result = json!({
+        let mut result = json!({
             "prompt": prompt.text(),
             "text": text,
             "tokens": stream.tokens(),
@@ -88,6 +83,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                 "decode_ms": milliseconds(usage.decode),
             },
         });
+        add_origin(&mut result, &found.dir);
         output::json(&mut out, &result)?;
     } else {
         writeln!(out)?;

@@ -1,24 +1,25 @@
-//! `hfcore inspect MODEL`: what a model folder holds and what it needs.
+//! `hfcore inspect MODEL`: what a model holds and what it needs.
 //!
 //! What hfcore would refuse is said, and is no failure: looking is what the command is for. One thing that
-//! cannot be read does not hide the others.
+//! cannot be read does not hide the others. A model of the Hub is looked at before it is downloaded.
 
+mod machine;
+mod remote;
 mod report;
 mod rope;
 mod text;
 
-use std::path::PathBuf;
-
-use hfcore::ModelDir;
-
+use crate::model::ModelArgs;
 use crate::output::{self, Result};
-use report::Report;
+use remote::Remote;
+use report::{Machine, Report};
 
 /// The arguments of `inspect`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A model folder.
-    model: PathBuf,
+    /// A model: a folder, `org/name` or `org/name@revision`. Of one that is not downloaded, only small files and the
+    /// headers of the weights are fetched.
+    model: String,
     /// List every tensor: type, shape and name.
     #[arg(long)]
     tensors: bool,
@@ -28,13 +29,16 @@ pub(crate) struct Args {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    source: ModelArgs,
 }
 
 /// Look, and print.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let dir = ModelDir::new(&args.model)?;
     let context = args.context.map(usize::try_from).transpose()?;
-    let report = Report::new(&dir, context, args.tensors)?;
+    let remote = Remote::new(&args.model, &args.source)?;
+    let mut report = Report::new(&remote.dir, remote.checkpoint, context, args.tensors)?;
+    report.machine(Machine::new(remote.dir.path()), remote.download);
     let mut out = output::stdout();
     if args.json {
         output::json(&mut out, &report)?;

@@ -1,12 +1,11 @@
 //! `hfcore tokenize [MODEL] TEXT`: the tokens of a text, with their ids and where they come from.
 
 use std::io::{Read, Write};
-use std::path::Path;
 
-use hfcore::{ChatOptions, Encoding, Message, ModelDir, Tokenizer};
+use hfcore::{ChatOptions, Encoding, Message, Tokenizer};
 use serde_json::json;
 
-use crate::demo::Demo;
+use crate::model::{Found, ModelArgs, add_origin, model_and_text};
 use crate::output::{self, Result};
 use crate::style;
 
@@ -14,8 +13,8 @@ use crate::style;
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "hfcore tokenize [OPTIONS] [MODEL] <TEXT>")]
 pub(crate) struct Args {
-    /// A model folder (its weights are not needed), and a text; `-` reads it from standard input. With a text alone, the
-    /// demo model's tokenizer.
+    /// A model (a folder, `org/name` or `org/name@revision`; its weights are not needed), and a text; `-` reads it from
+    /// standard input. With a text alone, the demo model's tokenizer.
     #[arg(value_names = ["MODEL", "TEXT"], num_args = 1..=2, required = true)]
     texts: Vec<String>,
     /// A second text: both in one sequence, as for a classifier of pairs.
@@ -30,28 +29,20 @@ pub(crate) struct Args {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    model: ModelArgs,
 }
 
 /// Encode, and print.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let demo;
-    let (folder, text) = match args.texts.as_slice() {
-        [model] if Path::new(model).join("config.json").is_file() => {
-            return Err(format!("{model} is a model folder: a TEXT is needed after it").into());
-        }
-        [text] => {
-            demo = Demo::new()?;
-            (demo.path(), text)
-        }
-        [model, text, ..] => (Path::new(model), text),
-        [] => return Err("a TEXT is needed".into()),
-    };
-    let mut text = text.clone();
+    let (name, text) = model_and_text(&args.texts, "TEXT")?;
+    let mut text = text.to_owned();
     if text == "-" {
         text.clear();
         std::io::stdin().read_to_string(&mut text)?;
     }
-    let tokenizer = ModelDir::new(folder)?.tokenizer()?;
+    let found = Found::new(name, &args.model, false)?;
+    let tokenizer = found.dir.tokenizer()?;
     let mut special = !args.no_special_tokens;
     if args.chat {
         let options = ChatOptions::default().with_add_generation_prompt(true);
@@ -66,7 +57,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let texts = [text.as_str(), args.pair.as_deref().unwrap_or_default()];
     let mut out = output::stdout();
     if args.json {
-        output::json(&mut out, &value(&encoding, texts))?;
+        let mut result = value(&encoding, texts);
+        add_origin(&mut result, &found.dir);
+        output::json(&mut out, &result)?;
     } else {
         table(&mut out, &encoding, texts, &tokenizer)?;
     }

@@ -1,21 +1,24 @@
-//! `hfcore verify DIR`: is a model right?
+//! `hfcore verify MODEL`: is a model right?
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
+use hfcore::ModelDir;
+use hfcore::hub::{DownloadOptions, RelPath, Repo, RepoType};
 use hfcore::verify::{CaseResult, Verification, VerifyOptions, verify};
 use serde_json::json;
 
-use crate::output;
+use crate::model::{ModelArgs, add_origin};
+use crate::output::{self, Result};
+use crate::progress::Watch;
 use crate::runtime::Runtime;
 
 /// The arguments of `verify`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A model folder with reference.json and reference.safetensors.
-    dir: PathBuf,
+    /// A model (a folder, `org/name` or `org/name@revision`) with reference.json and reference.safetensors.
+    model: String,
     /// How exactly matrix products are computed. On the CPU `fast` computes what `strict` does.
     #[arg(long, value_enum, default_value_t = Precision::Strict)]
     precision: Precision,
@@ -24,7 +27,12 @@ pub(crate) struct Args {
     json: bool,
     #[command(flatten)]
     runtime: Runtime,
+    #[command(flatten)]
+    source: ModelArgs,
 }
+
+/// The files with what transformers computed.
+const REFERENCE: [&str; 2] = ["reference.json", "reference.safetensors"];
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Precision {
@@ -46,13 +54,12 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     let options = VerifyOptions::default()
         .with_device(args.runtime.device())
         .with_dtype(args.runtime.dtype.map(Into::into));
-    let (verdict, printed) = match verify(&args.dir, &options) {
-        Ok(verification) => {
+    let (verdict, printed) = match args.judge(&options) {
+        Ok((verification, dir)) => {
             let printed = if args.json {
-                output::json(
-                    &mut output::stdout(),
-                    &to_json(&verification, args.precision),
-                )
+                let mut result = to_json(&verification, args.precision);
+                add_origin(&mut result, &dir);
+                output::json(&mut output::stdout(), &result)
             } else {
                 print(&mut output::stdout(), &verification)
             };
@@ -60,12 +67,12 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         }
         Err(error) => {
             let printed = if args.json {
-                let result = json!({ "holds": false, "error": error.chain() });
+                let result = json!({ "holds": false, "error": output::chain(&*error) });
                 output::json(&mut output::stdout(), &result)
             } else {
                 Ok(())
             };
-            output::error(&error);
+            output::error(&*error);
             (2, printed)
         }
     };
@@ -76,6 +83,27 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             ExitCode::from(2)
         }
         _ => ExitCode::from(verdict),
+    }
+}
+
+impl Args {
+    fn judge(&self, options: &VerifyOptions) -> Result<(Verification, ModelDir)> {
+        let watch = Watch::new();
+        let dir = self.source.source(&self.model, &watch)?.fetch()?;
+        if let Some(origin) = dir.origin() {
+            // Loading has no use for them, and so has not fetched them.
+            let hub = self.source.hub.hub(&watch)?;
+            let repo = Repo::new(RepoType::Model, origin.repo.clone());
+            let revision = origin.commit.clone().into();
+            let folder = self.source.subfolder.as_deref().unwrap_or_default();
+            for name in REFERENCE {
+                let name = format!("{folder}/{name}").replace("//", "/");
+                let path = RelPath::parse(name.trim_start_matches('/'))?;
+                hub.download(&repo, &revision, &path, &DownloadOptions::default())?;
+            }
+        }
+        drop(watch);
+        Ok((verify(dir.path(), options)?, dir))
     }
 }
 

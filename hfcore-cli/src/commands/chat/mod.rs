@@ -19,8 +19,7 @@ use std::process;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hfcore::{
-    Answer, CancelToken, CausalLm, ChatOptions, FinishReason, Message, ModelDir,
-    TextGenerationPipeline,
+    Answer, CancelToken, CausalLm, ChatOptions, FinishReason, Message, TextGenerationPipeline,
 };
 use serde_json::{Map, Value};
 
@@ -29,7 +28,7 @@ use self::input::{Input, Next};
 use self::line::Line;
 use self::show::{Show, Thinking};
 use crate::commands::generate::timings;
-use crate::demo::Demo;
+use crate::model::{Found, ModelArgs};
 use crate::output::{self, Result};
 use crate::runtime::Runtime;
 use crate::sampling::Sampling;
@@ -48,8 +47,8 @@ Ctrl-C stops an answer. A line that ends with \\ goes on in the next. A message 
 /// The arguments of `chat`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A model folder whose model has a chat template [default: the demo model]
-    model: Option<PathBuf>,
+    /// A model that has a chat template: a folder, `org/name` or `org/name@revision` [default: the demo model]
+    model: Option<String>,
     /// The system message.
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
@@ -67,33 +66,32 @@ pub(crate) struct Args {
     thinking: Option<Thinking>,
     #[command(flatten)]
     sampling: Sampling,
-    /// Print timings on standard error.
+    /// Print timings on standard error, and the commit of a model of the Hub.
     #[arg(long)]
     verbose: bool,
     #[command(flatten)]
     runtime: Runtime,
+    #[command(flatten)]
+    source: ModelArgs,
 }
 
 /// Talk until the input ends.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let demo;
-    let folder = match &args.model {
-        Some(folder) => folder.as_path(),
-        None => {
-            demo = Demo::new()?;
-            demo.path()
-        }
-    };
     let mut conversation = match &args.load {
         Some(file) => Conversation::load(file)?,
         None => Conversation::new(args.system.clone()),
     };
     let options = args.chat_options()?;
-    let tokenizer = ModelDir::new(folder)?.tokenizer()?;
+    let found = Found::new(args.model.as_deref(), &args.source, true)?;
+    if args.verbose {
+        found.say_origin();
+    }
+    let tokenizer = found.dir.tokenizer()?;
     // Said now, and not after the first message.
     tokenizer.chat_template(None, options.tools.is_some())?;
     let device = args.runtime.device();
-    let model = args.runtime.builder::<dyn CausalLm>(&device).load(folder)?;
+    let builder = args.runtime.builder::<dyn CausalLm>(&device);
+    let model = builder.from_pretrained(&found.dir)?;
     let pipeline = TextGenerationPipeline::new(model, tokenizer);
 
     let interrupt = Interrupt::install()?;

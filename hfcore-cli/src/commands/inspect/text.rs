@@ -3,14 +3,18 @@
 use std::io::{self, Write};
 
 use super::report::Report;
-use crate::output::{bytes, count, printable};
+use crate::output::{bytes, count, counted, printable};
 
 /// Unused tensors to name: a vision tower has hundreds.
 const MAX_NOTES: usize = 10;
 
 /// Print it.
 pub(super) fn print(out: &mut impl Write, report: &Report) -> io::Result<()> {
-    writeln!(out, "{}", printable(&report.folder))?;
+    let (repo, commit) = (&report.repo, &report.commit);
+    match (repo, commit) {
+        (Some(repo), Some(commit)) => writeln!(out, "{repo}@{commit}")?,
+        _ => writeln!(out, "{}", printable(&report.folder))?,
+    }
     let mut lines = Lines { out };
     lines.line("model", &model(report))?;
     lines.line("loads as", &report.loads_as.join(", "))?;
@@ -22,6 +26,8 @@ pub(super) fn print(out: &mut impl Write, report: &Report) -> io::Result<()> {
         lines.line("rope", &rope.words())?;
     }
     lines.line("memory", &memory(report))?;
+    lines.line("download", &download(report))?;
+    lines.line("fits", &fits(report))?;
     lines.line("device", &report.device)?;
     if let Some(tokenizer) = &report.tokenizer {
         lines.line("tokenizer", &format!("{} tokens", tokenizer.vocab_size))?;
@@ -57,6 +63,11 @@ pub(super) fn print(out: &mut impl Write, report: &Report) -> io::Result<()> {
             "note",
             &format!("{more} more tensors are not used (--json lists them)"),
         )?;
+    }
+    if let Some(why) = &report.not_checked {
+        let text =
+            format!("the names and shapes of its tensors were not compared with the family: {why}");
+        lines.line("note", &text)?;
     }
     for (what, error) in [
         ("weights", &report.weights_error),
@@ -120,6 +131,47 @@ fn parameters(report: &Report) -> String {
         .map(|(dtype, n)| format!("{} {dtype}", count(*n)))
         .collect();
     format!("{} ({})", count(report.parameters), by_dtype.join(", "))
+}
+
+/// What there is to fetch.
+fn download(report: &Report) -> String {
+    let Some(download) = &report.download else {
+        return String::new();
+    };
+    let all = format!(
+        "{} in {}",
+        bytes(download.bytes),
+        counted(download.files, "file")
+    );
+    match download.missing_files {
+        0 => format!("{all}, all of it here"),
+        n if n == download.files => format!("{all}, none of it here yet"),
+        n => format!(
+            "{all}, of which {n} ({}) are to be fetched",
+            bytes(download.missing_bytes)
+        ),
+    }
+}
+
+/// Whether this machine has room for it.
+fn fits(report: &Report) -> String {
+    let verdict = match report.fits {
+        Some(true) => "yes",
+        Some(false) => "no",
+        None => return String::new(),
+    };
+    let machine = &report.machine;
+    let mut text = verdict.to_owned();
+    if let (Some(memory), Some(available)) = (machine.memory, machine.memory_available) {
+        let (memory, available) = (bytes(memory), bytes(available));
+        text.push_str(&format!(
+            ": this machine has {memory} of memory, {available} of it free"
+        ));
+    }
+    if let (Some(disk), Some(_)) = (machine.disk_available, &report.download) {
+        text.push_str(&format!(", and {} of its disk", bytes(disk)));
+    }
+    text
 }
 
 fn memory(report: &Report) -> String {
