@@ -316,6 +316,23 @@ fn a_part_of_a_file_is_read() {
             .cut_after(300),
     );
     assert_eq!(read(100..1100).unwrap(), &bytes[100..1100]);
+    for lie in [
+        "bytes 0-999/300000",
+        "bytes 100-1100/300000",
+        "bytes 100-1098/300000",
+        "nonsense",
+    ] {
+        hub.clear_faults();
+        hub.fault(
+            Fault::on("model.safetensors")
+                .method("GET")
+                .header("Content-Range", lie),
+        );
+        assert!(
+            matches!(read(100..1100), Err(HubError::BadReply { .. })),
+            "{lie}"
+        );
+    }
     assert!(files_below(&folder.path().join("cache")).is_empty());
 }
 

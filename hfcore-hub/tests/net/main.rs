@@ -14,6 +14,7 @@ mod faults;
 mod local_dir;
 mod mirror;
 mod offline;
+mod proxy;
 #[path = "../common/python.rs"]
 mod python;
 mod redirects;
