@@ -16,11 +16,15 @@ impl Cache {
     /// and on the rights of the user.
     #[must_use]
     pub fn can_symlink(&self) -> bool {
-        self.symlinks && *self.links_work.get_or_init(|| try_symlink(&self.root))
+        self.symlinks
+            && *self
+                .links_work
+                .get_or_init(|| try_symlink(&self.root.join(".locks")))
     }
 }
 
-/// Whether a symbolic link can be made in `folder`. What cannot be tried is taken for possible: the attempt to make the
+/// Whether a symbolic link can be made in `folder`: that of the locks, the only one of a cache in which a scan does not mind
+/// what a crash has left, Python's neither. What cannot be tried is taken for possible: the attempt to make the
 /// real one then fails with the reason.
 fn try_symlink(folder: &Path) -> bool {
     let trial = folder.join(format!("symlink-trial.{}.tmp", file::unique()));

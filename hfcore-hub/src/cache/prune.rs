@@ -150,7 +150,9 @@ impl Cache {
                 found.extend(blobs.filter(|path| has_unique(path, "shared") || is_probe(path)));
             }
         }
-        found.extend(files(&self.root).filter(|path| has_unique(path, "tmp")));
+        // `symlink-trial.1234abcd.tmp`.
+        let locks = self.root.join(".locks");
+        found.extend(files(&locks).filter(|path| has_unique(path, "tmp")));
         if let Some(store) = self.shared_store() {
             found.extend(files(&store).filter(|path| has_unique(path, "tmp")));
             for prefix in folders(&store) {

@@ -61,6 +61,11 @@ fn a_download_lies_where_python_puts_it() {
             assert_eq!(lookup(nothing), Lookup::Unknown, "{nothing}");
         }
         assert_eq!(repo.commits(), [commit('a')]);
+        let locks = tree(&sandbox.path(".locks"));
+        assert!(
+            locks.iter().all(|file| file.ends_with(".lock")),
+            "{locks:?}"
+        );
         let tag = fs::read_to_string(sandbox.cache.root().join("CACHEDIR.TAG")).unwrap();
         assert!(tag.starts_with("Signature: 8a477f597d28d172789f06886806bc55\n"));
     }

@@ -475,7 +475,7 @@ fn leftovers_of_crashes_are_pruned_after_a_day() {
         "models--org--one/blobs/tmp_01234567-89ab-cdef-0123-456789abcdef".to_owned(),
         "blobs/.huggingface-shared-blobs.1234abcd.tmp".to_owned(),
         format!("blobs/22/{XET}.refs.1234abcd.tmp"),
-        "symlink-trial.1234abcd.tmp".to_owned(),
+        ".locks/symlink-trial.1234abcd.tmp".to_owned(),
     ];
     let innocent = [
         format!("models--org--one/trees/{b}.json"),
