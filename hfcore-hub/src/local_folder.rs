@@ -29,8 +29,6 @@ const OWN: &str = ".cache/huggingface";
 /// A folder, and the cache of the repository whose files go there.
 pub(crate) struct LocalFolder {
     root: PathBuf,
-    /// The real path, which everything that is written stays below.
-    real: PathBuf,
     cache: RepoCache,
     /// Where files are downloaded to before they are moved to their places: on the same disk. Its folders stay: another
     /// process may be about to write to one that looks empty.
@@ -44,12 +42,12 @@ struct Remembered {
 }
 
 impl LocalFolder {
+    /// Makes nothing yet.
+    ///
     /// # Errors
-    /// If the folder cannot be made.
+    /// If it is no path.
     pub(crate) fn new(folder: &Path, cache: RepoCache) -> Result<Self, HubError> {
         let root = std::path::absolute(folder).map_err(io_error(folder, "made"))?;
-        fs::create_dir_all(&root).map_err(io_error(&root, "made"))?;
-        let real = root.canonicalize().map_err(io_error(&root, "opened"))?;
         let staging = Cache::new(root.join(OWN).join("hfcore"))
             // A file goes to its place itself, and nothing links to it.
             .with_symlinks(false)
@@ -57,7 +55,6 @@ impl LocalFolder {
             .repo(cache.repo());
         Ok(Self {
             root,
-            real,
             cache,
             staging,
         })
@@ -174,8 +171,13 @@ impl LocalFolder {
     /// Makes a folder below the root, through no link that leads out of it.
     fn make_folder(&self, folder: &Path) -> Result<(), HubError> {
         fs::create_dir_all(folder).map_err(io_error(folder, "made"))?;
+        // The folder itself may be a link: the user named it.
+        let root = self
+            .root
+            .canonicalize()
+            .map_err(io_error(&self.root, "opened"))?;
         let real = folder.canonicalize().map_err(io_error(folder, "opened"))?;
-        if real.starts_with(&self.real) {
+        if real.starts_with(&root) {
             return Ok(());
         }
         Err(HubError::Argument {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::sync::{Arc, Mutex};
 
+use crate::scripted::{Asked, Reply, Scripted};
 use crate::support::{client, download, files_below, main, model, noise, path, temporary};
 use hfcore_hub::{
     Commit, DownloadOptions, Event, HubError, Patterns, Repo, RepoType, Revision, SnapshotOptions,
@@ -343,6 +344,8 @@ fn a_folder_of_plain_files() {
     let client = client(&hub.endpoint(), folder.path()).build().unwrap();
     let to = folder.path().join("air-gapped");
     let options = SnapshotOptions::default().with_to(&to);
+    let plan = client.plan_snapshot(&model(), &main(), &options).unwrap();
+    assert!(plan.files.iter().all(|file| !file.present) && !to.exists());
     let first = client.snapshot(&model(), &main(), &options).unwrap();
     assert_eq!(first.folder, to);
     assert_eq!(
@@ -444,4 +447,37 @@ fn equal_files_are_downloaded_once() {
         .unwrap();
     assert_eq!(snapshot.files.len(), 6);
     assert_eq!(hub.served(""), 100_000);
+}
+
+/// A handshake for each of many small files would take longer than the files.
+#[test]
+fn connections_are_used_again() {
+    const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+    /// Git's SHA-1 of `hello\n`.
+    const HELLO: &str = "ce013625030ba8dba906f756967f9e9ca394464a";
+    let folder = temporary();
+    let hub = Scripted::start(|asked: &Asked| {
+        if asked.target.contains("/tree/") {
+            let file =
+                |at| format!(r#"{{"type": "file", "path": "f{at}", "size": 6, "oid": "{HELLO}"}}"#);
+            let files: Vec<String> = (0..20).map(file).collect();
+            return Reply::json(&format!("[{}]", files.join(",")));
+        }
+        if asked.target.contains("/revision/") {
+            return Reply::json(&format!(r#"{{"sha": "{COMMIT}"}}"#));
+        }
+        if asked.target.starts_with("/stored") {
+            return Reply::new(200).body("hello\n");
+        }
+        Reply::redirect(302, "/stored").body("Found. Redirecting.")
+    });
+    let client = client(&hub.endpoint(), folder.path())
+        .workers(1)
+        .build()
+        .unwrap();
+    let options = SnapshotOptions::default().with_force(true);
+    client.snapshot(&model(), &main(), &options).unwrap();
+    assert_eq!(hub.asked().len(), 2 + 20 * 2);
+    // One for questions and one for files, whose waiting times differ.
+    assert_eq!(hub.connections(), 2);
 }

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -64,6 +64,7 @@ impl Reply {
 pub(crate) struct Scripted {
     port: u16,
     asked: Arc<Mutex<Vec<Asked>>>,
+    connections: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
 }
 
@@ -75,11 +76,14 @@ impl Scripted {
         let stop = Arc::new(AtomicBool::new(false));
         let answer = Arc::new(answer);
         let (log, stopped) = (Arc::clone(&asked), Arc::clone(&stop));
+        let connections = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&connections);
         thread::spawn(move || {
             for stream in listener.incoming() {
                 if stopped.load(Ordering::Relaxed) {
                     return;
                 }
+                count.fetch_add(1, Ordering::Relaxed);
                 let (log, answer) = (Arc::clone(&log), Arc::clone(&answer));
                 thread::spawn(move || {
                     // A client that goes away is none of the test's business.
@@ -87,7 +91,12 @@ impl Scripted {
                 });
             }
         });
-        Self { port, asked, stop }
+        Self {
+            port,
+            asked,
+            connections,
+            stop,
+        }
     }
 
     pub(crate) fn endpoint(&self) -> String {
@@ -96,6 +105,11 @@ impl Scripted {
 
     pub(crate) fn port(&self) -> u16 {
         self.port
+    }
+
+    /// How many connections were made so far.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     pub(crate) fn asked(&self) -> Vec<Asked> {
@@ -116,11 +130,35 @@ fn serve(
     answer: &(dyn Fn(&Asked) -> Reply + Send + Sync),
 ) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream.try_clone()?);
+    let mut stream = stream;
+    while let Some(asked) = read_request(&mut lines)? {
+        log.lock().unwrap().push(asked.clone());
+        let reply = answer(&asked);
+        let mut head = format!("HTTP/1.1 {} Told\r\n", reply.status);
+        let announces = |(name, _): &(String, String)| name.eq_ignore_ascii_case("content-length");
+        if !reply.headers.iter().any(announces) {
+            head.push_str(&format!("Content-Length: {}\r\n", reply.body.len()));
+        }
+        for (name, value) in &reply.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
+        let mut bytes = head.into_bytes();
+        if asked.method != "HEAD" {
+            bytes.extend_from_slice(&reply.body);
+        }
+        stream.write_all(&bytes)?;
+    }
+    Ok(())
+}
+
+/// Nothing once the client has hung up.
+fn read_request(lines: &mut BufReader<TcpStream>) -> std::io::Result<Option<Asked>> {
     let mut first = String::new();
     lines.read_line(&mut first)?;
     let mut words = first.split_whitespace();
     let (Some(method), Some(target)) = (words.next(), words.next()) else {
-        return Ok(());
+        return Ok(None);
     };
     let mut asked = Asked {
         method: method.to_owned(),
@@ -142,21 +180,5 @@ fn serve(
     lines
         .take(length.unwrap_or(0))
         .read_to_end(&mut Vec::new())?;
-    log.lock().unwrap().push(asked.clone());
-    let reply = answer(&asked);
-    let mut head = format!("HTTP/1.1 {} Told\r\nConnection: close\r\n", reply.status);
-    let announces = |(name, _): &(String, String)| name.eq_ignore_ascii_case("content-length");
-    if !reply.headers.iter().any(announces) {
-        head.push_str(&format!("Content-Length: {}\r\n", reply.body.len()));
-    }
-    for (name, value) in &reply.headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
-    }
-    let mut stream = stream;
-    stream.write_all(head.as_bytes())?;
-    stream.write_all(b"\r\n")?;
-    if asked.method != "HEAD" {
-        stream.write_all(&reply.body)?;
-    }
-    Ok(())
+    Ok(Some(asked))
 }
