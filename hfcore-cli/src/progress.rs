@@ -422,3 +422,97 @@ impl Drop for Count {
         self.bar.iter().for_each(ProgressBar::finish_and_clear);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hfcore::hub::{Commit, Repo};
+
+    fn shown(bars: Option<Bars>) -> Shown {
+        Shown {
+            bars,
+            state: Mutex::default(),
+        }
+    }
+
+    /// A download of two files: one goes on after 30 bytes and begins anew, one comes from another process.
+    fn download(shown: &Shown) {
+        let repo = Repo::model("org/name").unwrap();
+        let commit = Commit::parse(&"0".repeat(40)).unwrap();
+        let path = "a.safetensors";
+        for event in [
+            Event::Plan {
+                repo: &repo,
+                commit: &commit,
+                files: 2,
+                bytes: 150,
+                present: 0,
+            },
+            Event::Start {
+                path,
+                size: Some(100),
+                resumed: 30,
+            },
+            Event::Advance { path, bytes: 20 },
+            Event::Restart { path },
+            Event::Advance { path, bytes: 100 },
+            Event::Waiting { path: "b" },
+            Event::Done {
+                path: "b",
+                downloaded: false,
+            },
+            Event::Done {
+                path,
+                downloaded: true,
+            },
+        ] {
+            shown.event(&event);
+        }
+    }
+
+    #[test]
+    fn bytes_are_counted_once() {
+        let shown = shown(None);
+        download(&shown);
+        let state = shown.state();
+        let total = state.total();
+        assert_eq!((total.files, total.bytes), (2, 150));
+        assert_eq!((state.arrived.files, state.arrived.bytes), (1, 100));
+        assert_eq!((state.done, state.resumed), (2, 0));
+        assert!(state.files.is_empty());
+        assert_eq!(state.what(total), "2 files (150 B) of org/name");
+    }
+
+    /// Templates are parsed when bars are made; standard error of a test is no terminal, so that nothing is drawn.
+    #[test]
+    fn bars_go_where_the_bytes_do() {
+        let shown = shown(Some(Bars::new()));
+        download(&shown);
+        let bars = shown.bars.as_ref().unwrap();
+        assert_eq!((bars.all.position(), bars.all.length()), (100, Some(150)));
+        let unknown = bars.file("of unknown size", None, 0);
+        assert_eq!(unknown.length(), None);
+        shown.end();
+        assert!(bars.all.is_finished());
+    }
+
+    #[test]
+    fn what_is_read_adds_up() {
+        let mut count = Count::new("checking", 100);
+        for read in [0, 40, 0, 10, 60] {
+            count.at(read);
+        }
+        assert_eq!((count.before, count.read), (40, 60));
+    }
+
+    #[test]
+    fn long_names_end_as_they_do() {
+        assert_eq!(shortened("a").chars().count(), MAX_NAME);
+        let long = shortened(&format!("{}/model.safetensors", "x".repeat(80)));
+        assert_eq!(long.chars().count(), MAX_NAME);
+        assert!(
+            long.starts_with('…') && long.ends_with("/model.safetensors"),
+            "{long}"
+        );
+    }
+}

@@ -42,7 +42,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     output::message(format_args!("{repos}, {} in {folder}", bytes(info.size)));
     if !info.incomplete.is_empty() {
         output::message(format_args!(
-            "{} that were cut off or are under way, {}; `hfcore cache prune` removes the former",
+            "{}, cut off or under way, {}; `hfcore cache prune` removes the former",
             counted(info.incomplete.len(), "download"),
             bytes(info.incomplete_size())
         ));

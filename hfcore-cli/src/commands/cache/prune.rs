@@ -50,7 +50,7 @@ fn described(info: &CacheInfo, plan: &PrunePlan) -> (Vec<String>, serde_json::Va
     if !plan.incomplete.is_empty() {
         let size = plan.incomplete.iter().map(|file| file.size).sum();
         let n = counted(plan.incomplete.len(), "download");
-        lines.push(format!("{n} that were cut off ({})", bytes(size)));
+        lines.push(format!("{n}, cut off ({})", bytes(size)));
     }
     if !plan.shared_blobs.is_empty() {
         let size = plan.shared_blobs.iter().map(|(_, size)| size).sum();

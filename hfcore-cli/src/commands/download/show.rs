@@ -57,7 +57,7 @@ pub(super) fn done(out: &mut impl Write, job: &Job<'_>, snapshot: &Snapshot) -> 
         if n == 0 {
             "all there already".to_owned()
         } else {
-            format!("{} fetched", bytes(fetched_bytes))
+            format!("{n} of them fetched ({})", bytes(fetched_bytes))
         }
     ));
     writeln!(out, "{}", folder.display())?;
