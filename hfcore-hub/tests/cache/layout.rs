@@ -61,11 +61,12 @@ fn a_download_lies_where_python_puts_it() {
             assert_eq!(lookup(nothing), Lookup::Unknown, "{nothing}");
         }
         assert_eq!(repo.commits(), [commit('a')]);
-        let locks = tree(&sandbox.path(".locks"));
-        assert!(
-            locks.iter().all(|file| file.ends_with(".lock")),
-            "{locks:?}"
-        );
+        // Of the attempt to make a link nothing is left.
+        if mode.symlinks || mode.locks {
+            let mut others = tree(&sandbox.path(".locks"));
+            others.retain(|file| !file.ends_with(".lock"));
+            assert_eq!(others, [""; 0]);
+        }
         let tag = fs::read_to_string(sandbox.cache.root().join("CACHEDIR.TAG")).unwrap();
         assert!(tag.starts_with("Signature: 8a477f597d28d172789f06886806bc55\n"));
     }
