@@ -47,6 +47,14 @@ enum Command {
     Search(commands::search::Args),
     /// Show or check a model card.
     Card(commands::card::Args),
+    /// Upload a folder or a file to the Hub.
+    Upload(commands::upload::Args),
+    /// Store an access token, for this program and for Python's.
+    Login(commands::login::Args),
+    /// Forget stored access tokens.
+    Logout(commands::login::LogoutArgs),
+    /// Say whose access token is in use.
+    Whoami(commands::login::WhoamiArgs),
 }
 
 fn main() -> ExitCode {
@@ -61,6 +69,10 @@ fn main() -> ExitCode {
         Command::Cache(args) => return finish(commands::cache::run(&args)),
         Command::Search(args) => commands::search::run(&args),
         Command::Card(args) => return finish(commands::card::run(&args)),
+        Command::Upload(args) => commands::upload::run(&args),
+        Command::Login(args) => commands::login::login(&args),
+        Command::Logout(args) => commands::login::logout(&args),
+        Command::Whoami(args) => commands::login::whoami(&args),
     };
     finish(result.map(|()| true))
 }

@@ -29,8 +29,24 @@ pub(crate) struct Watch {
 impl Watch {
     /// Bars if somebody sees them and wants them.
     pub(crate) fn new() -> Self {
+        Self::with(Words {
+            doing: "fetching",
+            done: "fetched",
+        })
+    }
+
+    /// The same of files that leave.
+    pub(crate) fn of_upload() -> Self {
+        Self::with(Words {
+            doing: "sending",
+            done: "sent",
+        })
+    }
+
+    fn with(words: Words) -> Self {
         let bars = bars_are_wanted().then(Bars::new);
         let shown = Shown {
+            words,
             bars,
             state: Mutex::default(),
         };
@@ -39,7 +55,7 @@ impl Watch {
         }
     }
 
-    /// For whoever downloads.
+    /// For whoever downloads, or uploads.
     pub(crate) fn progress(&self) -> Arc<dyn Progress> {
         self.shown.clone()
     }
@@ -61,8 +77,15 @@ fn bars_are_wanted() -> bool {
 
 /// What is shown, from the threads of the download.
 struct Shown {
+    words: Words,
     bars: Option<Bars>,
     state: Mutex<State>,
+}
+
+/// What is being done to files.
+struct Words {
+    doing: &'static str,
+    done: &'static str,
 }
 
 /// How far it is.
@@ -84,6 +107,8 @@ struct State {
     resumed: u64,
     /// Whether it was said that it takes long.
     said: bool,
+    /// Whether it was said that files are read before they are sent.
+    said_reading: bool,
     /// Files under way.
     files: HashMap<String, File>,
 }
@@ -151,7 +176,7 @@ impl Shown {
         if state.arrived.files == 0 || (took < PATIENCE && !state.said) {
             return;
         }
-        let mut text = format!("fetched {}", state.what(state.arrived));
+        let mut text = format!("{} {}", self.words.done, state.what(state.arrived));
         let missing = state.total().files.saturating_sub(state.done);
         if missing > 0 {
             text.push_str(&format!(", {missing} more were not"));
@@ -168,7 +193,8 @@ impl Shown {
         let long = state.since.is_some_and(|since| since.elapsed() >= PATIENCE);
         if self.bars.is_none() && long && !state.said && state.begun.files > 0 {
             state.said = true;
-            self.say(format_args!("fetching {} …", state.what(state.total())));
+            let what = state.what(state.total());
+            self.say(format_args!("{} {what} …", self.words.doing));
         }
     }
 }
@@ -233,6 +259,28 @@ impl Progress for Shown {
                 state.arrived.bytes = state.arrived.bytes.saturating_add(bytes);
                 if let Some(bars) = &self.bars {
                     bars.all.inc(bytes);
+                }
+                self.say_if_long(state);
+            }
+            Event::Hashed { .. } => {
+                let long = state.since.is_some_and(|since| since.elapsed() >= PATIENCE);
+                if long && !state.said_reading {
+                    state.said_reading = true;
+                    self.say("reading the large files, by whose contents the Hub knows them …");
+                }
+            }
+            Event::Sent { path, bytes } => {
+                let moved = |n: u64| n.saturating_add_signed(bytes);
+                if let Some(file) = state.files.get_mut(path) {
+                    file.here = moved(file.here);
+                    file.arrived = moved(file.arrived);
+                    if let Some(bar) = &file.bar {
+                        bar.set_position(file.here);
+                    }
+                }
+                state.arrived.bytes = moved(state.arrived.bytes);
+                if let Some(bars) = &self.bars {
+                    bars.all.set_position(moved(bars.all.position()));
                 }
                 self.say_if_long(state);
             }

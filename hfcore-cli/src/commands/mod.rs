@@ -7,6 +7,8 @@ pub(crate) mod chat;
 pub(crate) mod download;
 pub(crate) mod generate;
 pub(crate) mod inspect;
+pub(crate) mod login;
 pub(crate) mod search;
 pub(crate) mod tokenize;
+pub(crate) mod upload;
 pub(crate) mod verify;

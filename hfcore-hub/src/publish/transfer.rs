@@ -74,6 +74,7 @@ fn upload_batch(target: &Target<'_>, batch: &[&Addition]) -> Result<(), HubError
 struct Object<'a> {
     addition: &'a Addition,
     transfer: Transfer,
+    begun: AtomicBool,
     /// How many parts are not there yet.
     left: AtomicUsize,
     /// Of the parts that are there.
@@ -93,6 +94,7 @@ impl<'a> Object<'a> {
         Self {
             addition,
             transfer,
+            begun: AtomicBool::new(false),
             left: AtomicUsize::new(parts),
             etags: Mutex::new(vec![String::new(); parts]),
             refusal: Mutex::new(None),
@@ -130,13 +132,6 @@ impl<'a> Object<'a> {
 /// The parts of all files, those of one file behind each other.
 fn upload_parts(target: &Target<'_>, objects: &[Object<'_>]) -> Result<(), HubError> {
     let hub = target.hub;
-    for object in objects {
-        hub.http().progress().event(&Event::Start {
-            path: object.addition.path.as_str(),
-            size: Some(object.addition.size),
-            resumed: 0,
-        });
-    }
     let parts = objects.iter();
     let parts = parts.flat_map(|object| (0..object.parts()).map(move |part| (object, part)));
     let parts: Vec<(&Object<'_>, usize)> = parts.collect();
@@ -158,9 +153,20 @@ impl Worker<'_> {
         if object.refusal().is_some() {
             return Ok(());
         }
+        if !object.begun.swap(true, Ordering::Relaxed) {
+            self.hub.http().progress().event(&Event::Start {
+                path: object.addition.path.as_str(),
+                size: Some(object.addition.size),
+                resumed: 0,
+            });
+        }
         let (url, offset, len) = object.part(part);
         let etag = match self.put(object, url, offset, len) {
-            Err(error) if is_refusal(&error) => {
+            Err(
+                error @ HubError::Status {
+                    status: 403 | 404, ..
+                },
+            ) => {
                 *object.refusal() = Some(error);
                 return Ok(());
             }
@@ -173,7 +179,12 @@ impl Worker<'_> {
         }
         object.addition.check_unchanged()?;
         match self.complete(object) {
-            Err(error) if is_refusal(&error) => {
+            // Where the answer to a first request was lost, the second one finds nothing left to complete.
+            Err(
+                error @ HubError::Status {
+                    status: 400..=499, ..
+                },
+            ) => {
                 *object.refusal() = Some(error);
                 Ok(())
             }
@@ -265,17 +276,6 @@ impl Worker<'_> {
         });
         Ok(())
     }
-}
-
-/// An answer after which another address may be better: it expired, or what it stood for is finished.
-const fn is_refusal(error: &HubError) -> bool {
-    matches!(
-        error,
-        HubError::Status {
-            status: 400..=499,
-            ..
-        }
-    )
 }
 
 /// How much of a part was sent, over all tries.
