@@ -168,26 +168,34 @@ impl LocalFolder {
         Ok(())
     }
 
-    /// Makes a folder below the root, through no link that leads out of it.
+    /// Makes a folder below the root, one after the other, through no link that leads out of it: nothing is made there
+    /// either.
     fn make_folder(&self, folder: &Path) -> Result<(), HubError> {
-        fs::create_dir_all(folder).map_err(io_error(folder, "made"))?;
-        // The folder itself may be a link: the user named it.
-        let root = self
-            .root
-            .canonicalize()
-            .map_err(io_error(&self.root, "opened"))?;
-        let real = folder.canonicalize().map_err(io_error(folder, "opened"))?;
-        if real.starts_with(&root) {
-            return Ok(());
+        fs::create_dir_all(&self.root).map_err(io_error(&self.root, "made"))?;
+        let real = |folder: &Path| folder.canonicalize().map_err(io_error(folder, "opened"));
+        // The root itself may be a link: the user named it.
+        let root = real(&self.root)?;
+        let mut made = self.root.clone();
+        for part in folder.strip_prefix(&self.root).unwrap_or(folder) {
+            made.push(part);
+            match fs::create_dir(&made) {
+                Ok(()) => continue,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(io_error(&made, "made")(error)),
+            }
+            let leads_to = real(&made)?;
+            if !leads_to.starts_with(&root) {
+                return Err(HubError::Argument {
+                    what: format!("the folder {}", made.display()),
+                    why: format!(
+                        "it leads to {}, out of {}",
+                        leads_to.display(),
+                        self.root.display()
+                    ),
+                });
+            }
         }
-        Err(HubError::Argument {
-            what: format!("the folder {}", folder.display()),
-            why: format!(
-                "it leads to {}, out of {}",
-                real.display(),
-                self.root.display()
-            ),
-        })
+        Ok(())
     }
 
     /// Where `path` goes.

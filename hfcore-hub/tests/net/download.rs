@@ -399,6 +399,7 @@ fn a_folder_is_not_left() {
     hub.model("org/name")
         .file("config.json", "{}")
         .file("sub/x.txt", "out?")
+        .file("sub/deep/y.txt", "out?")
         .file(".cache/huggingface/download/config.json.metadata", "lies")
         .create();
     let client = client(&hub.endpoint(), folder.path()).build().unwrap();
@@ -411,6 +412,7 @@ fn a_folder_is_not_left() {
     let error = client.snapshot(&model(), &main(), &options).unwrap_err();
     assert!(error.to_string().contains("it leads to"), "{error}");
     assert_eq!(files_below(&outside), ["precious"]);
+    assert!(!outside.join("deep").exists());
     fs::remove_file(to.join("sub")).unwrap();
     // A link where a file goes is replaced, and what it leads to is not touched.
     fs::create_dir_all(to.join("sub")).unwrap();
