@@ -29,18 +29,12 @@ pub(crate) struct Watch {
 impl Watch {
     /// Bars if somebody sees them and wants them.
     pub(crate) fn new() -> Self {
-        Self::with(Words {
-            doing: "fetching",
-            done: "fetched",
-        })
+        Self::with(DOWNLOAD)
     }
 
     /// The same of files that leave.
     pub(crate) fn of_upload() -> Self {
-        Self::with(Words {
-            doing: "sending",
-            done: "sent",
-        })
+        Self::with(UPLOAD)
     }
 
     fn with(words: Words) -> Self {
@@ -87,6 +81,16 @@ struct Words {
     doing: &'static str,
     done: &'static str,
 }
+
+const DOWNLOAD: Words = Words {
+    doing: "fetching",
+    done: "fetched",
+};
+
+const UPLOAD: Words = Words {
+    doing: "sending",
+    done: "sent",
+};
 
 /// How far it is.
 #[derive(Default)]
@@ -478,6 +482,7 @@ mod tests {
 
     fn shown(bars: Option<Bars>) -> Shown {
         Shown {
+            words: DOWNLOAD,
             bars,
             state: Mutex::default(),
         }
@@ -529,6 +534,33 @@ mod tests {
         assert_eq!((state.done, state.resumed), (2, 0));
         assert!(state.files.is_empty());
         assert_eq!(state.what(total), "2 files (150 B) of org/name");
+    }
+
+    /// What a try that failed had sent is taken back.
+    #[test]
+    fn what_is_sent_is_counted_once() {
+        let shown = shown(Some(Bars::new()));
+        let path = "a.safetensors";
+        for event in [
+            Event::Hashed { path, bytes: 100 },
+            Event::Start {
+                path,
+                size: Some(100),
+                resumed: 0,
+            },
+            Event::Sent { path, bytes: 60 },
+            Event::Sent { path, bytes: -60 },
+            Event::Sent { path, bytes: 100 },
+        ] {
+            shown.event(&event);
+        }
+        assert_eq!(shown.state().arrived.bytes, 100);
+        assert_eq!(shown.bars.as_ref().unwrap().all.position(), 100);
+        shown.event(&Event::Done {
+            path,
+            downloaded: true,
+        });
+        assert_eq!(shown.state().done, 1);
     }
 
     /// Templates are parsed when bars are made; standard error of a test is no terminal, so that nothing is drawn.
