@@ -90,7 +90,7 @@ impl RepoCache {
     }
 
     /// Where the lock of a blob is.
-    fn lock_path(&self, blob: &str) -> PathBuf {
+    pub(super) fn lock_path(&self, blob: &str) -> PathBuf {
         self.cache.lock_path(&self.repo.folder_name(), blob)
     }
 }

@@ -44,7 +44,8 @@ impl RepoCache {
         self.cache.make()?;
         let blobs = self.blobs();
         self.make_folder(&blobs)?;
-        if lock.excludes() && size.is_some() {
+        let own = lock.path() == self.lock_path(etag.as_str());
+        if own && lock.excludes() && size.is_some() {
             for path in leftovers(&blobs, etag) {
                 if let Some(partial) = self.adopt(etag, size, &path) {
                     return Ok(partial);

@@ -2,7 +2,7 @@
 //! a repository (`hf cache prune`), and what crashes left behind.
 
 use std::collections::BTreeSet;
-use std::fs::{self, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -31,6 +31,9 @@ pub struct PrunePlan {
     now: SystemTime,
 }
 
+/// The lock of a file that nobody downloads into, where there are locks.
+struct Abandoned(#[allow(dead_code, reason = "it is held, and not looked at")] Option<File>);
+
 impl CacheInfo {
     /// Plans to remove what nobody needs.
     #[must_use]
@@ -44,7 +47,7 @@ impl CacheInfo {
             .collect();
         let revisions = self.delete_revisions(&detached);
         let mut incomplete = self.incomplete.clone();
-        incomplete.retain(|file| self.cache.is_abandoned(&file.path, now));
+        incomplete.retain(|file| self.cache.abandoned(&file.path, now).is_some());
         let shared_blobs = self.cache.unreferenced_shared_blobs();
         let cut_off: u64 = incomplete.iter().map(|file| file.size).sum();
         let shared: u64 = shared_blobs.iter().map(|(_, size)| size).sum();
@@ -74,10 +77,14 @@ impl PrunePlan {
         if deleted.stopped {
             return deleted;
         }
-        // Somebody may have taken a file up since.
-        let cut_off = self.incomplete.iter().map(|file| &file.path);
-        let cut_off = cut_off.filter(|path| self.cache.is_abandoned(path, self.now));
-        for path in cut_off.chain(&self.leftovers) {
+        // Somebody may have taken a file up since; until it is removed nobody does.
+        let cut_off = self.incomplete.iter().filter_map(|file| {
+            let right = self.cache.abandoned(&file.path, self.now)?;
+            Some((&file.path, right))
+        });
+        let leftovers = self.leftovers.iter();
+        let leftovers = leftovers.map(|path| (path, Abandoned(None)));
+        for (path, _right) in cut_off.chain(leftovers) {
             if on_path(path).is_break() {
                 deleted.stopped = true;
                 return deleted;
@@ -105,26 +112,29 @@ impl PrunePlan {
 }
 
 impl Cache {
-    /// Whether nobody is downloading into `path`: its lock, ours, can be had, as can the lock of its blob, which Python
-    /// holds. Where locks say nothing only age does.
-    fn is_abandoned(&self, path: &Path, now: SystemTime) -> bool {
-        let Ok(metadata) = path.symlink_metadata() else {
-            return false;
-        };
-        if is_stale(&metadata, now) || metadata.is_symlink() {
-            return true;
+    /// If nobody is downloading into `path`, the right to remove it: its lock, which keeps others from taking it up. It is
+    /// given if the file's own lock can be had and the lock of its blob is free, which is all that Python holds; where locks
+    /// say nothing, only age does.
+    fn abandoned(&self, path: &Path, now: SystemTime) -> Option<Abandoned> {
+        let metadata = path.symlink_metadata().ok()?;
+        if metadata.is_symlink() {
+            return Some(Abandoned(None));
         }
+        let stale = is_stale(&metadata, now);
         let mut options = OpenOptions::new();
-        let Ok(file) = file::open_as(path, &metadata, options.read(true), true) else {
-            return false;
+        let opened = file::open_as(path, &metadata, options.read(true), true).ok();
+        let Some(file) = opened.filter(|_| self.locks) else {
+            return stale.then_some(Abandoned(None));
         };
-        let locked = match file.try_lock() {
-            Ok(()) => !(self.locks && lock::excludes(&file, path)),
-            Err(TryLockError::WouldBlock | TryLockError::Error(_)) => true,
-        };
+        match file.try_lock() {
+            Ok(()) if lock::excludes(&file, path) => {}
+            Err(TryLockError::WouldBlock) => return None,
+            Ok(()) | Err(TryLockError::Error(_)) => return stale.then_some(Abandoned(None)),
+        }
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let blob = path.with_file_name(etag_of(&name));
-        !locked && !self.is_blob_locked(&blob)
+        let free = stale || !self.is_blob_locked(&blob);
+        free.then_some(Abandoned(Some(file)))
     }
 
     /// Temporary files of this crate's and of Python's that a crash left behind.

@@ -28,7 +28,7 @@ impl RepoCache {
     ///
     /// # Errors
     /// [`HubError::Checksum`] if it is not what was promised: the bytes are then kept aside, under a name that nothing
-    /// reads and that [`prune`](super::Cache::prune) removes. Others if files cannot be written.
+    /// reads and that [`prune`](super::CacheInfo::prune) removes. Others if files cannot be written.
     pub fn publish(
         &self,
         mut partial: Partial,

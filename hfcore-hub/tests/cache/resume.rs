@@ -148,6 +148,9 @@ fn without_the_lock_of_the_blob_nothing_is_taken_up() {
     assert!(!lock.is_held());
     let partial = repo.partial(&etag, Some(SIZE as u64), &lock).unwrap();
     assert_eq!(partial.resume_from(), 0);
+    let another = repo.lock(&sha256(b"another"), &mut |_| {});
+    let partial = repo.partial(&etag, Some(SIZE as u64), &another).unwrap();
+    assert_eq!(partial.resume_from(), 0);
 }
 
 /// Between giving a blob its name and removing the other name lies a moment in which a process may be killed.
