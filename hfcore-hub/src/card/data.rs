@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::error::CardError;
+use super::error::{CardError, quoted};
 use super::eval_result::{self, EvalResult};
 use super::yaml::{self, LineBreak, YamlMapping, YamlValue};
 
@@ -201,7 +201,7 @@ impl ModelCardData {
                 Some("tags") => data.tags = read_tags(value),
                 None if !ignore_metadata_errors => {
                     return Err(CardError::Key {
-                        key: key.scalar_text().unwrap_or_else(|| "null".to_owned()),
+                        key: quoted(&key.scalar_text().unwrap_or_else(|| "null".to_owned())),
                         found: key.kind(),
                     });
                 }

@@ -52,9 +52,9 @@ pub enum CardError {
         found: &'static str,
     },
     /// A key is no text.
-    #[error("the card's front matter has the key `{key}`, which is {found}, and text was expected")]
+    #[error("the card's front matter has the key {key}, which is {found}, and text was expected")]
     Key {
-        /// As YAML writes it.
+        /// Quoted, and cut if it is long.
         key: String,
         /// What it is.
         found: &'static str,
@@ -79,6 +79,14 @@ pub enum CardError {
         /// What it said.
         message: String,
     },
+}
+
+/// Text from a card for a message: quoted, and cut if it is long.
+pub(super) fn quoted(text: &str) -> String {
+    match text.char_indices().nth(80) {
+        Some((cut, _)) => format!("{:?}…", &text[..cut]),
+        None => format!("{text:?}"),
+    }
 }
 
 fn some_of(problems: &[CardProblem]) -> String {

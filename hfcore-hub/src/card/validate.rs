@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::data::{BaseModelRelation, ModelCardData, OneOrMany};
-use super::error::CardError;
+use super::error::{CardError, quoted};
 use super::yaml::YamlValue;
 use super::{CardLimits, ModelCard, known};
 use crate::RepoId;
@@ -119,8 +119,10 @@ impl ModelCardData {
     fn check_base_models(&self, found: &mut Problems) {
         for (field, id) in numbered("base_model", self.base_model.as_ref()) {
             if RepoId::parse(id).is_err() {
-                let message =
-                    format!("is {id:?}, which is no id of a model on the Hub (`org/name`)");
+                let message = format!(
+                    "is {}, which is no id of a model on the Hub (`org/name`)",
+                    quoted(id)
+                );
                 found.error(field, message);
             }
         }
@@ -130,8 +132,7 @@ impl ModelCardData {
         if self.base_model_relation().is_none() {
             let names = BaseModelRelation::ALL.map(BaseModelRelation::as_str);
             let text = relation.scalar_text();
-            let relation =
-                text.map_or_else(|| relation.kind().to_owned(), |text| format!("{text:?}"));
+            let relation = text.map_or_else(|| relation.kind().to_owned(), |text| quoted(&text));
             let message = format!("is {relation}, which is none of {}", names.join(", "));
             found.error("base_model_relation", message);
         }
@@ -147,8 +148,9 @@ impl ModelCardData {
             let is_code = letters && (2..=3).contains(&code.len());
             if !special && !is_code {
                 let message = format!(
-                    "is {code:?}: two or three small letters of ISO 639 were expected, `code` or `multilingual` \
-                     (BCP 47 codes go to `language_bcp47`)"
+                    "is {}: two or three small letters of ISO 639 were expected, `code` or `multilingual` \
+                     (BCP 47 codes go to `language_bcp47`)",
+                    quoted(code)
                 );
                 found.error(field, message);
             }
@@ -160,8 +162,9 @@ impl ModelCardData {
         match license {
             Some(license) if !known::LICENSES.contains(&license) => {
                 let message = format!(
-                    "is {license:?}, which is no known identifier: see https://huggingface.co/docs/hub/repositories-licenses, \
-                     or use `other` with `license_name` and `license_link`"
+                    "is {}, which is no known identifier: see https://huggingface.co/docs/hub/repositories-licenses, \
+                     or use `other` with `license_name` and `license_link`",
+                    quoted(license)
                 );
                 found.warning("license", message);
             }
@@ -189,20 +192,22 @@ impl ModelCardData {
     fn check_names(&self, found: &mut Problems) {
         for (field, id) in numbered("datasets", self.datasets.as_ref()) {
             if RepoId::parse(id).is_err() {
-                let message = format!("is {id:?}, which is no id of a dataset on the Hub");
+                let message = format!("is {}, which is no id of a dataset on the Hub", quoted(id));
                 found.warning(field, message);
             }
         }
         if let Some(tag) = &self.pipeline_tag
             && !known::PIPELINE_TAGS.contains(&tag.as_str())
         {
-            let message =
-                format!("is {tag:?}, which is no known task: see https://huggingface.co/tasks");
+            let message = format!(
+                "is {}, which is no known task: see https://huggingface.co/tasks",
+                quoted(tag)
+            );
             found.warning("pipeline_tag", message);
         }
         for (index, tag) in self.tags.iter().flatten().enumerate() {
             if tag.trim().is_empty() || tag.contains(['\n', '\r']) {
-                let message = format!("is {tag:?}, and one line of text was expected");
+                let message = format!("is {}, and one line of text was expected", quoted(tag));
                 found.error(format!("tags[{index}]"), message);
             }
         }

@@ -61,14 +61,14 @@ fn encode_result(result: &EvalResult) -> Value {
 
 /// Cards that Python reads and this refuses, and how.
 const REFUSED: [(&str, &str); 3] = [
-    ("set", "the tag tag:yaml.org,2002:set is not supported"),
+    ("set", "the tag \"tag:yaml.org,2002:set\" is not supported"),
     (
         "binary",
-        "the tag tag:yaml.org,2002:binary is not supported",
+        "the tag \"tag:yaml.org,2002:binary\" is not supported",
     ),
     (
         "ordered map",
-        "the tag tag:yaml.org,2002:omap is not supported",
+        "the tag \"tag:yaml.org,2002:omap\" is not supported",
     ),
 ];
 
@@ -218,6 +218,16 @@ fn hostile_front_matter_is_refused_within_its_budget() {
         ),
         ("surrogate", "a: \"\\ud800\"".into(), "line 2"),
         (
+            "digits",
+            format!("a: {}", "1".repeat(500_000)),
+            "1\"…: the number is too large",
+        ),
+        (
+            "long tag",
+            format!("a: !{} x", "t".repeat(500_000)),
+            "t\"… is not supported",
+        ),
+        (
             "tag of python",
             "a: !!python/name:os.system x".into(),
             "line 2: the tag",
@@ -259,7 +269,7 @@ fn what_is_wrong_is_said_with_its_line_in_the_file() {
         ),
         (
             "---\n1: a\n---\n",
-            "has the key `1`, which is a number, and text was expected",
+            "has the key \"1\", which is a number, and text was expected",
         ),
     ] {
         let error = ModelCard::parse(card.as_bytes()).unwrap_err().to_string();

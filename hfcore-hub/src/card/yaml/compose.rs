@@ -12,6 +12,7 @@ use super::float;
 use super::scalar::{self, Plain};
 use super::value::{YamlMapping, YamlValue};
 use crate::card::CardLimits;
+use crate::card::error::quoted;
 
 /// Why text is no YAML that is accepted, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -184,7 +185,7 @@ impl<'a> Composer<'a> {
                     Plain::Value(value) => value,
                     Plain::Merge => return self.refuse("`<<` has a meaning as a key only"),
                     Plain::Default => return self.refuse("`=` has a meaning as a key only"),
-                    Plain::Invalid(why) => return self.refuse(format!("{text:?}: {why}")),
+                    Plain::Invalid(why) => return self.refuse(format!("{}: {why}", quoted(text))),
                 };
                 (value, anchor)
             }
@@ -286,7 +287,7 @@ impl<'a> Composer<'a> {
             Plain::Value(key) => Ok(Key::Value(key)),
             Plain::Merge => Ok(Key::Merge),
             Plain::Default => Ok(Key::Value("=".into())),
-            Plain::Invalid(why) => self.refuse(format!("{text:?}: {why}")),
+            Plain::Invalid(why) => self.refuse(format!("{}: {why}", quoted(&text))),
         }
     }
 
@@ -364,7 +365,12 @@ impl<'a> Composer<'a> {
             Some("float") => scalar::to_float(text).map(YamlValue::Float),
             Some("timestamp") => scalar::to_timestamp(text).map(YamlValue::Timestamp),
             Some("merge") => return Ok(Plain::Merge),
-            _ => return self.refuse(format!("the tag {tag} is not supported for a scalar")),
+            _ => {
+                return self.refuse(format!(
+                    "the tag {} is not supported for a scalar",
+                    quoted(&tag.to_string())
+                ));
+            }
         };
         Ok(value.map_or_else(Plain::Invalid, Plain::Value))
     }
@@ -373,7 +379,10 @@ impl<'a> Composer<'a> {
         match tag {
             None => Ok(()),
             Some(tag) if is_bare(tag) || tag.is_yaml_core_schema_tag(expected) => Ok(()),
-            Some(tag) => self.refuse(format!("the tag {tag} is not supported here")),
+            Some(tag) => self.refuse(format!(
+                "the tag {} is not supported here",
+                quoted(&tag.to_string())
+            )),
         }
     }
 }
