@@ -484,6 +484,10 @@ mod tests {
         Shown {
             words: DOWNLOAD,
             bars,
+            words: Words {
+                doing: "fetching",
+                done: "fetched",
+            },
             state: Mutex::default(),
         }
     }

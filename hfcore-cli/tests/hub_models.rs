@@ -4,6 +4,7 @@
 
 mod hub;
 
+use hfcore::weights::SaveOptions;
 use hub::{Site, golden, keys};
 use serde_json::{Value, json};
 
@@ -220,4 +221,103 @@ fn every_command_takes_a_name() {
     assert_eq!(verified["holds"], true);
     let error = site.failure(&["verify", "org/demo"], 2);
     assert!(error.contains("org/demo has no reference.json"), "{error}");
+}
+
+#[test]
+fn weights_in_several_files_are_one_model() {
+    let site = Site::with_demo();
+    let folder = hub::resaved(&SaveOptions::default().with_max_shard_size(2_000_000));
+    site.hub
+        .model("org/sharded")
+        .folder(folder.path())
+        .unwrap()
+        .create();
+    // Before anything large is here: only the index and the headers are read.
+    let remote = site.json(&["inspect", "org/sharded", "--json"]);
+    let local = site.json(&["inspect", hub::text(folder.path()), "--json"]);
+    let shards = remote["files"].as_array().unwrap().len();
+    assert!(shards > 2, "{remote}");
+    for key in [
+        "files",
+        "parameters",
+        "weight_bytes",
+        "loads_as",
+        "memory_bytes",
+    ] {
+        assert_eq!(remote[key], local[key], "{key}");
+    }
+    assert_eq!(remote["download"]["missing_files"], shards);
+    let planned = site.json(&["download", "org/sharded", "--dry-run", "--json"]);
+    assert_eq!(planned["missing_files"], shards);
+    assert!(site.hub.served(".safetensors") < 1_000_000);
+
+    let sharded = site.json(&generate("org/sharded", &["--json"]));
+    let demo = site.json(&generate("org/demo", &["--json"]));
+    assert_eq!(sharded["tokens"], demo["tokens"]);
+    site.asked();
+    site.json(&generate("org/sharded", &["--json", "--offline"]));
+    assert_eq!(site.asked(), 0);
+    // One of them is gone: it is missed, and nothing else is loaded in its place.
+    let name = remote["files"][1]["file"].as_str().unwrap();
+    let snapshots = site.cache().join("models--org--sharded/snapshots");
+    std::fs::remove_file(snapshots.join(site.commit("org/sharded")).join(name)).unwrap();
+    let error = site.failure(&generate("org/sharded", &["--offline"]), 1);
+    assert!(
+        error.contains(&format!("has no {name} in the cache")),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_model_may_be_in_a_subfolder_and_a_variant() {
+    let site = Site::new();
+    let folder = hub::resaved(&SaveOptions::default().with_variant("small"));
+    let mut repository = site.hub.model("org/parts").file("README.md", "# Parts");
+    for name in hub::files(folder.path()) {
+        let bytes = std::fs::read(folder.path().join(&name)).unwrap();
+        repository = repository.file(&format!("text/{name}"), bytes);
+    }
+    repository.create();
+    let parts = ["--subfolder", "text", "--variant", "small"];
+    let remote = [&["inspect", "org/parts", "--json"][..], &parts].concat();
+    let remote = site.json(&remote);
+    assert_eq!(remote["files"][0]["file"], "model.small.safetensors");
+    assert_eq!(remote["loads_as"], json!(["CausalLm"]));
+    let result = site.json(&generate("org/parts", &[&parts[..], &["--json"]].concat()));
+    let demo = site.json(&[&["generate", PROMPT, "--json"][..], &SHORT].concat());
+    assert_eq!(result["tokens"], demo["tokens"]);
+    let printed = site.stdout(&[&["download", "org/parts"][..], &parts].concat());
+    assert!(printed.trim_end().ends_with("/text"), "{printed}");
+    let to = site.home().join("to");
+    let to_folder = [
+        &["download", "org/parts", "--to", hub::text(&to)][..],
+        &parts,
+    ]
+    .concat();
+    let printed = site.stdout(&to_folder);
+    site.stdout(&["tokenize", printed.trim_end(), "Hello"]);
+    // Without the variant there are no weights that are read.
+    let error = site.failure(&generate("org/parts", &["--subfolder", "text"]), 1);
+    assert!(error.contains("has no text/model.safetensors"), "{error}");
+    assert!(error.contains("model.small.safetensors"), "{error}");
+}
+
+#[test]
+fn a_hub_that_cannot_be_reached_does_not_keep_a_model_from_running() {
+    let site = Site::with_demo();
+    let first = site.json(&generate("org/demo", &["--json"]));
+    let unreachable = |arguments: &[&str]| {
+        let mut command = site.hfcore(arguments);
+        // Nobody listens there.
+        command.env("HF_ENDPOINT", "http://127.0.0.1:1");
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    let again = unreachable(&generate("org/demo", &["--json"]));
+    assert_eq!(again["tokens"], first["tokens"]);
+    let report = unreachable(&["inspect", "org/demo", "--json"]);
+    assert_eq!(report["loads_as"], json!(["CausalLm"]));
+    assert_eq!(report["download"]["missing_bytes"], 0);
 }

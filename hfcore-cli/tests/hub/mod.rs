@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use hfcore::weights::{OpenOptions, SaveOptions, Weights, save_pretrained};
 use hfcore_hub_stand_in::StandIn;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -153,6 +154,23 @@ impl Site {
 
 pub(crate) fn demo() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("demo")
+}
+
+/// The demo model with its weights in several files, or as a variant of them, in a folder of its own.
+pub(crate) fn resaved(options: &SaveOptions) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for file in fs::read_dir(demo()).unwrap() {
+        let file = file.unwrap();
+        if file.file_name() != "model.safetensors" {
+            fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
+        }
+    }
+    let weights = Weights::open(demo(), &OpenOptions::default()).unwrap();
+    let tensors = weights
+        .names()
+        .map(|name| (name.to_owned(), weights.get(name).unwrap()));
+    save_pretrained(folder.path(), tensors, options).unwrap();
+    folder
 }
 
 /// A small random model with outputs of transformers beside it.

@@ -39,17 +39,17 @@ impl Remote {
             (None, None) => Some(at(origin, args, &hub).plan()),
             _ => None,
         };
-        let is_here = match &plan {
-            Some(Ok(plan)) => plan.files.iter().all(|file| file.present),
-            Some(Err(_)) => false,
-            None => true,
+        let whole = match &plan {
+            Some(Ok(plan)) if plan.files.iter().any(|file| !file.present) => None,
+            Some(Ok(_)) | None => Some(source.fetch()),
+            // What the Hub does not say, or cannot be asked, may be here all the same.
+            Some(Err(_)) => source.clone().local_files_only(true).fetch().ok().map(Ok),
         };
-        let download = plan
-            .as_ref()
-            .and_then(|plan| plan.as_ref().ok())
-            .map(Download::of);
-        if is_here {
-            let whole = source.fetch();
+        let download = match &plan {
+            Some(Ok(plan)) => Some(Download::of(plan)),
+            _ => None,
+        };
+        if let Some(whole) = whole {
             let checkpoint = match &whole {
                 Ok(whole) => Checkpoint::of_folder(whole),
                 Err(error) => Err(error.chain()),
@@ -112,7 +112,14 @@ fn of_headers(weights: &RemoteWeights) -> Checkpoint {
         shape: Some(tensor.shape.clone()),
     });
     let files = weights.files.iter().map(|file| File {
-        file: file.path.to_string(),
+        // Below the model's own folder, as of one that is here.
+        file: file
+            .path
+            .as_str()
+            .rsplit('/')
+            .next()
+            .unwrap_or_default()
+            .to_owned(),
         bytes: file.size,
         tensors: file.tensors,
     });
