@@ -254,6 +254,11 @@ fn what_cannot_be_uploaded_is_said() {
         error.contains("run.sh has what looks like an access token in line 1"),
         "{error}"
     );
+    user.fail(&["upload", path, "org/new"]);
+    let made = user
+        .server
+        .world(|world| world.commit_of("org/new", "main"));
+    assert_eq!(made, None, "a repository was made for nothing");
     user.succeed(&["upload", path, "org/name", "--allow-secrets"]);
 
     let parent = "0".repeat(40);

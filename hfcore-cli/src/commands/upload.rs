@@ -107,6 +107,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         drop(watch);
         return print_plan(args, &repo, &plan);
     }
+    if args.path.is_dir() {
+        // Before a repository is made for it.
+        let options = upload_options(args, &repo, commit.clone())?;
+        hub.check_folder(&args.path, &repo, &options)?;
+    }
     let repo = prepare(args, &hub, &repo, &commit.revision)?;
     let info = match args.path.is_file() {
         true => hub.upload_file(&args.path, &file_path(args)?, &repo, &commit)?,

@@ -150,6 +150,24 @@ impl Hub {
         draft.commit()
     }
 
+    /// Refuses what no server needs to be asked to refuse: a file that cannot be published, or holds an access token. For
+    /// callers that make the repository only if there is something to put into it.
+    ///
+    /// # Errors
+    /// As [`upload_folder`](Self::upload_folder), as far as they are about the folder.
+    pub fn check_folder(
+        &self,
+        folder: &Path,
+        repo: &Repo,
+        options: &UploadOptions,
+    ) -> Result<(), HubError> {
+        let local = UploadOptions {
+            delete: Vec::new(),
+            ..options.clone()
+        };
+        draft(self, folder, repo, &local, &local.commit).map(|_| ())
+    }
+
     /// What [`upload_folder`](Self::upload_folder) would do: the folder is looked through and the Hub asked about each file,
     /// and nothing is changed. A repository that does not exist yet is taken for an empty one.
     ///

@@ -29,6 +29,12 @@ fn a_token_is_not_published() {
         "run.sh has what looks like an access token in line 2: take it out, and if it was ever published make a new one; \
          if it is none, allow secrets"
     );
+    let folder = lay_out(&[("run.sh", token.as_bytes())]);
+    let options = UploadOptions::default().with_delete(["*"]);
+    let error = client(&server)
+        .check_folder(folder.path(), &repo(), &options)
+        .unwrap_err();
+    assert!(matches!(error, HubError::Secret { .. }), "{error}");
     assert!(server.requests().is_empty(), "nothing was asked yet");
 
     // The one in use is not even sent in a sample.
