@@ -24,6 +24,8 @@ mod hub;
 #[cfg(feature = "net")]
 mod info;
 #[cfg(feature = "net")]
+mod lineage;
+#[cfg(feature = "net")]
 mod local_folder;
 #[cfg(feature = "net")]
 pub mod lock_file;
@@ -63,7 +65,9 @@ pub use fnmatch::Patterns;
 #[cfg(feature = "net")]
 pub use hub::{Hub, HubBuilder};
 #[cfg(feature = "net")]
-pub use info::{Ancestor, Gated, GitRef, ListedFile, ModelInfo, ParameterCounts, RepoRefs};
+pub use info::{Gated, GitRef, ListedFile, ModelInfo, ParameterCounts, RepoRefs};
+#[cfg(feature = "net")]
+pub use lineage::Ancestor;
 #[cfg(feature = "net")]
 pub use lock_file::{LockFile, LockedFile, LockedRepo};
 #[cfg(feature = "net")]

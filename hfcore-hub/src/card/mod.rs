@@ -6,6 +6,7 @@
 mod data;
 mod error;
 mod eval_result;
+mod field;
 mod front_matter;
 mod known;
 mod template;
@@ -17,9 +18,10 @@ use std::io::Read;
 use std::path::Path;
 use std::str::FromStr;
 
-pub use data::{BaseModelRelation, ModelCardData, OneOrMany};
+pub use data::ModelCardData;
 pub use error::CardError;
 pub use eval_result::EvalResult;
+pub use field::{BaseModelRelation, OneOrMany};
 pub use template::CardTemplate;
 pub use validate::{CardProblem, Severity};
 pub use yaml::{YamlMapping, YamlValue};

@@ -7,7 +7,8 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::data::{BaseModelRelation, ModelCardData, OneOrMany};
+use super::data::ModelCardData;
+use super::field::{BaseModelRelation, OneOrMany};
 use super::{ModelCard, YamlValue};
 use crate::RepoId;
 

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use super::data::{BaseModelRelation, ModelCardData, OneOrMany};
+use super::data::ModelCardData;
 use super::error::{CardError, quoted};
+use super::field::{BaseModelRelation, OneOrMany};
 use super::yaml::YamlValue;
 use super::{CardLimits, ModelCard, known};
 use crate::RepoId;

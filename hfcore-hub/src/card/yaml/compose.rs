@@ -10,6 +10,7 @@ use granit_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
 use super::float;
 use super::scalar::{self, Plain};
+use super::timestamp::to_timestamp;
 use super::value::{YamlMapping, YamlValue};
 use crate::card::CardLimits;
 use crate::card::error::quoted;
@@ -363,7 +364,7 @@ impl<'a> Composer<'a> {
                 .ok_or("it is no truth value"),
             Some("int") => scalar::to_int(text).map(YamlValue::Int),
             Some("float") => scalar::to_float(text).map(YamlValue::Float),
-            Some("timestamp") => scalar::to_timestamp(text).map(YamlValue::Timestamp),
+            Some("timestamp") => to_timestamp(text).map(YamlValue::Timestamp),
             Some("merge") => return Ok(Plain::Merge),
             _ => {
                 return self.refuse(format!(

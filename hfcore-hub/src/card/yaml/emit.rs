@@ -302,7 +302,7 @@ fn scalar_text(value: &YamlValue) -> (String, bool) {
         YamlValue::Int(value) => (value.to_string(), false),
         YamlValue::Float(value) => (float::to_yaml(*value), false),
         // Whoever made it by hand may have written something that is no date.
-        YamlValue::Timestamp(text) => (text.clone(), super::scalar::to_timestamp(text).is_err()),
+        YamlValue::Timestamp(text) => (text.clone(), super::timestamp::to_timestamp(text).is_err()),
         YamlValue::String(text) => (text.clone(), true),
         YamlValue::Sequence(_) | YamlValue::Mapping(_) => (String::new(), true),
     }

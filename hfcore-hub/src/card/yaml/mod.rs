@@ -7,6 +7,7 @@ mod compose;
 mod emit;
 mod float;
 mod scalar;
+mod timestamp;
 mod value;
 
 pub(super) use compose::parse;
