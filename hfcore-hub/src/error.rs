@@ -336,6 +336,35 @@ pub enum HubError {
 }
 
 impl HubError {
+    /// Whether the cache may answer in the Hub's place, as it does in Python (`_get_metadata_or_catch_error`,
+    /// `snapshot_download`): whenever it is not certain that what was asked for does not exist.
+    #[must_use]
+    pub const fn leaves_the_cache(&self) -> bool {
+        matches!(
+            self,
+            Self::Offline { .. }
+                | Self::Network { .. }
+                | Self::Tls { .. }
+                | Self::Status { .. }
+                | Self::RateLimited { .. }
+                | Self::BadReply { .. }
+                | Self::RepositoryNotFound { .. }
+                | Self::Gated { .. }
+                | Self::Unauthorized { .. }
+                | Self::Forbidden { .. }
+                | Self::Disabled { .. }
+        )
+    }
+
+    /// Says why the network did not help, if this is about something that the cache does not have.
+    #[must_use]
+    pub fn because_of(mut self, why: Self) -> Self {
+        if let Self::NotCached { source, .. } = &mut self {
+            *source = Some(Box::new(why));
+        }
+        self
+    }
+
     /// The error and its causes, outermost first, on one line.
     #[must_use]
     pub fn chain(&self) -> String {

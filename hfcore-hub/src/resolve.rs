@@ -68,7 +68,7 @@ impl Hub {
             }
         };
         match known {
-            Some(commit) if falls_back(&error) => Ok(Resolved {
+            Some(commit) if error.leaves_the_cache() => Ok(Resolved {
                 commit,
                 from_cache_because: Some(error),
             }),
@@ -130,25 +130,6 @@ impl Hub {
             source: Some(Box::new(error)),
         }
     }
-}
-
-/// Whether Python uses the cache after such an error (`_get_metadata_or_catch_error`, `snapshot_download`): whenever it
-/// is not certain that what was asked for does not exist.
-pub(crate) const fn falls_back(error: &HubError) -> bool {
-    matches!(
-        error,
-        HubError::Offline { .. }
-            | HubError::Network { .. }
-            | HubError::Tls { .. }
-            | HubError::Status { .. }
-            | HubError::RateLimited { .. }
-            | HubError::BadReply { .. }
-            | HubError::RepositoryNotFound { .. }
-            | HubError::Gated { .. }
-            | HubError::Unauthorized { .. }
-            | HubError::Forbidden { .. }
-            | HubError::Disabled { .. }
-    )
 }
 
 /// Of a revision that the cache does not know it is the file that is missed.

@@ -16,7 +16,6 @@ use crate::local_folder::LocalFolder;
 use crate::parallel;
 use crate::progress::Event;
 use crate::repo::{Commit, Repo, Revision};
-use crate::resolve::falls_back;
 use crate::tree::{self, RepoFile, SkippedFile, Tree};
 
 /// How [`Hub::snapshot`] goes about it. The default is Python's: everything.
@@ -252,7 +251,7 @@ impl Hub {
         }
         let tree = match self.tree(repo, &commit) {
             Ok(tree) => tree,
-            Err(error) if falls_back(&error) => {
+            Err(error) if error.leaves_the_cache() => {
                 return self.cached_snapshot(repo, revision, commit, options, error);
             }
             Err(error) => return Err(error),

@@ -318,6 +318,12 @@ fn a_hub_that_cannot_be_reached_is_done_without() {
         .hub(nowhere.clone())
         .fetch()
         .unwrap();
+    // Nor does it matter that nobody kept the list of files, as older versions of Python do not.
+    fs::remove_dir_all(place.cache().join("models--org--demo/trees")).unwrap();
+    let cached = Pretrained::hub_model("org/demo").hub(nowhere.clone());
+    cached.fetch().unwrap();
+    let error = cached.force_download(true).fetch().unwrap_err();
+    assert!(error.chain().contains("127.0.0.1"), "{}", error.chain());
     let error = Pretrained::hub_model("org/other")
         .hub(nowhere)
         .fetch()

@@ -26,27 +26,26 @@ const MAX_FILES: usize = 100_000;
 /// that it has. Returns the files that loading reads, too.
 ///
 /// # Errors
-/// [`HubError::NotCached`] with `remedy`, and with the error that kept the network from helping.
+/// [`HubError::NotCached`] with `remedy`.
 pub(super) fn find(
     request: &Request,
     remedy: &'static str,
-    why: Option<HubError>,
     revision: &Revision,
     listed: Option<Vec<String>>,
 ) -> Result<(ModelDir, Vec<String>), Error> {
     let cache = request.cache.repo(&request.repo);
-    let missing = |path: String, why: Option<HubError>| {
+    let missing = |path: String| {
         Error::from(HubError::NotCached {
             repo: request.repo.clone(),
             revision: request.revision.clone(),
             path,
             cache: cache.cache().root().to_owned(),
             remedy,
-            source: why.map(Box::new),
+            source: None,
         })
     };
     let Some(commit) = cache.commit_of(revision)? else {
-        return Err(missing("snapshot".to_owned(), why));
+        return Err(missing("snapshot".to_owned()));
     };
     let snapshot = cache.snapshot(&commit);
     let listed = listed.unwrap_or_else(|| match cache.read_listing(&commit) {
@@ -70,7 +69,7 @@ pub(super) fn find(
     };
     let has_config = selection.small.iter().any(|name| name == "config.json");
     if let Some(name) = (!has_config).then_some("config.json").or(wanted) {
-        return Err(missing(inside(subfolder, name), why));
+        return Err(missing(inside(subfolder, name)));
     }
     let is_here = |name: &str| -> Result<bool, Error> {
         let path = RelPath::parse(name).map_err(HubError::from)?;
@@ -78,13 +77,13 @@ pub(super) fn find(
     };
     for name in &used {
         if !is_here(name)? {
-            return Err(missing(name.clone(), why));
+            return Err(missing(name.clone()));
         }
     }
     if let (Checkpoint::Index(index), false) = (&selection.weights, request.skip_weights) {
         for shard in shards(request, &snapshot, index)? {
             if !is_here(&shard)? {
-                return Err(missing(shard, why));
+                return Err(missing(shard));
             }
             used.push(shard);
         }

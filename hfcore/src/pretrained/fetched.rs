@@ -28,12 +28,20 @@ pub(super) fn fetch(source: &Pretrained, request: &Request) -> Result<ModelDir, 
         if let Some((_, what)) = means_network.iter().find(|(is_set, _)| *is_set) {
             return Err(argument(what, "the network is off"));
         }
-        offline(request, lock.as_ref(), None)?
+        offline(request, lock.as_ref())?
     } else {
         match online(source, request, lock.as_ref(), &hub) {
-            // What the cache has is used where the Hub cannot be reached, as in Python.
-            Err(Error::Hub(error @ HubError::Network { .. })) if source.network.to.is_none() => {
-                offline(request, lock.as_ref(), Some(error))?
+            // Where the Hub gives no answer, what the cache has is one, as in Python.
+            Err(Error::Hub(error))
+                if error.leaves_the_cache() && source.network.may_use_cache() =>
+            {
+                match (offline(request, lock.as_ref()), error) {
+                    (Ok(found), _) => found,
+                    (Err(Error::Hub(missing)), error @ HubError::Network { .. }) => {
+                        return Err(missing.because_of(error).into());
+                    }
+                    (Err(_), error) => return Err(error.into()),
+                }
             }
             fetched => fetched?,
         }
@@ -45,16 +53,12 @@ pub(super) fn fetch(source: &Pretrained, request: &Request) -> Result<ModelDir, 
 }
 
 /// The model and the files that loading it reads, without the network.
-fn offline(
-    request: &Request,
-    lock: Option<&Lock>,
-    why: Option<HubError>,
-) -> Result<(ModelDir, Vec<String>), Error> {
+fn offline(request: &Request, lock: Option<&Lock>) -> Result<(ModelDir, Vec<String>), Error> {
     match lock {
-        None => cached::find(request, REMEDY, why, &request.revision, None),
+        None => cached::find(request, REMEDY, &request.revision, None),
         Some(lock) => {
             let commit = Revision::from(lock.repo.commit.clone());
-            cached::find(request, REMEDY, why, &commit, Some(lock.names()))
+            cached::find(request, REMEDY, &commit, Some(lock.names()))
         }
     }
 }
@@ -62,22 +66,22 @@ fn offline(
 /// What loading reads of a commit.
 struct Contents {
     commit: Commit,
-    /// Whether the Hub itself just said that the revision stands for the commit.
-    is_new: bool,
     selection: Selection,
 }
 
 impl Contents {
     fn ask(request: &Request, lock: Option<&Lock>, hub: &Hub) -> Result<Self, Error> {
         let repo = &request.repo;
-        let (commit, is_new, listed) = match lock {
-            Some(lock) => (lock.repo.commit.clone(), false, lock.names()),
+        let (commit, listed) = match lock {
+            Some(lock) => (lock.repo.commit.clone(), lock.names()),
             None => {
                 let resolved = hub.resolve_with(repo, &request.revision, false)?;
+                if let Some(why) = resolved.from_cache_because {
+                    return Err(why.into());
+                }
                 let files = hub.list_files(repo, &resolved.commit)?;
                 let names = files.iter().map(|file| file.path.to_string()).collect();
-                let is_new = resolved.from_cache_because.is_none();
-                (resolved.commit, is_new, names)
+                (resolved.commit, names)
             }
         };
         let subfolder = request.subfolder.as_ref();
@@ -91,11 +95,7 @@ impl Contents {
                     instead: instead.clone(),
                 })
             }
-            _ => Ok(Self {
-                commit,
-                is_new,
-                selection,
-            }),
+            _ => Ok(Self { commit, selection }),
         }
     }
 
@@ -135,7 +135,7 @@ fn online(
         fetch(&shards)?;
         used.extend(shards);
     }
-    if contents.is_new && source.network.to.is_none() {
+    if lock.is_none() && source.network.to.is_none() {
         // The branch is remembered once all of its files are there. A cache that cannot be written to has them already.
         let cache = request.cache.repo(&request.repo);
         let _ = cache.write_ref(&request.revision, &contents.commit);
@@ -205,6 +205,11 @@ impl Lock {
 }
 
 impl Network {
+    /// Whether what is in the cache will do.
+    const fn may_use_cache(&self) -> bool {
+        !self.force_download && self.to.is_none()
+    }
+
     /// The Hub to ask.
     fn hub(&self, request: &Request) -> Result<Hub, Error> {
         if let Some(hub) = &self.hub {

@@ -226,7 +226,7 @@ impl Pretrained {
         #[cfg(not(feature = "hub"))]
         {
             const REMEDY: &str = "the network is off: build with the feature `hub`, or fetch it with `hfcore download`";
-            Ok(cached::find(&request, REMEDY, None, &request.revision, None)?.0)
+            Ok(cached::find(&request, REMEDY, &request.revision, None)?.0)
         }
     }
 
