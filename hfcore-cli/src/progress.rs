@@ -484,10 +484,6 @@ mod tests {
         Shown {
             words: DOWNLOAD,
             bars,
-            words: Words {
-                doing: "fetching",
-                done: "fetched",
-            },
             state: Mutex::default(),
         }
     }
