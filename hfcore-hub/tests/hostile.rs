@@ -210,6 +210,11 @@ fn passing_failures_are_overcome() {
         s.hub
             .fault(model().once().status(429).header("Retry-After", "0"));
     });
+    goes_wrong("429, and how the Hub says when", BOTH, Overcome, |s| {
+        let fault = model().once().status(429);
+        s.hub
+            .fault(fault.header("RateLimit", "\"resolvers\";r=0;t=0"));
+    });
     goes_wrong("a reset before the answer", BOTH, Overcome, |s| {
         s.hub.fault(model().times(2).reset());
     });
