@@ -223,7 +223,9 @@ impl Repo {
             .into_iter()
             .find(|repo_type| repo_type.plural() == plural)?;
         let id = RepoId::parse(&id.replacen("--", "/", 1)).ok()?;
-        Some(Self::new(repo_type, id))
+        let repo = Self::new(repo_type, id);
+        // A `/` in it would pass for the one that stands for `--`, and is in no name of a folder.
+        (repo.folder_name() == folder).then_some(repo)
     }
 }
 
@@ -473,6 +475,7 @@ mod tests {
             "things--a--b",
             "models--a--b--c",
             "models--..--x",
+            "models--a/b",
         ] {
             assert_eq!(Repo::from_folder_name(other), None, "{other}");
         }
