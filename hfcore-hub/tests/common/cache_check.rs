@@ -74,10 +74,12 @@ impl CacheCheck {
         self.blobs = blobs;
         self.locks.clear();
         walk(&root.join(".locks"), &mut |path| {
-            if path.extension().is_none_or(|e| e != "lock") {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.ends_with(".lock") {
+                self.locks.push(path.to_owned());
+            } else if !is_leftover(&name) {
                 wrong.push(format!("{} is no lock file", path.display()));
             }
-            self.locks.push(path.to_owned());
         });
         wrong
     }
