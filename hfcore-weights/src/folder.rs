@@ -146,7 +146,8 @@ impl<'a> Folder<'a> {
             }
             if name.ends_with(".safetensors") && listing.safetensors.len() < 1000 {
                 listing.safetensors.push(name);
-            } else if is_legacy(&name) && listing.legacy.as_ref().is_none_or(|first| name < *first)
+            } else if is_legacy_checkpoint(&name)
+                && listing.legacy.as_ref().is_none_or(|first| name < *first)
             {
                 listing.legacy = Some(name);
             }
@@ -284,7 +285,9 @@ fn check_distinct(shards: &[RelPath], files: &[Arc<OpenFile>]) -> Result<(), Ind
     Ok(())
 }
 
-fn is_legacy(name: &str) -> bool {
+/// Whether a file of this name holds weights in a form that is not read: a pickle, TensorFlow's, Flax's, GGUF.
+#[must_use]
+pub fn is_legacy_checkpoint(name: &str) -> bool {
     [
         ".bin",
         ".bin.index.json",

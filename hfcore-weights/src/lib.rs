@@ -40,7 +40,7 @@ pub use bytes::Bytes;
 pub use dtype::DType;
 pub use error::{HeaderProblem, IndexProblem, WeightsError};
 pub use file_system::{available_space, is_on_local_disk};
-pub use folder::checkpoint_names;
+pub use folder::{checkpoint_names, is_legacy_checkpoint};
 pub use header::SafetensorsHeader;
 pub use index::ShardIndex;
 pub use options::{Limits, OpenOptions, WeightSource};

@@ -1,7 +1,7 @@
 //! Which files of a repository a model is loaded from: the rest of it is not fetched.
 
 use hfcore_tokenize::TokenizerFiles;
-use hfcore_weights::{RelPath, checkpoint_names};
+use hfcore_weights::{RelPath, checkpoint_names, is_legacy_checkpoint};
 
 use crate::error::Error;
 
@@ -103,20 +103,8 @@ impl Selection {
 
 /// Weights of one form or another, at the top of the folder.
 fn is_weights(name: &str) -> bool {
-    const ENDINGS: [&str; 9] = [
-        ".safetensors",
-        ".bin",
-        ".pt",
-        ".pth",
-        ".ckpt",
-        ".h5",
-        ".msgpack",
-        ".gguf",
-        ".onnx",
-    ];
-    !name.contains('/')
-        && ENDINGS.iter().any(|ending| name.ends_with(ending))
-        && !["training_args.bin", "optimizer.pt", "scheduler.pt"].contains(&name)
+    let other = name.ends_with(".safetensors") || name.ends_with(".onnx");
+    !name.contains('/') && (other || is_legacy_checkpoint(name))
 }
 
 /// `name` inside `subfolder`, if there is one.
