@@ -319,5 +319,14 @@ fn a_hub_that_cannot_be_reached_does_not_keep_a_model_from_running() {
     assert_eq!(again["tokens"], first["tokens"]);
     let report = unreachable(&["inspect", "org/demo", "--json"]);
     assert_eq!(report["loads_as"], json!(["CausalLm"]));
-    assert_eq!(report["download"]["missing_bytes"], 0);
+    let downloaded = unreachable(&["download", "org/demo", "--json"]);
+    assert_eq!(downloaded["downloaded_files"], 0);
+    assert_eq!(downloaded["commit"], first["commit"]);
+    // Nor where the cache does not say what there is, as older programs have left it.
+    std::fs::remove_dir_all(site.cache().join("models--org--demo/trees")).unwrap();
+    let again = unreachable(&generate("org/demo", &["--json"]));
+    assert_eq!(again["tokens"], first["tokens"]);
+    let report = unreachable(&["inspect", "org/demo", "--json"]);
+    assert_eq!(report["loads_as"], json!(["CausalLm"]));
+    assert_eq!(report["download"], Value::Null);
 }

@@ -1,7 +1,8 @@
 //! Which files are meant.
 
-use hfcore::Pretrained;
-use hfcore::hub::{DownloadOptions, Patterns, RelPath, Revision, Snapshot};
+use hfcore::hub::{DownloadOptions, HubError, Patterns, RelPath, Revision, Snapshot};
+
+use hfcore::{Error, Pretrained};
 
 use super::Job;
 use super::pin::Pins;
@@ -13,6 +14,8 @@ pub(super) struct Choice {
     pub(super) revision: Revision,
     /// Whether `revision` is what the revision that was asked for stands for.
     pub(super) is_resolved: bool,
+    /// Whether the Hub could not be asked.
+    pub(super) is_local: bool,
     pub(super) patterns: Patterns,
     /// The files that have to be there, if they are known by name.
     names: Vec<RelPath>,
@@ -31,6 +34,7 @@ impl Choice {
             return Ok(Self {
                 revision,
                 is_resolved: false,
+                is_local: false,
                 patterns: exactly(&names),
                 names,
             });
@@ -47,37 +51,54 @@ impl Choice {
             return Ok(Self {
                 revision,
                 is_resolved: false,
+                is_local: false,
                 patterns: patterns.ignore(&args.exclude),
                 names: Vec::new(),
             });
         }
-        let source = Pretrained::hub_model(&args.model)
+        let source = Pretrained::hub_model(job.repo.id().as_str())
             .hub(job.hub.clone())
             .skip_weights(args.skip_weights);
-        let source = args.source.with_options(source);
-        if job.hub.offline().is_some() {
-            // It is enough that all is here that loading cannot do without.
-            let dir = source.fetch()?;
-            let commit = dir.origin().map(|origin| origin.commit.clone());
-            let here = source.plan().ok().map(|plan| {
-                let here = plan.files.into_iter().filter(|file| file.present);
-                here.map(|file| file.path).collect::<Vec<_>>()
-            });
-            return Ok(Self {
-                revision: commit.map_or(revision, Revision::from),
-                is_resolved: true,
-                // Where the cache does not say what there is, what is here is all.
-                patterns: here.as_deref().map_or_else(Patterns::all, exactly),
-                names: here.unwrap_or_default(),
-            });
-        }
-        let plan = source.plan()?;
+        let source = args
+            .source
+            .with_options(source)
+            .revision(job.revision.as_str());
+        let plan = match source.plan() {
+            Ok(plan) => plan,
+            Err(Error::Hub(HubError::Network { .. } | HubError::Offline { .. }))
+                if !args.dry_run =>
+            {
+                return Self::of_what_is_here(&source);
+            }
+            Err(error) => return Err(error.into()),
+        };
         let names: Vec<RelPath> = plan.files.into_iter().map(|file| file.path).collect();
         Ok(Self {
             revision: plan.commit.into(),
             is_resolved: true,
+            is_local: false,
             patterns: exactly(&names),
             names,
+        })
+    }
+
+    /// Where the Hub cannot be asked, it is enough that all is here that loading cannot do without.
+    fn of_what_is_here(source: &Pretrained) -> Result<Self> {
+        let dir = source.fetch()?;
+        let origin = dir.origin().ok_or("a folder is no model of the Hub")?;
+        // What the cache says of the commit; where it says nothing, what is here is all.
+        let at_commit = source.clone().revision(origin.commit.as_str());
+        let plan = at_commit.local_files_only(true).plan().ok();
+        let here = plan.map(|plan| {
+            let here = plan.files.into_iter().filter(|file| file.present);
+            here.map(|file| file.path).collect::<Vec<_>>()
+        });
+        Ok(Self {
+            revision: origin.commit.clone().into(),
+            is_resolved: true,
+            is_local: true,
+            patterns: here.as_deref().map_or_else(Patterns::all, exactly),
+            names: here.unwrap_or_default(),
         })
     }
 

@@ -148,7 +148,7 @@ impl<'a> Job<'a> {
         let options = SnapshotOptions::default()
             .with_patterns(choice.patterns.clone())
             .with_force(self.args.force)
-            .with_local_files_only(self.args.source.hub.offline);
+            .with_local_files_only(self.args.source.hub.offline || choice.is_local);
         match &self.args.to {
             Some(folder) => options.with_to(folder),
             None => options,

@@ -36,7 +36,10 @@ impl Remote {
         let hub = args.hub.hub(&watch)?;
         // Everything at one commit, whatever the branch does meanwhile.
         let plan = match (&args.locked, hub.offline()) {
-            (None, None) => Some(at(origin, args, &hub).plan()),
+            (None, None) => Some(match source.plan() {
+                Ok(plan) if plan.commit != origin.commit => at(origin, args, &hub).plan(),
+                plan => plan,
+            }),
             _ => None,
         };
         let whole = match &plan {
