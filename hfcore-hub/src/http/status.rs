@@ -32,6 +32,8 @@ pub(crate) fn error(
         .find_map(|name| response.header(name))
         .map(printable);
     let authenticated = response.authenticated;
+    // A storage host is told no token; where there is one, the advice to get one would be wrong.
+    let has_token = http.token().is_some();
     let url = response.address().to_string();
     // A storage host's 403 is about a signature, not about a token.
     let on_endpoint = request.authorized && response.address().same_origin(&request.address);
@@ -98,12 +100,12 @@ pub(crate) fn error(
         429 => HubError::RateLimited {
             endpoint,
             retry_after: wait,
-            authenticated,
+            authenticated: has_token,
         },
         503 if wait.is_some() => HubError::RateLimited {
             endpoint,
             retry_after: wait,
-            authenticated,
+            authenticated: has_token,
         },
         _ => HubError::Status {
             url,
