@@ -150,7 +150,7 @@ fn a_configuration_or_a_tokenizer_costs_no_weights() {
 fn shards_a_variant_and_a_subfolder() {
     let place = Place::new();
     let folder = tempfile::tempdir().unwrap();
-    let weights = Weights::open(&demo(), &OpenOptions::default()).unwrap();
+    let weights = Weights::open(demo(), &OpenOptions::default()).unwrap();
     let tensors: Vec<_> = weights
         .names()
         .map(|name| (name.to_owned(), weights.get(name).unwrap()))
@@ -290,7 +290,25 @@ fn a_folder_for_a_machine_without_a_network() {
     );
     assert!(!folder.join("pytorch_model.bin").exists());
     assert_eq!(source.plan().unwrap().bytes(), 0);
+    // What the Hub has said of a commit is known without it; of another one nothing is.
+    place.source("org/demo").skip_weights(true).fetch().unwrap();
     place.requests();
+    let known = place
+        .source("org/demo")
+        .local_files_only(true)
+        .revision(&commit);
+    assert_eq!(
+        known.plan().unwrap().bytes(),
+        size,
+        "the weights are missing"
+    );
+    let unknown = place
+        .source("org/demo")
+        .local_files_only(true)
+        .revision("0".repeat(40));
+    let error = unknown.plan().unwrap_err().chain();
+    assert!(error.contains("local_files_only"), "{error}");
+    assert_eq!(place.requests(), Vec::<String>::new());
     let error = source.local_files_only(true).fetch().unwrap_err().chain();
     assert!(
         error.contains("a folder to download to cannot be used"),

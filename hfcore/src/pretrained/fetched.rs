@@ -70,17 +70,34 @@ struct Contents {
 }
 
 impl Contents {
-    fn ask(request: &Request, lock: Option<&Lock>, hub: &Hub) -> Result<Self, Error> {
+    /// Asks the Hub; with `local_files_only` its answers of earlier times are taken, or none.
+    fn ask(
+        request: &Request,
+        lock: Option<&Lock>,
+        hub: &Hub,
+        local_files_only: bool,
+    ) -> Result<Self, Error> {
         let repo = &request.repo;
         let (commit, listed) = match lock {
             Some(lock) => (lock.repo.commit.clone(), lock.names()),
             None => {
-                let resolved = hub.resolve_with(repo, &request.revision, false)?;
-                if let Some(why) = resolved.from_cache_because {
-                    return Err(why.into());
-                }
-                let files = hub.list_files(repo, &resolved.commit)?;
-                let names = files.iter().map(|file| file.path.to_string()).collect();
+                let resolved = hub.resolve_with(repo, &request.revision, local_files_only)?;
+                let kept = request.cache.repo(repo).read_listing(&resolved.commit);
+                let names = match (kept, resolved.from_cache_because) {
+                    (Some(kept), because) if because.is_none() || local_files_only => {
+                        kept.into_keys().map(|path| path.to_string()).collect()
+                    }
+                    (_, Some(why)) => return Err(why.into()),
+                    (_, None) if local_files_only => {
+                        let what = format!("the list of files of {repo}");
+                        let why = "the option `local_files_only`";
+                        return Err(HubError::Offline { what, why }.into());
+                    }
+                    (_, None) => {
+                        let files = hub.list_files(repo, &resolved.commit)?;
+                        files.iter().map(|file| file.path.to_string()).collect()
+                    }
+                };
                 (resolved.commit, names)
             }
         };
@@ -121,7 +138,7 @@ fn online(
     lock: Option<&Lock>,
     hub: &Hub,
 ) -> Result<(ModelDir, Vec<String>), Error> {
-    let contents = Contents::ask(request, lock, hub)?;
+    let contents = Contents::ask(request, lock, hub, false)?;
     let fetch = |files: &[String]| -> Result<PathBuf, Error> {
         let mut options = only(files).with_force(source.network.force_download);
         options.to.clone_from(&source.network.to);
@@ -148,15 +165,22 @@ fn online(
 pub(super) fn plan(source: &Pretrained, request: &Request) -> Result<SnapshotPlan, Error> {
     let lock = Lock::read(source.lock_file.as_deref(), request)?;
     let hub = source.network.hub(request)?;
-    let contents = Contents::ask(request, lock.as_ref(), &hub)?;
+    let local_files_only = source.local_files_only;
+    let contents = Contents::ask(request, lock.as_ref(), &hub, local_files_only)?;
     let by_commit = Revision::from(contents.commit.clone());
     let mut files = contents.first_files(request);
     if let Some(index) = contents.index(request) {
         let path = inside(request.subfolder.as_ref(), index);
-        let snapshot = hub.snapshot(&request.repo, &by_commit, &only(&[path]))?;
+        let snapshot = hub.snapshot(
+            &request.repo,
+            &by_commit,
+            &only(&[path]).with_local_files_only(local_files_only),
+        )?;
         files.extend(cached::shards(request, &snapshot.folder, index)?);
     }
-    let mut options = only(&files).with_force(source.network.force_download);
+    let mut options = only(&files)
+        .with_force(source.network.force_download)
+        .with_local_files_only(local_files_only);
     options.to.clone_from(&source.network.to);
     Ok(hub.plan_snapshot(&request.repo, &by_commit, &options)?)
 }

@@ -325,7 +325,7 @@ impl Pretrained {
     /// which those are.
     ///
     /// # Errors
-    /// As [`fetch`](Self::fetch); and if it is a folder, or there is no network.
+    /// As [`fetch`](Self::fetch); and if it is a folder, or the list of its files is neither in the cache nor to be had.
     pub fn plan(&self) -> Result<hfcore_hub::SnapshotPlan, Error> {
         let name = match self.resolve_place()? {
             Resolved::Hub(name) => name,
