@@ -338,7 +338,8 @@ impl Pretrained {
         fetched::plan(self, &self.request(&name)?)
     }
 
-    /// Load the very bytes that this lock file (`hfcore.lock`) records for the model, or nothing.
+    /// Load the very bytes that this lock file (`hfcore.lock`) records for the model, or nothing. Every file that loading
+    /// reads is hashed first, weights too: that is what it costs.
     #[must_use]
     pub fn lock_file(mut self, path: impl AsRef<Path>) -> Self {
         self.lock_file = Some(path.as_ref().to_owned());
