@@ -207,14 +207,14 @@ impl CardTemplate {
         if task == Some("text-generation") {
             let _ = write!(
                 usage,
-                "With [hfcore](https://crates.io/crates/hfcore), in Rust:\n\n```rust\n\
+                "With [hfcore](https://github.com/hfcore/hfcore), in Rust:\n\n```rust\n\
                  let text = hfcore::pipeline(\"text-generation\", \"{id}\")?.run(\"Once upon a time\")?;\n```\n\n\
                  or on the command line:\n\n```sh\nhfcore generate {id} \"Once upon a time\"\n```\n\n"
             );
         } else {
             let _ = write!(
                 usage,
-                "With [hfcore](https://crates.io/crates/hfcore), what it holds and what it needs:\n\n\
+                "With [hfcore](https://github.com/hfcore/hfcore), what it holds and what it needs:\n\n\
                  ```sh\nhfcore inspect {id}\n```\n\n"
             );
         }
@@ -336,7 +336,7 @@ mod tests {
              ## Model\n\n| | |\n|---|---|\n| Architecture | `LlamaForCausalLM` |\n| Model type | `llama` |\n\
              | Data type | `bfloat16` |\n| Parameters | 134M (134,515,008 BF16) |\n| Context length | 8,192 |\n\
              | Layers | 30 |\n| Hidden size | 576 |\n| Vocabulary | 49,152 |\n\n## How to use\n\n\
-             With [hfcore](https://crates.io/crates/hfcore), in Rust:\n\n```rust\n\
+             With [hfcore](https://github.com/hfcore/hfcore), in Rust:\n\n```rust\n\
              let text = hfcore::pipeline(\"text-generation\", \"me/my-model\")?.run(\"Once upon a time\")?;\n```\n\n\
              or on the command line:\n\n```sh\nhfcore generate me/my-model \"Once upon a time\"\n```\n\n\
              In Python:\n\n```python\nfrom transformers import pipeline\n\n\
