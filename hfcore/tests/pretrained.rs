@@ -444,6 +444,17 @@ fn what_a_folder_cannot_have_is_refused() {
         "{}",
         error.chain()
     );
+    let error = Pretrained::new(demo())
+        .download_to("there")
+        .fetch()
+        .unwrap_err();
+    assert!(
+        error
+            .chain()
+            .contains("a folder to download to cannot be used"),
+        "{}",
+        error.chain()
+    );
     let dir = ModelDir::from_pretrained(demo()).unwrap();
     assert_eq!(dir.origin(), None);
 }

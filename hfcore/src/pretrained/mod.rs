@@ -197,7 +197,7 @@ impl Pretrained {
         // Python ignores a revision here, and loads something else than what was asked for.
         if let Some(what) = self.means_hub() {
             let why = format!(
-                "{} is a folder, which has none; Pretrained::hub_model names a model of the Hub",
+                "{} is a folder, and that is about the Hub; Pretrained::hub_model names a model of the Hub",
                 path.display()
             );
             let what = what.to_owned();
@@ -211,8 +211,17 @@ impl Pretrained {
     /// What is asked for that a folder does not have.
     fn means_hub(&self) -> Option<&'static str> {
         #[cfg(feature = "hub")]
-        if self.lock_file.is_some() {
-            return Some("a lock file");
+        {
+            let network = &self.network;
+            for (is_set, what) in [
+                (self.lock_file.is_some(), "a lock file"),
+                (network.to.is_some(), "a folder to download to"),
+                (network.force_download, "force_download"),
+            ] {
+                if is_set {
+                    return Some(what);
+                }
+            }
         }
         self.revision.is_some().then_some("a revision")
     }
