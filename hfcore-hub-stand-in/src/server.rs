@@ -356,11 +356,12 @@ impl StandIn {
         meter.held = false;
     }
 
-    /// Waits until it holds, for as long as `until` says; whether it does.
+    /// Waits until it holds and nothing is on its way any more, for as long as `until` says; whether it does.
     #[must_use]
     pub fn wait_held(&self, mut until: impl FnMut() -> bool) -> bool {
         let mut meter = lock(&self.shared.meter);
-        while !meter.held {
+        // Another connection may have been given bytes that it has not sent yet.
+        while !(meter.held && meter.taken == meter.served) {
             if !until() {
                 return false;
             }
@@ -716,6 +717,7 @@ impl Shared {
         } else {
             meter.taken -= bytes as u64;
         }
+        self.changed.notify_all();
     }
 }
 
