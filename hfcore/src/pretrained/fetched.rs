@@ -82,21 +82,18 @@ impl Contents {
             Some(lock) => (lock.repo.commit.clone(), lock.names()),
             None => {
                 let resolved = hub.resolve_with(repo, &request.revision, local_files_only)?;
-                let kept = request.cache.repo(repo).read_listing(&resolved.commit);
-                let names = match (kept, resolved.from_cache_because) {
-                    (Some(kept), because) if because.is_none() || local_files_only => {
-                        kept.into_keys().map(|path| path.to_string()).collect()
-                    }
-                    (_, Some(why)) => return Err(why.into()),
-                    (_, None) if local_files_only => {
-                        let what = format!("the list of files of {repo}");
-                        let why = "the option `local_files_only`";
-                        return Err(HubError::Offline { what, why }.into());
-                    }
-                    (_, None) => {
-                        let files = hub.list_files(repo, &resolved.commit)?;
-                        files.iter().map(|file| file.path.to_string()).collect()
-                    }
+                let names = if local_files_only {
+                    let kept = request.cache.repo(repo).read_listing(&resolved.commit);
+                    let kept = kept.ok_or_else(|| HubError::Offline {
+                        what: format!("the list of files of {repo}"),
+                        why: "the option `local_files_only`",
+                    })?;
+                    kept.into_keys().map(|path| path.to_string()).collect()
+                } else if let Some(why) = resolved.from_cache_because {
+                    return Err(why.into());
+                } else {
+                    let files = hub.list_files(repo, &resolved.commit)?;
+                    files.iter().map(|file| file.path.to_string()).collect()
                 };
                 (resolved.commit, names)
             }
