@@ -3,9 +3,9 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use crate::Isa;
 use crate::pool::Pool;
 use crate::recycle::Recycler;
+use crate::{Isa, Precision};
 
 /// Where tensors live and operations run. Cloning shares it.
 ///
@@ -24,6 +24,7 @@ pub(crate) enum Backend {
 #[derive(Debug)]
 pub(crate) struct Cpu {
     pub(crate) isa: Isa,
+    pub(crate) precision: Precision,
     pub(crate) pool: Pool,
     pub(crate) recycler: Recycler,
 }
@@ -36,6 +37,8 @@ pub struct CpuOptions {
     pub threads: Option<NonZeroUsize>,
     /// The instruction set. Unset: [`Isa::get`].
     pub isa: Option<Isa>,
+    /// How exact matrix products are.
+    pub precision: Precision,
 }
 
 impl CpuOptions {
@@ -50,6 +53,13 @@ impl CpuOptions {
     #[must_use]
     pub fn with_isa(mut self, isa: Isa) -> Self {
         self.isa = Some(isa);
+        self
+    }
+
+    /// Multiply matrices this exactly.
+    #[must_use]
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
         self
     }
 }
@@ -81,16 +91,21 @@ impl Device {
         let isa = options.isa.unwrap_or_else(Isa::get);
         Self(Arc::new(Backend::Cpu(Cpu {
             isa,
+            precision: options.precision,
             pool: Pool::new(threads),
             recycler: Recycler::default(),
         })))
     }
 
-    /// A name for people and reports: `cpu (avx512, 2 threads)`.
+    /// A name for people and reports: `cpu (avx512, 2 threads)`, with the precision if one was asked for.
     #[must_use]
     pub fn name(&self) -> String {
         let Backend::Cpu(cpu) = &*self.0;
-        format!("cpu ({}, {} threads)", cpu.isa.name(), cpu.pool.threads())
+        let (isa, threads) = (cpu.isa.name(), cpu.pool.threads());
+        match cpu.precision {
+            Precision::Auto => format!("cpu ({isa}, {threads} threads)"),
+            precision => format!("cpu ({isa}, {threads} threads, {})", precision.name()),
+        }
     }
 
     pub(crate) fn backend(&self) -> &Backend {

@@ -26,6 +26,7 @@ mod matmul;
 mod moe;
 mod norm;
 mod pool;
+mod precision;
 pub mod probe;
 mod recycle;
 pub mod reference;
@@ -45,11 +46,14 @@ pub use elementwise::{add, add_row, add_tiled, mul, scale, softcap};
 pub use embedding::embed;
 pub use isa::Isa;
 #[cfg(target_arch = "x86_64")]
-pub use isa::{Avx2, Avx512};
+pub use isa::{Amx, Avx2, Avx512, Avx512Bf16, Avx512Vnni, AvxVnni};
+#[cfg(target_arch = "aarch64")]
+pub use isa::{Neon, NeonBf16, NeonDotprod, NeonI8mm};
 pub use kv::{KvDType, KvStore, PAGE, PageId};
 pub use matmul::linear;
 pub use moe::{ExpertKind, Experts, Router, Routing, moe, route};
 pub use norm::{l2_normalize, layer_norm, rms_norm};
+pub use precision::Precision;
 pub use rope::{RopeAngles, RopeLayout, rope};
 pub use rows::{columns, concat_rows, gather_rows, mean_rows, transpose};
 pub use softmax::softmax;

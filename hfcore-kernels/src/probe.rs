@@ -18,6 +18,7 @@ use std::time::Instant;
 use crate::Device;
 use crate::Isa;
 use crate::device::Backend;
+use crate::isa::Vectors;
 
 /// Bytes that are read to measure: more than the caches of most processors have.
 const BYTES: usize = 256 << 20;
@@ -93,15 +94,17 @@ fn read(isa: Isa, words: &[u64]) -> u64 {
     for (stream, lines) in streams.iter_mut().zip(lines.chunks_exact(length)) {
         *stream = &lines[..length];
     }
-    match isa {
-        Isa::Scalar => read_scalar(&streams),
+    match isa.vectors() {
+        Vectors::Scalar => read_scalar(&streams),
+        #[cfg(target_arch = "aarch64")]
+        Vectors::Neon(_) => read_scalar(&streams),
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2(_) => {
+        Vectors::Avx2(_) => {
             // SAFETY: an `Avx2` exists only where the CPU has the features.
             unsafe { x86::read_avx2(&streams) }
         }
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512(_) => {
+        Vectors::Avx512(_) => {
             // SAFETY: an `Avx512` exists only where the CPU has the features.
             unsafe { x86::read_avx512(&streams) }
         }
@@ -123,15 +126,17 @@ fn read_scalar(streams: &[&[[u64; 8]]; STREAMS]) -> u64 {
 /// The sum of [`CHAINS`] vectors after [`ROUNDS`] times `v * factor + 1`, which tends to
 /// `1 / (1 - factor)`: neither to infinity nor to denormal numbers.
 fn chains(isa: Isa, factor: f32) -> f32 {
-    match isa {
-        Isa::Scalar => chains_scalar(factor),
+    match isa.vectors() {
+        Vectors::Scalar => chains_scalar(factor),
+        #[cfg(target_arch = "aarch64")]
+        Vectors::Neon(_) => chains_scalar(factor),
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2(_) => {
+        Vectors::Avx2(_) => {
             // SAFETY: an `Avx2` exists only where the CPU has the features.
             unsafe { x86::chains_avx2(factor) }
         }
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512(_) => {
+        Vectors::Avx512(_) => {
             // SAFETY: an `Avx512` exists only where the CPU has the features.
             unsafe { x86::chains_avx512(factor) }
         }
@@ -139,13 +144,15 @@ fn chains(isa: Isa, factor: f32) -> f32 {
 }
 
 /// Lanes of the vectors in [`chains`].
-const fn lanes(isa: Isa) -> usize {
-    match isa {
-        Isa::Scalar => 4,
+fn lanes(isa: Isa) -> usize {
+    match isa.vectors() {
+        Vectors::Scalar => 4,
+        #[cfg(target_arch = "aarch64")]
+        Vectors::Neon(_) => 4,
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2(_) => 8,
+        Vectors::Avx2(_) => 8,
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512(_) => 16,
+        Vectors::Avx512(_) => 16,
     }
 }
 

@@ -4,6 +4,7 @@
 //! keep arrays there on its own, so that the tile is written for each instruction set, by one macro.
 
 use crate::Isa;
+use crate::isa::Vectors;
 
 /// `a b`: `a` `[rows, ..]` with `a_step` numbers from row to row, `b` in panels of `columns` numbers.
 #[derive(Clone, Copy)]
@@ -32,15 +33,17 @@ pub(super) struct Panel<'a> {
 /// Each number of `c` is one sum in the order of the panels' rows, whichever tile it is in: it depends on
 /// its row of `a` alone. Fused where the instruction set has that.
 pub(super) fn product(isa: Isa, p: &Product<'_>, c: &mut [f32], c_step: usize) {
-    match isa {
-        Isa::Scalar => scalar::product(p, c, c_step),
+    match isa.vectors() {
+        Vectors::Scalar => scalar::product(p, c, c_step),
+        #[cfg(target_arch = "aarch64")]
+        Vectors::Neon(_) => scalar::product(p, c, c_step),
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2(_) => {
+        Vectors::Avx2(_) => {
             // SAFETY: an `Avx2` exists only where the CPU has these features.
             unsafe { avx2::product(p, c, c_step) }
         }
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512(_) => {
+        Vectors::Avx512(_) => {
             // SAFETY: an `Avx512` exists only where the CPU has these features.
             unsafe { avx512::product(p, c, c_step) }
         }

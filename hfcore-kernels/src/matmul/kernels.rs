@@ -5,6 +5,7 @@
 //! [`Isa::all`] finds. To add another way of multiplying (AMX tiles, `vdpbf16ps`, integer dot
 //! products), add a field here, `Option` where only some have it, and its choice in `linear`.
 
+use crate::isa::Vectors;
 use crate::{DType, Isa};
 
 use super::scalar;
@@ -80,13 +81,15 @@ pub(super) type WidenFn = unsafe fn(&[u8], &mut [[f32; GROUP]]);
 
 impl Kernels {
     /// The kernels of `isa`.
-    pub(super) const fn of(isa: Isa) -> &'static Self {
-        match isa {
-            Isa::Scalar => &scalar::KERNELS,
+    pub(super) fn of(isa: Isa) -> &'static Self {
+        match isa.vectors() {
+            Vectors::Scalar => &scalar::KERNELS,
+            #[cfg(target_arch = "aarch64")]
+            Vectors::Neon(_) => &scalar::KERNELS,
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2(_) => &avx2::KERNELS,
+            Vectors::Avx2(_) => &avx2::KERNELS,
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512(_) => &avx512::KERNELS,
+            Vectors::Avx512(_) => &avx512::KERNELS,
         }
     }
 
