@@ -534,6 +534,10 @@ fn what_a_killed_python_left_behind_is_no_harm() {
     let hub = hub_of(&files);
     let root = tempfile::tempdir().unwrap();
     let cache = root.path().join("cache");
+    // What it leaves if it is killed while it tries whether links work.
+    let trial = cache.join("models--org--name").join("tmpzn1_mxyy");
+    fs::create_dir_all(&trial).unwrap();
+    fs::write(trial.join("dummy_file_src"), "").unwrap();
     let mut random = Seeded(11);
     for _ in 0..3 {
         hub.hold_after(random.below(60_000));
