@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::pool::Pool;
 use crate::recycle::Recycler;
+use crate::work::{Counter, Work};
 use crate::{Isa, Precision};
 
 /// Where tensors live and operations run. Cloning shares it.
@@ -27,6 +28,7 @@ pub(crate) struct Cpu {
     pub(crate) precision: Precision,
     pub(crate) pool: Pool,
     pub(crate) recycler: Recycler,
+    pub(crate) work: Counter,
 }
 
 /// How to use the CPU.
@@ -94,6 +96,7 @@ impl Device {
             precision: options.precision,
             pool: Pool::new(threads),
             recycler: Recycler::default(),
+            work: Counter::default(),
         })))
     }
 
@@ -106,6 +109,13 @@ impl Device {
             Precision::Auto => format!("cpu ({isa}, {threads} threads)"),
             precision => format!("cpu ({isa}, {threads} threads, {})", precision.name()),
         }
+    }
+
+    /// What matrix products and attention on this device had to read and compute so far.
+    #[must_use]
+    pub fn work(&self) -> Work {
+        let Backend::Cpu(cpu) = &*self.0;
+        cpu.work.sum()
     }
 
     pub(crate) fn backend(&self) -> &Backend {

@@ -35,6 +35,7 @@ mod rows;
 mod softmax;
 mod tensor;
 mod weight;
+mod work;
 
 pub use activation::{Activation, activate, clamped_swiglu, gated, gated_halves};
 pub use attention::{AttentionParams, AttentionSpan, KeyValues, RelativeBias, attention};
@@ -59,6 +60,7 @@ pub use rows::{columns, concat_rows, gather_rows, mean_rows, transpose};
 pub use softmax::softmax;
 pub use tensor::Tensor;
 pub use weight::Weight;
+pub use work::Work;
 
 /// The examples of the README are tests.
 #[cfg(doctest)]

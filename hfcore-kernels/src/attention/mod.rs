@@ -177,6 +177,12 @@ pub fn attention(q: &Tensor, spans: &[AttentionSpan<'_>], params: &AttentionPara
     cells.into_iter().flatten().for_each(|cell| cell.fill(0.0));
     work.run(cpu, &units);
     drop(units);
+    for span in spans {
+        let (bytes, pairs) = span.work(params);
+        let width = key_dim + value_dim;
+        cpu.work
+            .add(bytes * kv_heads * width, pairs * heads * width);
+    }
     out
 }
 
@@ -201,6 +207,22 @@ impl KeyValues<'_> {
 }
 
 impl AttentionSpan<'_> {
+    /// What has to be done, for each number of a key or value: bytes that are read, and pairs of a query
+    /// and a key.
+    fn work(&self, params: &AttentionParams<'_>) -> (usize, usize) {
+        let size = match &self.keys {
+            KeyValues::Paged { store, .. } => store.dtype().size(),
+            KeyValues::Dense { .. } => size_of::<f32>(),
+        };
+        let seen = || self.rows.clone().map(|row| self.visible(row, params));
+        let first = seen().map(|keys| keys.start).min().unwrap_or(0);
+        let end = seen().map(|keys| keys.end).max().unwrap_or(0);
+        (
+            end.saturating_sub(first) * size,
+            seen().map(|keys| keys.len()).sum(),
+        )
+    }
+
     #[track_caller]
     fn check(&self, q_rows: usize, kv_heads: usize, key_dim: usize, value_dim: usize) {
         let Self { rows, keys, .. } = self;

@@ -61,6 +61,8 @@ pub fn linear(x: &Tensor, w: &Weight, bias: Option<&Tensor>) -> Tensor {
         bias: bias.map(Tensor::data),
     };
     product.run(cpu, out.data_mut());
+    cpu.work
+        .add(w.bytes().len(), product.rows * outputs * inputs);
     out
 }
 
