@@ -201,6 +201,13 @@ impl Isa {
         all.into_iter().flatten()
     }
 
+    /// Every instruction set that kernels can be tested on: all that this CPU has, and AMX where an
+    /// emulator of its instructions can stand in for it.
+    #[cfg(test)]
+    pub(crate) fn tested() -> impl Iterator<Item = Self> {
+        Self::all()
+    }
+
     /// The one to use unless told otherwise: the fastest, or the one that `HFCORE_ISA` names.
     ///
     /// A name that this CPU does not have falls back to the next slower one it has, so that a

@@ -4,45 +4,63 @@
 
 use std::arch::x86_64::*;
 
-use super::kernels::{Dot, GROUP, Kernels, Pass, Tile, passes, tails};
+use super::kernels::{Dot, GROUP, Kernels, Pass, Tile, WidenFn, passes, tails};
 use super::scalar;
+use super::vectors::kernels;
 
-/// Bytes of a weight row in a step.
-const STEP: usize = 32;
 /// Bytes of each stream that are asked for early: what arrives while they are multiplied.
 const AHEAD: usize = 1024;
-/// Rows and columns of a tile: 12 of the 16 registers hold it.
-const ROWS: usize = 6;
-const COLUMNS: usize = 16;
 
 pub(super) static KERNELS: Kernels = Kernels {
-    f32: Dot {
-        step: STEP / 4,
-        split: false,
-        passes: passes!(dot_f32: 1 x 8 2 x 4 3 x 3 4 x 3),
-        most: 128,
-    },
-    f16: Dot {
-        step: STEP / 2,
-        split: false,
-        passes: passes!(dot_f16: 1 x 8 2 x 4 3 x 3 4 x 3),
-        most: 128,
-    },
-    bf16: Dot {
-        step: STEP / 2,
-        split: true,
-        passes: passes!(dot_bf16: 1 x 8 2 x 4 3 x 3 4 x 3),
-        most: 128,
-    },
-    tile: Tile {
+    dots: [
+        Dot {
+            step: STEP / 4,
+            split: false,
+            passes: passes!(dot_f32: 1 x 8 2 x 4 3 x 3 4 x 3),
+        },
+        Dot {
+            step: STEP / 2,
+            split: false,
+            passes: passes!(dot_f16: 1 x 8 2 x 4 3 x 3 4 x 3),
+        },
+        Dot {
+            step: STEP / 2,
+            split: true,
+            passes: passes!(dot_bf16: 1 x 8 2 x 4 3 x 3 4 x 3),
+        },
+    ],
+    strict: [
+        strict(widen_f32::<ROWS>),
+        strict(widen_f16::<ROWS>),
+        strict(widen_bf16::<ROWS>),
+    ],
+    high: [None, None, None],
+    fast: [None, None, None],
+};
+
+/// Tiles of 6 rows by 2 vectors: 12 of the 16 registers hold them.
+const fn strict(widen: WidenFn) -> Tile {
+    Tile {
         rows: ROWS,
-        columns: COLUMNS,
+        columns: 16,
+        step: GROUP,
+        words: GROUP,
+        group: GROUP,
+        piece: 256,
+        block: 48,
+        few: 128,
+        widen,
+        arrange,
         run: tile::<2>,
         narrow: tile::<1>,
-        widen: [widen_f32::<ROWS>, widen_f16::<ROWS>, widen_bf16::<ROWS>],
         transpose,
-    },
-};
+    }
+}
+
+kernels!(
+    #[target_feature(enable = "avx2,fma,f16c")]
+    __m256, 8 lanes, 6 rows, squares of 8, prefetch above 3 columns
+);
 
 #[inline]
 #[target_feature(enable = "avx")]
@@ -72,10 +90,31 @@ fn store(to: &mut [f32; 8], value: __m256) {
     unsafe { _mm256_storeu_ps(to.as_mut_ptr(), value) }
 }
 
+#[inline]
+#[target_feature(enable = "avx")]
+fn zero() -> __m256 {
+    _mm256_setzero_ps()
+}
+
+#[inline]
+#[target_feature(enable = "avx")]
+fn splat(number: f32) -> __m256 {
+    _mm256_set1_ps(number)
+}
+
+#[inline]
+#[target_feature(enable = "avx")]
+fn add(a: __m256, b: __m256) -> __m256 {
+    _mm256_add_ps(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn multiply_add(a: __m256, b: __m256, c: __m256) -> __m256 {
+    _mm256_fmadd_ps(a, b, c)
+}
+
 /// Ask for what comes [`AHEAD`] bytes after a step: the next row, where this one ends.
-///
-/// The processor's own prefetching stops at pages, at which rows often begin. It is enough where next to
-/// nothing is done with what is read, and better then.
 #[inline]
 pub(super) fn prefetch<const B: usize>(step: &[u8; B]) {
     let ahead = step.as_ptr().wrapping_add(AHEAD);
@@ -121,117 +160,11 @@ fn sum(lanes: __m256) -> f32 {
     _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
 }
 
-macro_rules! dot {
-    ($name:ident, $step:ident, $part:ident: $parts:literal: $($index:literal)*) => {
-        /// See [`Pass::run`].
-        #[target_feature(enable = "avx2,fma,f16c")]
-        fn $name<const R: usize, const M: usize>(rows: &[&[u8]], x: &[f32], out: &mut [f32]) {
-            let rows: &[&[u8]; R] = rows.try_into().expect("as many rows as the table says");
-            let steps = rows[0].len() / STEP;
-            let mut weights = [[].as_slice(); R];
-            for r in 0..R {
-                weights[r] = &rows[r].as_chunks::<STEP>().0[..steps];
-            }
-            let x = x.as_chunks::<{ 8 * $parts }>().0.as_chunks::<M>().0;
-            let (whole, last) = x.split_at(steps);
-            let mut sums = [[_mm256_setzero_ps(); M]; R];
-            for i in 0..steps {
-                if M > 3 {
-                    weights.iter().for_each(|row| prefetch(&row[i]));
-                }
-                $step(&mut sums, |r| &weights[r][i], &whole[i]);
-            }
-            if rows[0].len() % STEP != 0 {
-                let tails = tails::<R, STEP>(rows, steps * STEP);
-                $step(&mut sums, |r| &tails[r], &last[0]);
-            }
-            for r in 0..R {
-                for m in 0..M {
-                    out[r * M + m] = sum(sums[r][m]);
-                }
-            }
-        }
-
-        #[inline]
-        #[target_feature(enable = "avx2,fma,f16c")]
-        fn $step<'a, const R: usize, const M: usize>(
-            sums: &mut [[__m256; M]; R],
-            weight: impl Fn(usize) -> &'a [u8; STEP],
-            x: &[[f32; 8 * $parts]; M],
-        ) {
-            // Written out, so that the sums stay in registers.
-            $({
-                let mut w = [_mm256_setzero_ps(); R];
-                for r in 0..R {
-                    w[r] = $part::<$index>(weight(r));
-                }
-                for m in 0..M {
-                    let x = load(&x[m].as_chunks::<8>().0[$index]);
-                    for r in 0..R {
-                        sums[r][m] = _mm256_fmadd_ps(w[r], x, sums[r][m]);
-                    }
-                }
-            })*
-        }
-    };
-}
-dot!(dot_f32, step_f32, part_f32: 1: 0);
-dot!(dot_f16, step_f16, part_f16: 2: 0 1);
-dot!(dot_bf16, step_bf16, part_bf16: 2: 0 1);
-
-/// See [`Tile::run`]; `V` vectors of columns.
+/// See [`Tile::widen`], in groups of eight.
 #[target_feature(enable = "avx2,fma,f16c")]
-fn tile<const V: usize>(w: &[f32], x: &[f32], k: usize, tile: &mut [f32], add: bool) {
-    let w = w.as_chunks::<GROUP>().0.as_chunks::<ROWS>().0;
-    let x = &x.as_chunks::<8>().0.as_chunks::<V>().0[..k];
-    let mut sums = [[_mm256_setzero_ps(); V]; ROWS];
-    let (groups, rest) = x.as_chunks::<GROUP>();
-    for (w, x) in w.iter().zip(groups) {
-        for i in 0..GROUP {
-            rank_one(&mut sums, w, i, &x[i]);
-        }
-    }
-    for (i, x) in rest.iter().enumerate() {
-        rank_one(&mut sums, &w[groups.len()], i, x);
-    }
-    let tile = tile.as_chunks_mut::<8>().0.as_chunks_mut::<V>().0;
-    for r in 0..ROWS {
-        for v in 0..V {
-            let before = if add {
-                load(&tile[r][v])
-            } else {
-                _mm256_setzero_ps()
-            };
-            store(&mut tile[r][v], _mm256_add_ps(before, sums[r][v]));
-        }
-    }
-}
-
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-fn rank_one<const V: usize>(
-    sums: &mut [[__m256; V]; ROWS],
-    w: &[[f32; GROUP]; ROWS],
-    i: usize,
-    x: &[[f32; 8]; V],
-) {
-    let mut columns = [_mm256_setzero_ps(); V];
-    for v in 0..V {
-        columns[v] = load(&x[v]);
-    }
-    for r in 0..ROWS {
-        let w = _mm256_set1_ps(w[r][i]);
-        for v in 0..V {
-            sums[r][v] = _mm256_fmadd_ps(w, columns[v], sums[r][v]);
-        }
-    }
-}
-
-/// See [`Tile::widen`].
-#[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn widen_f16<const ROWS: usize>(from: &[u8], to: &mut [[f32; GROUP]]) {
+pub(super) fn widen_f16<const ROWS: usize>(from: &[u8], to: &mut [f32]) {
     let (groups, rest) = from.as_chunks::<{ 2 * GROUP }>();
-    let mut to = to.iter_mut().step_by(ROWS);
+    let mut to = to.as_chunks_mut::<GROUP>().0.iter_mut().step_by(ROWS);
     for (from, to) in groups.iter().zip(&mut to) {
         store(to, _mm256_cvtph_ps(load_half(from)));
     }
@@ -241,21 +174,22 @@ pub(super) fn widen_f16<const ROWS: usize>(from: &[u8], to: &mut [[f32; GROUP]])
     }
 }
 
-/// See [`Tile::widen`].
+/// See [`Tile::widen`], in groups of eight.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn widen_f32<const ROWS: usize>(from: &[u8], to: &mut [[f32; GROUP]]) {
+pub(super) fn widen_f32<const ROWS: usize>(from: &[u8], to: &mut [f32]) {
     scalar::widen_f32::<ROWS>(from, to);
 }
 
-/// See [`Tile::widen`].
+/// See [`Tile::widen`], in groups of eight.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn widen_bf16<const ROWS: usize>(from: &[u8], to: &mut [[f32; GROUP]]) {
+pub(super) fn widen_bf16<const ROWS: usize>(from: &[u8], to: &mut [f32]) {
     scalar::widen_bf16::<ROWS>(from, to);
 }
 
-/// See [`Tile::transpose`].
+/// Transpose 8 by 8 numbers.
+#[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn transpose(from: &[f32], from_stride: usize, to: &mut [f32], to_stride: usize) {
+pub(super) fn square(from: &[f32], from_stride: usize, to: &mut [f32], to_stride: usize) {
     let row = |i: usize| {
         load(
             from[i * from_stride..]

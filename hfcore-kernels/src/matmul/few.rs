@@ -17,7 +17,7 @@ const UNIT_BYTES: usize = 256 << 10;
 /// Units per thread, at least, where the weight has the rows: threads are not equally fast.
 const UNITS_PER_THREAD: usize = 4;
 
-/// `out` `[m, outputs]` of `product`, for m up to [`Dot::most`].
+/// `out` `[m, outputs]` of `product`, for any m, best for up to `Tile::few`.
 pub(super) fn few(cpu: &Cpu, product: &Product<'_>, out: &mut [f32]) {
     let dot = cpu.kernels().dot(product.dtype);
     let columns = |pass: usize| {

@@ -2,11 +2,10 @@
 //!
 //! An instruction set is a file beside this one with a [`Kernels`] table in it. To add one, add a
 //! variant of [`Isa`], a file, and a line in [`Kernels::of`]; the tests of `linear` run whatever
-//! [`Isa::all`] finds. To add another way of multiplying (AMX tiles, `vdpbf16ps`, integer dot
-//! products), add a field here, `Option` where only some have it, and its choice in `linear`.
+//! [`Isa::tested`] finds. What the sets with vectors have in common is in [`vectors`](super::vectors).
+//! Another way of multiplying (pairs of `bf16`, AMX) is another [`Tile`].
 
-use crate::isa::Vectors;
-use crate::{DType, Isa};
+use crate::{DType, Isa, Precision};
 
 use super::scalar;
 #[cfg(target_arch = "x86_64")]
@@ -15,7 +14,7 @@ use super::{avx2, avx512};
 /// The most rows of a weight, and of activations, that any [`Dot`] multiplies in one pass.
 pub(super) const MAX_ROWS: usize = 8;
 
-/// Numbers of a weight row that lie side by side in [`Tile`]'s layout.
+/// Numbers of a weight row that lie side by side in the layout of the tiles of `f32`.
 pub(super) const GROUP: usize = 8;
 
 /// The kernels of one instruction set.
@@ -23,10 +22,14 @@ pub(super) const GROUP: usize = 8;
 /// The functions are `unsafe` for one reason: the CPU must have the instruction set. Whoever has the
 /// table from [`Kernels::of`] has the proof.
 pub(super) struct Kernels {
-    pub(super) f32: Dot,
-    pub(super) f16: Dot,
-    pub(super) bf16: Dot,
-    pub(super) tile: Tile,
+    /// One for each of `f32`, `f16` and `bf16`, as everywhere here.
+    pub(super) dots: [Dot; 3],
+    /// Exact: for [`Precision::Strict`].
+    pub(super) strict: [Tile; 3],
+    /// For [`Precision::High`], where it is faster than `strict`.
+    pub(super) high: [Option<Tile>; 3],
+    /// For [`Precision::Fast`], where it is faster than `strict`.
+    pub(super) fast: [Option<Tile>; 3],
 }
 
 /// Rows of a weight, as they lie in memory, times a few rows of activations.
@@ -40,8 +43,6 @@ pub(super) struct Dot {
     pub(super) split: bool,
     /// The kernel for one row of activations, for two, and so on; more take several passes.
     pub(super) passes: &'static [Pass],
-    /// The most rows of activations for which this is faster than [`Tile`].
-    pub(super) most: usize,
 }
 
 /// A [`Dot`] kernel for one number of rows of activations.
@@ -55,61 +56,92 @@ pub(super) struct Pass {
 
 /// A tile of an outer product: some rows of a weight times some rows of activations.
 ///
-/// For many rows of activations. A vector holds one number of each of several rows of activations,
-/// and is multiplied by single numbers of the weight, so that the weight needs widening but no
-/// transposing; the activations, which are smaller, are transposed once.
+/// For many rows of activations. A vector holds one number (or pair of numbers) of each of several
+/// rows of activations, and is multiplied by single numbers (or pairs) of the weight, so that the
+/// weight needs widening but no transposing; the activations, which are smaller, are transposed once.
+///
+/// Both are laid out by functions of the table, each for the kernel alone, in *words*: an `f32`, or
+/// two `bf16` in its place, of which only the bits matter.
 pub(super) struct Tile {
     /// Rows of a weight in a tile.
     pub(super) rows: usize,
     /// Rows of activations in a tile. There is a kernel for half as many, too.
     pub(super) columns: usize,
-    /// Arguments: the weight, `[k / GROUP, rows, GROUP]`; the activations, `[k, columns]`; k; the
-    /// tile `[rows, columns]`; and whether to add to the tile instead of writing it.
+    /// Inputs in a step: both operands are padded with zeros to whole steps.
+    pub(super) step: usize,
+    /// Words of each row, of the weight and of activations alike, in a step.
+    pub(super) words: usize,
+    /// Words of a row of the weight that lie side by side; the row after it comes next.
+    pub(super) group: usize,
+    /// Inputs in a piece, whole steps: what is multiplied before results are added to those before.
+    pub(super) piece: usize,
+    /// Rows of the weight in a block, whole tiles: a piece of them stays in the cache of a thread.
+    pub(super) block: usize,
+    /// The most rows of activations for which [`Dot`] is faster.
+    pub(super) few: usize,
+    /// Lay out a piece of one row of a weight. Arguments: its bytes, and the words of a tile,
+    /// `[groups, rows, group]`, from the first word of this row.
+    pub(super) widen: WidenFn,
+    /// Lay out a piece of a panel of activations. Arguments: numbers from the first on; the distance
+    /// of rows; rows and inputs; the words to write, `[steps, words, width]`; the width, of which
+    /// columns beyond the rows are zero.
+    pub(super) arrange: unsafe fn(&[f32], usize, [usize; 2], &mut [f32], usize),
+    /// Arguments: a piece of a tile of the weight, a piece of a panel of activations, steps, the tile
+    /// of results `[rows, columns]`, and whether to add to it instead of writing it.
     pub(super) run: TileFn,
     /// The same for half of the columns.
     pub(super) narrow: TileFn,
-    /// Widen a piece of one row of a weight to every `rows`-th group. Arguments: the bytes, the groups
-    /// from the row's first to the end. One function for each of `f32`, `f16` and `bf16`.
-    pub(super) widen: [WidenFn; 3],
-    /// Transpose an 8 by 8 block. Arguments: from, its row stride, to, its row stride.
-    pub(super) transpose: unsafe fn(&[f32], usize, &mut [f32], usize),
+    /// Transpose. Arguments: from, the distance of its rows, its rows and columns, to, the distance
+    /// of its rows.
+    pub(super) transpose: unsafe fn(&[f32], usize, [usize; 2], &mut [f32], usize),
 }
 
 pub(super) type TileFn = unsafe fn(&[f32], &[f32], usize, &mut [f32], bool);
 
-pub(super) type WidenFn = unsafe fn(&[u8], &mut [[f32; GROUP]]);
+pub(super) type WidenFn = unsafe fn(&[u8], &mut [f32]);
 
 impl Kernels {
     /// The kernels of `isa`.
     pub(super) fn of(isa: Isa) -> &'static Self {
-        match isa.vectors() {
-            Vectors::Scalar => &scalar::KERNELS,
+        match isa {
+            Isa::Scalar => &scalar::KERNELS,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2(_) | Isa::AvxVnni(_) => &avx2::KERNELS,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(_) | Isa::Avx512Vnni(_) | Isa::Avx512Bf16(_) | Isa::Amx(_) => {
+                &avx512::KERNELS
+            }
             #[cfg(target_arch = "aarch64")]
-            Vectors::Neon(_) => &scalar::KERNELS,
-            #[cfg(target_arch = "x86_64")]
-            Vectors::Avx2(_) => &avx2::KERNELS,
-            #[cfg(target_arch = "x86_64")]
-            Vectors::Avx512(_) => &avx512::KERNELS,
+            Isa::Neon(_) | Isa::NeonDotprod(_) | Isa::NeonI8mm(_) | Isa::NeonBf16(_) => {
+                &scalar::KERNELS
+            }
         }
     }
 
     pub(super) const fn dot(&self, dtype: DType) -> &Dot {
-        match dtype {
-            DType::F32 => &self.f32,
-            DType::F16 => &self.f16,
-            DType::Bf16 => &self.bf16,
+        &self.dots[index(dtype)]
+    }
+
+    /// The tile for weights in `dtype` that is as exact as `precision` wants it.
+    pub(super) const fn tile(&self, precision: Precision, dtype: DType) -> &Tile {
+        let index = index(dtype);
+        let other = match precision.of(dtype) {
+            Precision::High => &self.high[index],
+            Precision::Fast => &self.fast[index],
+            Precision::Auto | Precision::Strict => &None,
+        };
+        match other {
+            Some(tile) => tile,
+            None => &self.strict[index],
         }
     }
 }
 
-impl Tile {
-    /// The function that widens `dtype`.
-    pub(super) const fn widen(&self, dtype: DType) -> WidenFn {
-        match dtype {
-            DType::F32 => self.widen[0],
-            DType::F16 => self.widen[1],
-            DType::Bf16 => self.widen[2],
-        }
+const fn index(dtype: DType) -> usize {
+    match dtype {
+        DType::F32 => 0,
+        DType::F16 => 1,
+        DType::Bf16 => 2,
     }
 }
 

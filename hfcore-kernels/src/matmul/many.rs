@@ -18,17 +18,13 @@
 use std::cell::Cell;
 use std::ops::Range;
 
-use super::kernels::{GROUP, Tile};
+use super::kernels::Tile;
 use super::{Product, aligned};
 use crate::device::Cpu;
 use crate::pool::Parts;
 
 /// Rows of activations in a block: their panels stay in a shared cache.
 const BLOCK: usize = 512;
-/// Inputs in a piece.
-const PIECE: usize = 256;
-/// Rows of the weight in a block, where there are enough of them to go round.
-const WEIGHT_ROWS: usize = 48;
 /// Units per thread, at least, where there is that much to do: threads are not equally fast.
 const UNITS_PER_THREAD: usize = 4;
 
@@ -37,37 +33,53 @@ thread_local! {
     static SCRATCH: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
 }
 
-/// The panels of a block of activations, `[panels, inputs, columns]`; the last may be a narrow one,
-/// of half the columns.
+/// The panels of a block of activations, `[panels, steps, words, columns]`; the last may be a narrow
+/// one, of half the columns.
 struct Panels<'a> {
+    tile: &'a Tile,
     data: &'a [f32],
     rows: usize,
     inputs: usize,
-    columns: usize,
 }
 
 impl Panels<'_> {
     fn count(&self) -> usize {
-        self.rows.div_ceil(self.columns)
+        self.rows.div_ceil(self.tile.columns)
     }
 
     /// The rows of activations in a panel.
     fn rows(&self, panel: usize) -> Range<usize> {
-        panel * self.columns..self.rows.min((panel + 1) * self.columns)
+        panel * self.tile.columns..self.rows.min((panel + 1) * self.tile.columns)
     }
 
-    /// The columns of a panel, rows of zeros included.
+    /// The columns of a panel, those of zeros included.
     fn width(&self, panel: usize) -> usize {
-        if self.rows(panel).len() <= self.columns / 2 {
-            self.columns / 2
+        if self.rows(panel).len() <= self.tile.columns / 2 {
+            self.tile.columns / 2
         } else {
-            self.columns
+            self.tile.columns
         }
     }
 
-    fn piece(&self, panel: usize, inputs: Range<usize>) -> &[f32] {
-        let (start, width) = (panel * self.columns * self.inputs, self.width(panel));
-        &self.data[start + inputs.start * width..start + inputs.end * width]
+    /// Where the words of `inputs` of a panel are.
+    fn place(&self, panel: usize, inputs: &Range<usize>) -> Range<usize> {
+        let (tile, width) = (self.tile, self.width(panel));
+        let start = panel * tile.columns * tile.words_of(self.inputs);
+        start + tile.words_of(inputs.start) * width..start + tile.words_of(inputs.end) * width
+    }
+}
+
+impl Tile {
+    /// The words of this many inputs of a row, with those that make the last step whole.
+    const fn words_of(&self, inputs: usize) -> usize {
+        inputs.div_ceil(self.step) * self.words
+    }
+
+    /// The pieces of this many inputs.
+    fn pieces(&self, inputs: usize) -> impl Iterator<Item = Range<usize>> {
+        (0..inputs)
+            .step_by(self.piece)
+            .map(move |start| start..inputs.min(start + self.piece))
     }
 }
 
@@ -76,22 +88,23 @@ pub(super) fn many(cpu: &Cpu, product: &Product<'_>, out: &mut [f32]) {
     let Product {
         outputs, inputs, ..
     } = *product;
-    let tile = &cpu.kernels().tile;
+    let tile = cpu.tile(product.dtype);
     let block = BLOCK.min(product.rows).next_multiple_of(tile.columns);
-    let mut buffer = cpu.recycler.take(aligned::len(block * inputs));
+    let mut buffer = cpu
+        .recycler
+        .take(aligned::len(block * tile.words_of(inputs)));
     let memory = aligned::slice(&mut buffer);
     let blocks = product
         .x
         .chunks(block * inputs)
         .zip(out.chunks_mut(block * outputs));
     for (x, out) in blocks {
-        let rows = x.len() / inputs;
         pack(cpu, tile, x, inputs, memory);
         let panels = Panels {
+            tile,
             data: memory,
-            rows,
+            rows: x.len() / inputs,
             inputs,
-            columns: tile.columns,
         };
         multiply(cpu, tile, product, &panels, &Parts::new(out));
     }
@@ -101,28 +114,22 @@ pub(super) fn many(cpu: &Cpu, product: &Product<'_>, out: &mut [f32]) {
 /// Transpose `x` to panels.
 fn pack(cpu: &Cpu, tile: &Tile, x: &[f32], inputs: usize, memory: &mut [f32]) {
     let shape = Panels {
+        tile,
         data: &[],
         rows: x.len() / inputs,
         inputs,
-        columns: tile.columns,
     };
     let memory = Parts::new(memory);
-    let pieces = inputs.div_ceil(PIECE);
-    cpu.pool.for_each(shape.count() * pieces, 1, |unit| {
+    let pieces: Vec<_> = tile.pieces(inputs).collect();
+    cpu.pool.for_each(shape.count() * pieces.len(), 1, |unit| {
         for unit in unit {
-            let (panel, piece) = (unit / pieces, unit % pieces);
+            let (panel, piece) = (unit / pieces.len(), &pieces[unit % pieces.len()]);
             let (rows, width) = (shape.rows(panel), shape.width(panel));
-            let piece = piece * PIECE..inputs.min((piece + 1) * PIECE);
-            let start = panel * tile.columns * inputs + piece.start * width;
             // SAFETY: pieces of panels do not overlap, and each is dealt once.
-            let to = unsafe { memory.part(start..start + piece.len() * width) };
-            if rows.len() < width {
-                // What comes of the missing rows is not used, but what lies there could be slow to
-                // multiply, as denormal numbers are.
-                to.fill(0.0);
-            }
+            let to = unsafe { memory.part(shape.place(panel, piece)) };
             let from = &x[rows.start * inputs + piece.start..];
-            transpose(tile, from, inputs, [rows.len(), piece.len()], to, width);
+            // SAFETY: the table is the one of the device's instruction set, which the CPU has.
+            unsafe { (tile.arrange)(from, inputs, [rows.len(), piece.len()], to, width) };
         }
     });
 }
@@ -138,7 +145,7 @@ fn multiply(
     let outputs = product.outputs;
     // Smaller blocks of the weight, then fewer panels at a time, until all threads have something.
     let wanted = UNITS_PER_THREAD * cpu.pool.threads();
-    let mut weight_rows = WEIGHT_ROWS;
+    let mut weight_rows = tile.block;
     while weight_rows > tile.rows && outputs.div_ceil(weight_rows) < wanted {
         weight_rows -= tile.rows;
     }
@@ -173,9 +180,12 @@ fn block(
 ) {
     let columns = tile.columns;
     let height = rows.len().next_multiple_of(tile.rows);
+    // With one piece, the tiles of a panel are not needed when those of the next are made.
+    let one_piece = product.inputs <= tile.piece;
+    let kept = if one_piece { 1 } else { some.len() };
     let [widened_len, tiles_len, turned_len] = [
-        height * PIECE,
-        some.len() * height * columns,
+        height * tile.words_of(product.inputs.min(tile.piece)),
+        kept * height * columns,
         columns * height,
     ];
     let wanted = aligned::len(widened_len + tiles_len + turned_len);
@@ -184,112 +194,94 @@ fn block(
     }
     let (widened, rest) = aligned::slice(scratch).split_at_mut(widened_len);
     let (tiles, turned) = rest.split_at_mut(tiles_len);
+    let turned = &mut turned[..turned_len];
 
-    for start in (0..product.inputs).step_by(PIECE) {
-        let piece = start..product.inputs.min(start + PIECE);
-        widen(tile, product, rows.clone(), piece.clone(), widened);
-        for (panel, tiles) in some.clone().zip(tiles.chunks_exact_mut(height * columns)) {
-            let x = panels.piece(panel, piece.clone());
+    for piece in tile.pieces(product.inputs) {
+        let length = tile.words_of(piece.len());
+        widen(tile, product, &rows, &piece, widened);
+        for (i, panel) in some.clone().enumerate() {
+            let x = &panels.data[panels.place(panel, &piece)];
             let width = panels.width(panel);
             let run = if width == columns {
                 tile.run
             } else {
                 tile.narrow
             };
-            let tiles = tiles.chunks_exact_mut(tile.rows * width);
+            let tiles = &mut tiles[if one_piece { 0 } else { i } * height * columns..];
             for (w, to) in widened
-                .chunks_exact(tile.rows * PIECE)
-                .zip(tiles)
+                .chunks_exact(tile.rows * length)
+                .zip(tiles.chunks_exact_mut(tile.rows * width))
                 .take(height / tile.rows)
             {
+                let steps = piece.len().div_ceil(tile.step);
                 // SAFETY: the table is the one of the device's instruction set, which the CPU has.
-                unsafe { run(w, x, piece.len(), to, start > 0) };
+                unsafe { run(w, x, steps, to, piece.start > 0) };
+            }
+            if piece.end == product.inputs {
+                let activations = panels.rows(panel);
+                finish(
+                    tile,
+                    product,
+                    &rows,
+                    activations,
+                    [tiles, turned],
+                    width,
+                    out,
+                );
             }
         }
     }
+}
 
-    let turned = &mut turned[..columns * height];
-    for (panel, tiles) in some.zip(tiles.chunks_exact(height * columns)) {
-        let activations = panels.rows(panel);
-        transpose(
-            tile,
-            tiles,
-            panels.width(panel),
-            [rows.len(), activations.len()],
-            turned,
-            height,
-        );
-        for (m, from) in activations.zip(turned.chunks_exact(height)) {
-            let start = m * product.outputs;
-            // SAFETY: a unit has rows of the weight and panels together that no other unit has.
-            let to = unsafe { out.part(start + rows.start..start + rows.end) };
-            match product.bias {
-                None => to.copy_from_slice(&from[..to.len()]),
-                Some(bias) => {
-                    for ((to, from), bias) in to.iter_mut().zip(from).zip(&bias[rows.clone()]) {
-                        *to = from + bias;
-                    }
+/// Write the tiles of a panel, `[rows, width]`, to the output, with the bias.
+fn finish(
+    tile: &Tile,
+    product: &Product<'_>,
+    rows: &Range<usize>,
+    activations: Range<usize>,
+    [tiles, turned]: [&mut [f32]; 2],
+    width: usize,
+    out: &Parts<'_, f32>,
+) {
+    let height = turned.len() / tile.columns;
+    let shape = [rows.len(), activations.len()];
+    // SAFETY: the table is the one of the device's instruction set, which the CPU has.
+    unsafe { (tile.transpose)(tiles, width, shape, turned, height) };
+    for (m, from) in activations.zip(turned.chunks_exact(height)) {
+        let start = m * product.outputs;
+        // SAFETY: a unit has rows of the weight and panels together that no other unit has.
+        let to = unsafe { out.part(start + rows.start..start + rows.end) };
+        match product.bias {
+            None => to.copy_from_slice(&from[..to.len()]),
+            Some(bias) => {
+                for ((to, from), bias) in to.iter_mut().zip(from).zip(&bias[rows.clone()]) {
+                    *to = from + bias;
                 }
             }
         }
     }
 }
 
-/// A piece of `rows` of the weight as tiles want it: `[rows / tile.rows, PIECE / GROUP, tile.rows, GROUP]`.
+/// A piece of `rows` of the weight as tiles want it, one tile after the other.
 fn widen(
     tile: &Tile,
     product: &Product<'_>,
-    rows: Range<usize>,
-    piece: Range<usize>,
+    rows: &Range<usize>,
+    piece: &Range<usize>,
     to: &mut [f32],
 ) {
     let size = product.dtype.size();
-    let function = tile.widen(product.dtype);
-    for (i, to) in to.chunks_exact_mut(PIECE * tile.rows).enumerate() {
-        let groups = to.as_chunks_mut::<GROUP>().0;
-        for r in 0..tile.rows {
-            let row = rows.start + i * tile.rows + r;
-            if row < rows.end {
-                let from = &product.row(row)[piece.start * size..piece.end * size];
-                // SAFETY: the table is the one of the device's instruction set, which the CPU has.
-                unsafe { function(from, &mut groups[r..]) };
-            } else {
-                // Of a tile that reaches beyond the weight: what comes of it is not used.
-                groups
-                    .iter_mut()
-                    .skip(r)
-                    .step_by(tile.rows)
-                    .for_each(|group| group.fill(0.0));
-            }
+    let length = tile.rows * tile.words_of(piece.len());
+    let tiles = to.chunks_exact_mut(length);
+    for (first, to) in rows.clone().step_by(tile.rows).zip(tiles) {
+        if first + tile.rows > rows.end {
+            // Of a tile that reaches beyond the weight: what comes of it is not used.
+            to.fill(0.0);
         }
-        if (i + 1) * tile.rows >= rows.len() {
-            break;
-        }
-    }
-}
-
-/// Transpose `from`, `[rows, columns]`, each row `from_stride` after the one before, to `to`.
-fn transpose(
-    tile: &Tile,
-    from: &[f32],
-    from_stride: usize,
-    [rows, columns]: [usize; 2],
-    to: &mut [f32],
-    to_stride: usize,
-) {
-    for i in (0..rows).step_by(8) {
-        for j in (0..columns).step_by(8) {
-            let (from, to) = (&from[i * from_stride + j..], &mut to[j * to_stride + i..]);
-            if i + 8 <= rows && j + 8 <= columns {
-                // SAFETY: the table is the one of the device's instruction set, which the CPU has.
-                unsafe { (tile.transpose)(from, from_stride, to, to_stride) };
-                continue;
-            }
-            for i in 0..(rows - i).min(8) {
-                for j in 0..(columns - j).min(8) {
-                    to[j * to_stride + i] = from[i * from_stride + j];
-                }
-            }
+        for row in first..rows.end.min(first + tile.rows) {
+            let from = &product.row(row)[piece.start * size..piece.end * size];
+            // SAFETY: the table is the one of the device's instruction set, which the CPU has.
+            unsafe { (tile.widen)(from, &mut to[(row - first) * tile.group..]) };
         }
     }
 }

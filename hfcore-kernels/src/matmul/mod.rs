@@ -14,10 +14,11 @@ mod many;
 mod scalar;
 #[cfg(test)]
 mod tests;
+mod vectors;
 
 use crate::device::{Backend, Cpu};
 use crate::{DType, Tensor, Weight};
-use kernels::Kernels;
+use kernels::{Kernels, Tile};
 
 /// `x` `[.., I]` times the transpose of `w` `[O, I]`, plus `bias` `[O]`: `[.., O]`.
 ///
@@ -91,7 +92,7 @@ impl Product<'_> {
                     None => out.fill(0.0),
                 }
             }
-        } else if self.rows <= cpu.kernels().dot(self.dtype).most {
+        } else if self.rows <= cpu.tile(self.dtype).few {
             few::few(cpu, self, out);
         } else {
             many::many(cpu, self, out);
@@ -111,6 +112,11 @@ impl Product<'_> {
 impl Cpu {
     fn kernels(&self) -> &'static Kernels {
         Kernels::of(self.isa)
+    }
+
+    /// The tile for weights in `dtype`, as exact as is wanted.
+    fn tile(&self, dtype: DType) -> &'static Tile {
+        self.kernels().tile(self.precision, dtype)
     }
 }
 

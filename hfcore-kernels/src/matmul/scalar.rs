@@ -1,7 +1,7 @@
 //! Matrix products in plain Rust: loops over lanes, which the compiler turns into whatever vectors
 //! the target always has (SSE2, NEON).
 
-use super::kernels::{Dot, GROUP, Kernels, Pass, Tile, passes, tails};
+use super::kernels::{Dot, GROUP, Kernels, Pass, Tile, WidenFn, passes, tails};
 
 /// Bytes of a weight row in a step.
 const STEP: usize = 32;
@@ -10,33 +10,49 @@ const ROWS: usize = if cfg!(target_arch = "aarch64") { 8 } else { 4 };
 const COLUMNS: usize = 8;
 
 pub(super) static KERNELS: Kernels = Kernels {
-    f32: Dot {
-        step: STEP / 4,
-        split: false,
-        passes: passes!(dot_f32: 1 x 8 2 x 4 3 x 2 4 x 2),
-        most: 8,
-    },
-    f16: Dot {
-        step: STEP / 2,
-        split: false,
-        passes: passes!(dot_f16: 1 x 8 2 x 4 3 x 2 4 x 2),
-        most: 8,
-    },
-    bf16: Dot {
-        step: STEP / 2,
-        split: true,
-        passes: passes!(dot_bf16: 1 x 8 2 x 4 3 x 2 4 x 2),
-        most: 8,
-    },
-    tile: Tile {
+    dots: [
+        Dot {
+            step: STEP / 4,
+            split: false,
+            passes: passes!(dot_f32: 1 x 8 2 x 4 3 x 2 4 x 2),
+        },
+        Dot {
+            step: STEP / 2,
+            split: false,
+            passes: passes!(dot_f16: 1 x 8 2 x 4 3 x 2 4 x 2),
+        },
+        Dot {
+            step: STEP / 2,
+            split: true,
+            passes: passes!(dot_bf16: 1 x 8 2 x 4 3 x 2 4 x 2),
+        },
+    ],
+    strict: [
+        strict(widen_f32::<ROWS>),
+        strict(widen_f16::<ROWS>),
+        strict(widen_bf16::<ROWS>),
+    ],
+    high: [None, None, None],
+    fast: [None, None, None],
+};
+
+const fn strict(widen: WidenFn) -> Tile {
+    Tile {
         rows: ROWS,
         columns: COLUMNS,
+        step: GROUP,
+        words: GROUP,
+        group: GROUP,
+        piece: 256,
+        block: 48,
+        few: 8,
+        widen,
+        arrange,
         run: tile::<COLUMNS>,
         narrow: tile::<{ COLUMNS / 2 }>,
-        widen: [widen_f32::<ROWS>, widen_f16::<ROWS>, widen_bf16::<ROWS>],
         transpose,
-    },
-};
+    }
+}
 
 /// `a * b + c`, rounded once where the target always has the instruction: elsewhere `mul_add` is a
 /// slow function call.
@@ -146,18 +162,14 @@ dot!(dot_f16, 2, part_f16);
 dot!(dot_bf16, 2, part_bf16);
 
 /// See [`Tile::run`]; `C` columns.
-fn tile<const C: usize>(w: &[f32], x: &[f32], k: usize, tile: &mut [f32], add: bool) {
-    let w = w.as_chunks::<GROUP>().0.as_chunks::<ROWS>().0;
-    let x = &x.as_chunks::<C>().0[..k];
+fn tile<const C: usize>(w: &[f32], x: &[f32], steps: usize, tile: &mut [f32], add: bool) {
+    let w = &w.as_chunks::<GROUP>().0.as_chunks::<ROWS>().0[..steps];
+    let x = &x.as_chunks::<C>().0.as_chunks::<GROUP>().0[..steps];
     let mut sums = [[0.0; C]; ROWS];
-    let (groups, rest) = x.as_chunks::<GROUP>();
-    for (w, x) in w.iter().zip(groups) {
+    for (w, x) in w.iter().zip(x) {
         for i in 0..GROUP {
             rank_one(&mut sums, w, i, &x[i]);
         }
-    }
-    for (i, x) in rest.iter().enumerate() {
-        rank_one(&mut sums, &w[groups.len()], i, x);
     }
     for (tile, sums) in tile.as_chunks_mut::<C>().0.iter_mut().zip(&sums) {
         for c in 0..C {
@@ -182,23 +194,21 @@ fn rank_one<const C: usize>(
 
 macro_rules! widen {
     ($name:ident, $size:literal, $number:expr) => {
-        /// See [`Tile::widen`].
+        /// See [`Tile::widen`], in groups of eight.
         #[inline(always)]
-        pub(super) fn $name<const ROWS: usize>(from: &[u8], to: &mut [[f32; GROUP]]) {
+        pub(super) fn $name<const ROWS: usize>(from: &[u8], to: &mut [f32]) {
             let (groups, rest) = from.as_chunks::<{ $size * GROUP }>();
-            let mut to = to.iter_mut().step_by(ROWS);
+            let mut to = to.as_chunks_mut::<GROUP>().0.iter_mut().step_by(ROWS);
             for (from, to) in groups.iter().zip(&mut to) {
                 for (from, to) in from.as_chunks::<$size>().0.iter().zip(to) {
                     *to = $number(*from);
                 }
             }
-            for (from, to) in rest
-                .as_chunks::<$size>()
-                .0
-                .iter()
-                .zip(to.next().into_iter().flatten())
-            {
-                *to = $number(*from);
+            if let (Some(to), false) = (to.next(), rest.is_empty()) {
+                to.fill(0.0);
+                for (from, to) in rest.as_chunks::<$size>().0.iter().zip(to) {
+                    *to = $number(*from);
+                }
             }
         }
     };
@@ -209,10 +219,22 @@ widen!(widen_bf16, 2, |bytes| f32::from_bits(
     u32::from(u16::from_le_bytes(bytes)) << 16
 ));
 
+/// See [`Tile::arrange`].
+fn arrange(x: &[f32], stride: usize, [rows, inputs]: [usize; 2], to: &mut [f32], width: usize) {
+    to.fill(0.0);
+    transpose(x, stride, [rows, inputs], to, width);
+}
+
 /// See [`Tile::transpose`].
-fn transpose(from: &[f32], from_stride: usize, to: &mut [f32], to_stride: usize) {
-    for i in 0..8 {
-        for j in 0..8 {
+fn transpose(
+    from: &[f32],
+    from_stride: usize,
+    [rows, columns]: [usize; 2],
+    to: &mut [f32],
+    to_stride: usize,
+) {
+    for i in 0..rows {
+        for j in 0..columns {
             to[j * to_stride + i] = from[i * from_stride + j];
         }
     }
