@@ -205,7 +205,13 @@ impl Isa {
     /// emulator of its instructions can stand in for it.
     #[cfg(test)]
     pub(crate) fn tested() -> impl Iterator<Item = Self> {
-        Self::all()
+        let emulated: Option<Self> = None;
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        let emulated = emulated.or_else(|| {
+            let wanted = Amx::new().is_none() && Avx512Bf16::new().is_some();
+            (wanted && crate::amx::emulator::install()).then_some(Self::Amx(Amx(())))
+        });
+        Self::all().chain(emulated)
     }
 
     /// The one to use unless told otherwise: the fastest, or the one that `HFCORE_ISA` names.

@@ -11,6 +11,8 @@
 //!   What depends on files and users is checked before it comes here.
 
 mod activation;
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod attention;
 mod bytes;
 mod conv;

@@ -1,0 +1,649 @@
+//! The tile instructions, carried out by software where the CPU does not know them.
+//!
+//! An instruction that a CPU does not know raises `SIGILL`. The handler here reads the one at the
+//! program counter, does what the manual says on tiles of the thread, and goes on behind it. So every
+//! kernel for AMX is run by the tests on every machine with AVX-512, instruction by instruction; all
+//! that is left to machines with AMX is how long it takes.
+//!
+//! Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2: `LDTILECFG`, `TILERELEASE`,
+//! `TILEZERO`, `TILELOADD[T1]`, `TILESTORED`, `TDPBF16PS`, `TDPB[SS,SU,US,UU]D`.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "registers are addresses here, which are 64 bits wide, and test data are small"
+)]
+
+use std::cell::UnsafeCell;
+use std::sync::OnceLock;
+
+use libc::{c_int, c_void, siginfo_t, ucontext_t};
+
+use super::{ROW, ROWS};
+
+/// What AMX adds to a thread.
+struct State {
+    /// Rows, and bytes per row, of each tile; all zero without a configuration.
+    shapes: [(usize, usize); 8],
+    tiles: [[[u8; ROW]; ROWS]; 8],
+}
+
+const INITIAL: State = State {
+    shapes: [(0, 0); 8],
+    tiles: [[[0; ROW]; ROWS]; 8],
+};
+
+thread_local! {
+    static STATE: UnsafeCell<State> = const { UnsafeCell::new(INITIAL) };
+}
+
+/// Handle the instructions from now on. Whether that can be done.
+pub(crate) fn install() -> bool {
+    static INSTALLED: OnceLock<bool> = OnceLock::new();
+    *INSTALLED.get_or_init(|| {
+        // SAFETY: all zeros is a `sigaction` without flags that blocks no signals.
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        action.sa_sigaction = handle as *const () as usize;
+        // On the stack of the thread: alternate ones are too small.
+        action.sa_flags = libc::SA_SIGINFO;
+        // SAFETY: `action` is whole, and its handler has the signature that `SA_SIGINFO` asks for.
+        unsafe { libc::sigaction(libc::SIGILL, &raw const action, std::ptr::null_mut()) == 0 }
+    })
+}
+
+extern "C" fn handle(_: c_int, _: *mut siginfo_t, context: *mut c_void) {
+    // SAFETY: the system gives a handler with `SA_SIGINFO` a context, which is its own for as long as it runs.
+    let context = unsafe { &mut *context.cast::<ucontext_t>() };
+    let registers = &mut context.uc_mcontext.gregs;
+    let done = STATE.with(|state| {
+        // SAFETY: the state is of this thread, and nothing here raises the signal again.
+        let state = unsafe { &mut *state.get() };
+        step(state, registers)
+    });
+    if done.is_none() {
+        // Not one of these: let the instruction raise the signal again, and end the process.
+        // SAFETY: the default action needs no handler.
+        unsafe { libc::signal(libc::SIGILL, libc::SIG_DFL) };
+    }
+}
+
+/// The general registers in the order of their numbers in instructions.
+const REGISTERS: [c_int; 16] = [
+    libc::REG_RAX,
+    libc::REG_RCX,
+    libc::REG_RDX,
+    libc::REG_RBX,
+    libc::REG_RSP,
+    libc::REG_RBP,
+    libc::REG_RSI,
+    libc::REG_RDI,
+    libc::REG_R8,
+    libc::REG_R9,
+    libc::REG_R10,
+    libc::REG_R11,
+    libc::REG_R12,
+    libc::REG_R13,
+    libc::REG_R14,
+    libc::REG_R15,
+];
+
+/// The bytes of an instruction, read one after the other.
+struct Code(usize);
+
+impl Code {
+    fn byte(&mut self) -> u8 {
+        // SAFETY: the CPU has read the instruction from here.
+        let byte = unsafe { *(self.0 as *const u8) };
+        self.0 += 1;
+        byte
+    }
+
+    fn word(&mut self) -> i32 {
+        i32::from_le_bytes([self.byte(), self.byte(), self.byte(), self.byte()])
+    }
+}
+
+/// An operand in memory: its address, and what is in the index register, which is a distance of rows.
+struct Memory {
+    address: usize,
+    stride: usize,
+}
+
+/// Carry out the instruction at the program counter. `None` if it is not one of those known here, or one
+/// that the CPU would refuse.
+fn step(state: &mut State, registers: &mut [i64; 23]) -> Option<()> {
+    const RIP: usize = libc::REG_RIP as usize;
+    let mut code = Code(registers[RIP] as usize);
+    // VEX in three bytes: of the second, inverted, the upper bits of the three registers, and the map.
+    if code.byte() != 0xc4 {
+        return None;
+    }
+    let (first, second) = (code.byte(), code.byte());
+    let upper = |bit: u32| usize::from(!first >> bit & 1) << 3;
+    let [reg_upper, index_upper, base_upper] = [upper(7), upper(6), upper(5)];
+    // Map 0f38, no wide form, vectors of 128 bits.
+    if first & 0x1f != 2 || second & 0x84 != 0 {
+        return None;
+    }
+    let third_operand = usize::from(!second >> 3 & 0xf);
+    let prefix = second & 3;
+    let opcode = code.byte();
+    let form = code.byte();
+    let (mode, reg, rm) = (form >> 6, usize::from(form >> 3 & 7), usize::from(form & 7));
+    let in_memory = mode != 3;
+    if reg_upper != 0 && !(opcode == 0x49 && prefix == 0) {
+        return None;
+    }
+    let memory = if in_memory {
+        Some(operand(
+            &mut code,
+            registers,
+            [mode.into(), rm],
+            index_upper,
+            base_upper,
+        )?)
+    } else {
+        None
+    };
+    match (opcode, prefix, &memory) {
+        (0x49, 0, Some(memory)) if reg == 0 => configure(state, memory)?,
+        (0x49, 0, None) if form == 0xc0 => *state = INITIAL,
+        (0x49, 3, None) if rm == 0 => {
+            let _ = state.shape(reg)?;
+            state.tiles[reg] = [[0; ROW]; ROWS];
+        }
+        // With or without the hint that the data are not needed for long.
+        (0x4b, 3 | 1, Some(memory)) if rm == 4 => load(state, reg, memory)?,
+        (0x4b, 2, Some(memory)) if rm == 4 => store(state, reg, memory)?,
+        (0x5c, 2, None) => multiply(state, [reg, rm, third_operand], bf16_row)?,
+        (0x5e, 3, None) => multiply(state, [reg, rm, third_operand], bytes_row::<true, true>)?,
+        (0x5e, 2, None) => multiply(state, [reg, rm, third_operand], bytes_row::<true, false>)?,
+        (0x5e, 1, None) => multiply(state, [reg, rm, third_operand], bytes_row::<false, true>)?,
+        (0x5e, 0, None) => multiply(state, [reg, rm, third_operand], bytes_row::<false, false>)?,
+        _ => return None,
+    }
+    registers[RIP] = code.0 as i64;
+    Some(())
+}
+
+/// An operand in memory, after the byte that says its form.
+fn operand(
+    code: &mut Code,
+    registers: &[i64; 23],
+    [mode, rm]: [usize; 2],
+    index_upper: usize,
+    base_upper: usize,
+) -> Option<Memory> {
+    let value = |register: usize| registers[REGISTERS[register] as usize] as usize;
+    let (mut base, mut index) = (rm, None);
+    if rm == 4 {
+        let sib = code.byte();
+        base = usize::from(sib & 7);
+        let register = usize::from(sib >> 3 & 7) | index_upper;
+        // The number of the stack pointer stands for no index.
+        index = (register != 4).then(|| value(register) << (sib >> 6));
+    }
+    let (start, displacement) = match (mode, base) {
+        (0, 5) if rm == 4 => (0, code.word()),
+        (0, 5) => {
+            let displacement = code.word();
+            (code.0, displacement)
+        }
+        (0, _) => (value(base | base_upper), 0),
+        (1, _) => (
+            value(base | base_upper),
+            i32::from(code.byte().cast_signed()),
+        ),
+        (2, _) => (value(base | base_upper), code.word()),
+        _ => return None,
+    };
+    Some(Memory {
+        address: start.wrapping_add_signed(displacement as isize),
+        stride: index.unwrap_or(0),
+    })
+}
+
+impl State {
+    /// The rows and bytes per row of a tile that is configured.
+    fn shape(&self, tile: usize) -> Option<(usize, usize)> {
+        self.shapes
+            .get(tile)
+            .copied()
+            .filter(|&shape| shape != (0, 0))
+    }
+}
+
+fn configure(state: &mut State, memory: &Memory) -> Option<()> {
+    // SAFETY: the program says that these are 64 readable bytes.
+    let bytes = unsafe { &*(memory.address as *const [u8; 64]) };
+    *state = INITIAL;
+    let (palette, reserved) = (bytes[0], bytes[1..16].iter().chain(&bytes[32..48]));
+    if palette > 1 || reserved.chain(&bytes[56..]).any(|&byte| byte != 0) {
+        return None;
+    }
+    if palette == 1 {
+        for tile in 0..8 {
+            let row = usize::from(u16::from_le_bytes([
+                bytes[16 + 2 * tile],
+                bytes[17 + 2 * tile],
+            ]));
+            let rows = usize::from(bytes[48 + tile]);
+            if row > ROW || rows > ROWS || (row == 0) != (rows == 0) {
+                return None;
+            }
+            state.shapes[tile] = (rows, row);
+        }
+    }
+    Some(())
+}
+
+fn load(state: &mut State, tile: usize, memory: &Memory) -> Option<()> {
+    let (rows, row) = state.shape(tile)?;
+    state.tiles[tile] = [[0; ROW]; ROWS];
+    for (r, to) in state.tiles[tile][..rows].iter_mut().enumerate() {
+        let address = memory.address.wrapping_add(r.wrapping_mul(memory.stride));
+        // SAFETY: the program says that these are so many readable bytes.
+        let from = unsafe { std::slice::from_raw_parts(address as *const u8, row) };
+        to[..row].copy_from_slice(from);
+    }
+    Some(())
+}
+
+fn store(state: &State, tile: usize, memory: &Memory) -> Option<()> {
+    let (rows, row) = state.shape(tile)?;
+    for (r, from) in state.tiles[tile][..rows].iter().enumerate() {
+        let address = memory.address.wrapping_add(r.wrapping_mul(memory.stride));
+        // SAFETY: the program says that these are so many writable bytes.
+        let to = unsafe { std::slice::from_raw_parts_mut(address as *mut u8, row) };
+        to.copy_from_slice(&from[..row]);
+    }
+    Some(())
+}
+
+/// A row of sums, a row of the first factor, as many rows of the second as that has words, and the
+/// columns of the sums.
+type RowFn = fn(&mut [u8; ROW], &[u8], &[[u8; ROW]; ROWS], usize);
+
+/// The tile `sums` and the product of two others.
+fn multiply(state: &mut State, [sums, a, b]: [usize; 3], row: RowFn) -> Option<()> {
+    let (shape_sums, shape_a, shape_b) = (state.shape(sums)?, state.shape(a)?, state.shape(b)?);
+    let whole = [shape_sums.1, shape_a.1, shape_b.1]
+        .iter()
+        .all(|bytes| bytes % 4 == 0);
+    let agree =
+        shape_sums.0 == shape_a.0 && shape_sums.1 == shape_b.1 && shape_a.1 == 4 * shape_b.0;
+    if sums == a || sums == b || a == b || !whole || !agree {
+        return None;
+    }
+    let (a, b) = (state.tiles[a], state.tiles[b]);
+    for (to, a) in state.tiles[sums].iter_mut().zip(&a).take(shape_sums.0) {
+        row(to, &a[..shape_a.1], &b, shape_sums.1 / 4);
+        to[shape_sums.1..].fill(0);
+    }
+    for row in &mut state.tiles[sums][shape_sums.0..] {
+        row.fill(0);
+    }
+    Some(())
+}
+
+/// `tdpbf16ps`: two sums for each number, of the even products and of the odd ones, fused and rounded to
+/// nearest, denormal numbers taken for zero before and after; both are then added.
+fn bf16_row(to: &mut [u8; ROW], a: &[u8], b: &[[u8; ROW]; ROWS], columns: usize) {
+    let number = |low: u8, high: u8| flush(f32::from_bits(u32::from_le_bytes([0, 0, low, high])));
+    let mut halves = [[0.0_f32; 2]; ROWS];
+    for (a, b) in a.as_chunks::<4>().0.iter().zip(b) {
+        let pair = [number(a[0], a[1]), number(a[2], a[3])];
+        for (halves, b) in halves[..columns].iter_mut().zip(b.as_chunks::<4>().0) {
+            halves[0] = flush(pair[0].mul_add(number(b[0], b[1]), halves[0]));
+            halves[1] = flush(pair[1].mul_add(number(b[2], b[3]), halves[1]));
+        }
+    }
+    for (to, [even, odd]) in to.as_chunks_mut::<4>().0[..columns].iter_mut().zip(halves) {
+        let sum = flush(even + odd);
+        *to = flush(flush(f32::from_le_bytes(*to)) + sum).to_le_bytes();
+    }
+}
+
+/// Zero, with its sign, in place of a denormal number.
+fn flush(number: f32) -> f32 {
+    if number.is_subnormal() {
+        0.0_f32.copysign(number)
+    } else {
+        number
+    }
+}
+
+/// `tdpb[su][su]d`: whether the bytes of the first factor, and of the second, have a sign.
+fn bytes_row<const A: bool, const B: bool>(
+    to: &mut [u8; ROW],
+    a: &[u8],
+    b: &[[u8; ROW]; ROWS],
+    columns: usize,
+) {
+    fn number<const SIGN: bool>(byte: u8) -> i32 {
+        if SIGN {
+            byte.cast_signed().into()
+        } else {
+            byte.into()
+        }
+    }
+    for (a, b) in a.as_chunks::<4>().0.iter().zip(b) {
+        for (to, b) in to.as_chunks_mut::<4>().0[..columns]
+            .iter_mut()
+            .zip(b.as_chunks::<4>().0)
+        {
+            let mut sum = i32::from_le_bytes(*to);
+            for i in 0..4 {
+                sum = sum.wrapping_add(number::<A>(a[i]) * number::<B>(b[i]));
+            }
+            *to = sum.to_le_bytes();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::arch::asm;
+
+    use super::*;
+    use crate::amx::{Operand, TILE, Tiles, bf16_block, bf16_narrow, int8_block, int8_narrow};
+    use crate::{Amx, Isa};
+
+    fn amx() -> Option<Amx> {
+        Isa::tested().find_map(|isa| match isa {
+            Isa::Amx(amx) => Some(amx),
+            _ => None,
+        })
+    }
+
+    /// Small whole numbers, of which products and sums are exact.
+    fn small(seed: usize, n: usize) -> Vec<i32> {
+        (0..n)
+            .map(|i| ((i * 37 + seed * 11 + i / 7) % 23) as i32 - 11)
+            .collect()
+    }
+
+    fn bf16(number: i32) -> [u8; 2] {
+        half::bf16::from_f32(number as f32).to_le_bytes()
+    }
+
+    /// `a` `[32, steps * group]` and `b` `[steps * group, 32]`, as tiles that lie one after the other.
+    fn operands(steps: usize, group: usize) -> (Vec<i32>, Vec<i32>) {
+        let inputs = 16 * group * steps;
+        (small(1, 32 * inputs), small(2, inputs * 32))
+    }
+
+    /// Tiles of both operands, `[steps, 2 tiles]`, with `group` numbers to a word.
+    fn tiles<const G: usize, const S: usize>(
+        (a, b): &(Vec<i32>, Vec<i32>),
+        steps: usize,
+        bytes: impl Fn(i32) -> [u8; S],
+    ) -> (Vec<u8>, Vec<u8>) {
+        let inputs = 16 * G * steps;
+        let (mut left, mut right) = (Vec::new(), Vec::new());
+        for step in 0..steps {
+            for tile in 0..2 {
+                for row in 0..16 {
+                    for word in 0..16 {
+                        for i in 0..G {
+                            let input = step * 16 * G + word * G + i;
+                            left.extend(bytes(a[(tile * 16 + row) * inputs + input]));
+                            let input = step * 16 * G + row * G + i;
+                            right.extend(bytes(b[input * 32 + tile * 16 + word]));
+                        }
+                    }
+                }
+            }
+        }
+        (left, right)
+    }
+
+    fn exact((a, b): &(Vec<i32>, Vec<i32>), m: usize, n: usize) -> i32 {
+        let inputs = a.len() / 32;
+        (0..inputs).map(|k| a[m * inputs + k] * b[k * 32 + n]).sum()
+    }
+
+    fn operand(tiles: &[u8]) -> Operand {
+        Operand {
+            tiles: [tiles.as_ptr(), tiles[TILE..].as_ptr()],
+            stride: ROW,
+        }
+    }
+
+    const STEP: usize = 2 * TILE;
+
+    #[test]
+    fn blocks_multiply() {
+        let Some(amx) = amx() else { return };
+        for steps in [1, 2, 5] {
+            let wide = operands(steps, 2);
+            let (a, b) = tiles::<2, 2>(&wide, steps, bf16);
+            let mut c = vec![1.0_f32; 32 * 40];
+            let _tiles = Tiles::configure(amx);
+            for (round, add) in [(1, false), (2, true)] {
+                // SAFETY: as many tiles as steps, and 32 rows of 40 numbers.
+                unsafe {
+                    bf16_block::<STEP, STEP>(
+                        operand(&a),
+                        operand(&b),
+                        steps,
+                        c.as_mut_ptr().cast(),
+                        160,
+                        add,
+                    );
+                }
+                for (i, found) in c.iter().enumerate() {
+                    let (m, n) = (i / 40, i % 40);
+                    let want = if n < 32 {
+                        round * exact(&wide, m, n)
+                    } else {
+                        1
+                    };
+                    assert_eq!(
+                        *found, want as f32,
+                        "{steps} steps, [{m}, {n}], adding {add}"
+                    );
+                }
+            }
+            for (round, add) in [(1, false), (2, true)] {
+                if !add {
+                    c.fill(7.0);
+                }
+                // SAFETY: as above, 16 numbers of a row.
+                unsafe {
+                    bf16_narrow::<STEP, STEP>(
+                        operand(&a),
+                        operand(&b),
+                        steps,
+                        c.as_mut_ptr().cast(),
+                        160,
+                        add,
+                    );
+                }
+                for (i, found) in c.iter().enumerate() {
+                    let (m, n) = (i / 40, i % 40);
+                    let want = if n < 16 {
+                        round * exact(&wide, m, n)
+                    } else {
+                        7
+                    };
+                    assert_eq!(*found, want as f32, "{steps} steps, narrow, [{m}, {n}]");
+                }
+            }
+            let bytes = operands(steps, 4);
+            let (a, b) = tiles::<4, 1>(&bytes, steps, |n| (n as i8).to_le_bytes());
+            let mut c = vec![5_i32; 32 * 32];
+            // SAFETY: as many tiles as steps, and 32 rows of 32 numbers.
+            unsafe {
+                int8_block::<STEP, STEP>(
+                    operand(&a),
+                    operand(&b),
+                    steps,
+                    c.as_mut_ptr().cast(),
+                    128,
+                    true,
+                );
+            }
+            for (i, found) in c.iter().enumerate() {
+                assert_eq!(
+                    *found,
+                    5 + exact(&bytes, i / 32, i % 32),
+                    "{steps} steps of bytes"
+                );
+            }
+            // SAFETY: as above.
+            unsafe {
+                int8_narrow::<STEP, STEP>(
+                    operand(&a),
+                    operand(&b),
+                    steps,
+                    c.as_mut_ptr().cast(),
+                    128,
+                    false,
+                );
+            }
+            for (i, found) in c.iter().enumerate().filter(|(i, _)| i % 32 < 16) {
+                assert_eq!(
+                    *found,
+                    exact(&bytes, i / 32, i % 32),
+                    "{steps} steps of bytes, narrow"
+                );
+            }
+        }
+    }
+
+    /// A configuration with tiles 0 (2 rows of 3 words), 1 (2 rows of 4) and 2 (4 rows of 3).
+    fn small_tiles() -> super::super::Configuration {
+        let mut bytes = [0; 64];
+        bytes[0] = 1;
+        for (tile, (rows, words)) in [(2, 3), (2, 4), (4, 3)].into_iter().enumerate() {
+            bytes[16 + 2 * tile] = 4 * words;
+            bytes[48 + tile] = rows;
+        }
+        super::super::Configuration(bytes)
+    }
+
+    /// One instruction on small tiles: what it leaves in 3 rows of 16 bytes.
+    macro_rules! on_small_tiles {
+        ($instruction:literal, $a:expr, $b:expr, $c:expr) => {{
+            let configuration = small_tiles();
+            let (a, b, mut c): ([[u8; 16]; 2], [[u8; 12]; 4], [[u8; 16]; 3]) = ($a, $b, $c);
+            // SAFETY: the operands are as large as the configuration says, in the forms of addresses
+            // that compilers use: the index first, no index, upper registers, a displacement.
+            unsafe {
+                asm!(
+                    "ldtilecfg [r12]",
+                    "tileloadd tmm0, [{c} + {row}]",
+                    "tileloaddt1 tmm1, [r13 + r14*2 - 64]",
+                    "tileloadd tmm2, [{b} + {twelve} + 0x12345]",
+                    $instruction,
+                    "tilestored [{c} + {row}], tmm0",
+                    "tilerelease",
+                    in("r12") configuration.0.as_ptr(),
+                    in("r13") a.as_ptr().wrapping_byte_add(64),
+                    in("r14") 8_usize,
+                    b = in(reg) b.as_ptr().wrapping_byte_sub(0x12345),
+                    c = in(reg) c.as_mut_ptr(),
+                    row = in(reg) 16_usize,
+                    twelve = in(reg) 12_usize,
+                    out("tmm0") _, out("tmm1") _, out("tmm2") _,
+                    options(nostack),
+                );
+            }
+            c
+        }};
+    }
+
+    #[test]
+    fn bytes_with_and_without_signs() {
+        if amx().is_none() {
+            return;
+        }
+        let mut a = [[0; 16]; 2];
+        let mut b = [[0; 12]; 4];
+        for (i, byte) in a.as_flattened_mut().iter_mut().enumerate() {
+            *byte = (i * 53 + 100) as u8;
+        }
+        for (i, byte) in b.as_flattened_mut().iter_mut().enumerate() {
+            *byte = (i * 71 + 3) as u8;
+        }
+        let found = [
+            on_small_tiles!("tdpbssd tmm0, tmm1, tmm2", a, b, [[1; 16]; 3]),
+            on_small_tiles!("tdpbsud tmm0, tmm1, tmm2", a, b, [[1; 16]; 3]),
+            on_small_tiles!("tdpbusd tmm0, tmm1, tmm2", a, b, [[1; 16]; 3]),
+            on_small_tiles!("tdpbuud tmm0, tmm1, tmm2", a, b, [[1; 16]; 3]),
+        ];
+        let number = |byte: u8, sign: bool| {
+            if sign {
+                i32::from(byte as i8)
+            } else {
+                byte.into()
+            }
+        };
+        for (found, signs) in
+            found
+                .iter()
+                .zip([[true, true], [true, false], [false, true], [false, false]])
+        {
+            for m in 0..3 {
+                for n in 0..4 {
+                    let mut want = 0x0101_0101;
+                    for k in 0..if m < 2 && n < 3 { 16 } else { 0 } {
+                        want +=
+                            number(a[m][k], signs[0]) * number(b[k / 4][4 * n + k % 4], signs[1]);
+                    }
+                    let found =
+                        i32::from_le_bytes(*found[m].as_chunks::<4>().0[n..].first().unwrap());
+                    assert_eq!(found, want, "[{m}, {n}], signs {signs:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn denormal_numbers_are_zero_and_halves_are_summed_apart() {
+        if amx().is_none() {
+            return;
+        }
+        let pair = |even: f32, odd: f32| {
+            let [a, b] = half::bf16::from_f32(even).to_le_bytes();
+            let [c, d] = half::bf16::from_f32(odd).to_le_bytes();
+            [a, b, c, d]
+        };
+        let mut a = [[0; 16]; 2];
+        let mut b = [[0; 12]; 4];
+        a[0][..4].copy_from_slice(&pair(1e-39, 1.0)); // denormal times large: nothing
+        b[0][..4].copy_from_slice(&pair(1e38, 0.0));
+        a[1][..4].copy_from_slice(&pair(1e-20, 1e-20)); // a product that is denormal: nothing
+        b[0][4..8].copy_from_slice(&pair(1e-20, 0.0));
+        let zeros = on_small_tiles!("tdpbf16ps tmm0, tmm1, tmm2", a, b, [[0; 16]; 3]);
+        let at =
+            |c: &[[u8; 16]; 3], m: usize, n: usize| f32::from_le_bytes(c[m].as_chunks::<4>().0[n]);
+        assert_eq!(at(&zeros, 0, 0), 0.0);
+        assert_eq!(at(&zeros, 1, 1), 0.0);
+        // 2^24 + 1 is 2^24 in f32: with even and odd products apart, the two ones survive.
+        let (mut a, mut b) = ([[0; 16]; 2], [[0; 12]; 4]);
+        for (k, [even, odd]) in [[16_777_216.0, 1.0], [0.0, 1.0]].into_iter().enumerate() {
+            a[0][4 * k..][..4].copy_from_slice(&pair(even, odd));
+            b[k][..4].copy_from_slice(&pair(1.0, 1.0));
+        }
+        let sums = on_small_tiles!("tdpbf16ps tmm0, tmm1, tmm2", a, b, [[0; 16]; 3]);
+        assert_eq!(at(&sums, 0, 0), 16_777_218.0);
+        let zero = on_small_tiles!("tilezero tmm0", a, b, [[9; 16]; 3]);
+        assert_eq!(zero[0], [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 9, 9, 9]);
+        assert_eq!(zero[2], [9; 16]);
+    }
+
+    /// What the CPU would refuse is not carried out: here, on tiles without a configuration.
+    #[test]
+    fn what_is_not_configured_is_refused() {
+        let mut state = INITIAL;
+        assert!(state.shape(0).is_none());
+        assert!(multiply(&mut state, [0, 1, 2], bf16_row).is_none());
+        state.shapes = [(16, 64); 8];
+        assert!(multiply(&mut state, [0, 1, 2], bf16_row).is_some());
+        assert!(multiply(&mut state, [0, 1, 1], bf16_row).is_none());
+        assert!(multiply(&mut state, [8, 1, 2], bf16_row).is_none());
+        state.shapes[2] = (15, 64);
+        assert!(multiply(&mut state, [0, 1, 2], bf16_row).is_none());
+    }
+}
