@@ -39,7 +39,7 @@ pub fn embed(table: &Weight, ids: &[u32], device: &Device) -> Tensor {
 }
 
 /// Widen the numbers in `from` to `to`, exactly.
-fn widen(dtype: DType, from: &[u8], to: &mut [f32]) {
+pub(crate) fn widen(dtype: DType, from: &[u8], to: &mut [f32]) {
     match dtype {
         DType::F32 => {
             for (to, from) in to.iter_mut().zip(from.as_chunks::<4>().0) {

@@ -30,6 +30,7 @@ mod norm;
 mod pool;
 mod precision;
 pub mod probe;
+mod quant;
 mod recycle;
 pub mod reference;
 mod rope;
@@ -53,10 +54,13 @@ pub use isa::{Amx, Avx2, Avx512, Avx512Bf16, Avx512Vnni, AvxVnni};
 #[cfg(target_arch = "aarch64")]
 pub use isa::{Neon, NeonBf16, NeonDotprod, NeonI8mm};
 pub use kv::{KvDType, KvStore, PAGE, PageId};
-pub use matmul::linear;
 pub use moe::{ExpertKind, Experts, Router, Routing, moe, route};
 pub use norm::{l2_normalize, layer_norm, rms_norm};
 pub use precision::Precision;
+pub use quant::{
+    GroupSize, Matrix, MatrixRef, Plane, PlaneLayout, PlaneType, QuantError, QuantFormat,
+    Quantized, linear,
+};
 pub use rope::{RopeAngles, RopeLayout, rope};
 pub use rows::{columns, concat_rows, gather_rows, mean_rows, transpose};
 pub use softmax::softmax;

@@ -6,7 +6,7 @@
 use crate::device::Backend;
 use crate::elementwise::scale_to;
 use crate::softmax::softmax_row;
-use crate::{Activation, Isa, Tensor, Weight, clamped_swiglu, gated, gather_rows, linear};
+use crate::{Activation, Isa, Matrix, Tensor, clamped_swiglu, gated, gather_rows, linear};
 
 /// How logits become weights of experts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,11 +143,11 @@ pub enum ExpertKind {
 #[derive(Clone, Debug)]
 pub struct Experts {
     /// `[I, E]`; with [`ExpertKind::ClampedSwiglu`] gate and up in one, row by row in turns, `[2 I, E]`.
-    pub gate: Vec<Weight>,
+    pub gate: Vec<Matrix>,
     /// `[I, E]`; empty with [`ExpertKind::ClampedSwiglu`].
-    pub up: Vec<Weight>,
+    pub up: Vec<Matrix>,
     /// `[E, I]`.
-    pub down: Vec<Weight>,
+    pub down: Vec<Matrix>,
     /// Of `gate`.
     pub gate_bias: Vec<Tensor>,
     /// Of `up`.
@@ -162,9 +162,9 @@ impl Experts {
     /// Experts without biases.
     #[must_use]
     pub const fn new(
-        gate: Vec<Weight>,
-        up: Vec<Weight>,
-        down: Vec<Weight>,
+        gate: Vec<Matrix>,
+        up: Vec<Matrix>,
+        down: Vec<Matrix>,
         kind: ExpertKind,
     ) -> Self {
         Self {
@@ -180,7 +180,7 @@ impl Experts {
 
     /// Expert number `expert` of `x` `[M, E]`: `[M, E]`.
     fn forward(&self, expert: usize, x: &Tensor) -> Tensor {
-        let project = |x: &Tensor, weights: &[Weight], biases: &[Tensor]| {
+        let project = |x: &Tensor, weights: &[Matrix], biases: &[Tensor]| {
             linear(x, &weights[expert], biases.get(expert))
         };
         let gate = project(x, &self.gate, &self.gate_bias);
@@ -251,7 +251,7 @@ fn add_weighted(isa: Isa, out: &mut [f32], y: &mut [f32], weight: f32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Device;
+    use crate::{Device, Weight};
 
     #[test]
     fn the_lower_number_wins_a_tie() {
@@ -272,7 +272,7 @@ mod tests {
     #[test]
     fn tokens_go_to_their_experts() {
         let device = Device::cpu();
-        let one = |v: f32| Weight::from_f32(&[1, 1], &[v]);
+        let one = |v: f32| Matrix::from(Weight::from_f32(&[1, 1], &[v]));
         let experts = Experts::new(
             vec![one(1.0), one(1.0)],
             vec![one(1.0), one(1.0)],

@@ -276,6 +276,42 @@ pub fn linear(x: &[f32], w: &[f32], bias: Option<&[f32]>, inputs: usize) -> Vec<
     out
 }
 
+/// `x` as a product with a [`Quantized`](crate::Quantized) matrix sees it: in each group of so many numbers (a
+/// row, of int8), multiples of the largest magnitude over 127.
+#[must_use]
+pub fn rounded_activations(x: &[f32], group: usize) -> Vec<f64> {
+    let mut out = Vec::new();
+    for x in x.chunks(group) {
+        let most = x.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
+        // As in `f32`, in which a number may be half way between two multiples.
+        let (scale, inverse) = (most / 127.0, 127.0 / most);
+        let round = |v: f32| f64::from(scale) * f64::from((v * inverse).round_ties_even());
+        out.extend(x.iter().map(|&v| if most == 0.0 { 0.0 } else { round(v) }));
+    }
+    out
+}
+
+/// [`linear`](crate::linear) with a [`Quantized`](crate::Quantized) matrix of the numbers `w` `[O, I]`
+/// ([`to_f32`](crate::Quantized::to_f32)), and activations rounded in groups.
+#[must_use]
+pub fn linear_rounded(
+    x: &[f32],
+    w: &[f32],
+    bias: Option<&[f32]>,
+    inputs: usize,
+    group: usize,
+) -> Vec<Exact> {
+    let mut out = Vec::new();
+    for x in x.chunks_exact(inputs) {
+        let x = rounded_activations(x, group);
+        for (o, w) in w.chunks_exact(inputs).enumerate() {
+            let terms = x.iter().zip(wide(w)).map(|(x, w)| x * w);
+            out.push(Exact::sum(terms) + Exact::new(bias.map_or(0.0, |bias| f64::from(bias[o]))));
+        }
+    }
+    out
+}
+
 /// [`mean_rows`](crate::mean_rows) of one span of `x` `[T, W]`.
 #[must_use]
 pub fn mean_rows(x: &[f32], width: usize, span: Range<usize>) -> Vec<Exact> {

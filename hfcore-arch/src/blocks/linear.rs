@@ -1,6 +1,6 @@
 //! `y = x Wᵀ + b`, whatever `W` is stored as.
 
-use hfcore_kernels::{Tensor, Weight, linear};
+use hfcore_kernels::{Matrix, Tensor, linear};
 
 use super::embedding::Embedding;
 use crate::loader::Loader;
@@ -8,7 +8,7 @@ use crate::loader::Loader;
 /// A linear layer. Every kind of weight enters a model here.
 #[derive(Clone, Debug)]
 pub struct Linear {
-    weight: Weight,
+    weight: Matrix,
     bias: Option<Tensor>,
 }
 
@@ -17,7 +17,7 @@ impl Linear {
     #[must_use]
     pub fn load(w: &Loader<'_>, input: usize, output: usize, bias: bool) -> Self {
         Self {
-            weight: w.weight("weight", &[output, input]),
+            weight: w.weight("weight", &[output, input]).into(),
             bias: bias.then(|| w.tensor("bias", &[output])),
         }
     }
@@ -36,7 +36,7 @@ impl Linear {
             let rows = start..start + output;
             start += output;
             Self {
-                weight: w.weight_rows("weight", &[total, input], rows.clone()),
+                weight: (w.weight_rows("weight", &[total, input], rows.clone())).into(),
                 bias: bias.then(|| w.tensor_rows("bias", total, rows)),
             }
         })
@@ -68,21 +68,27 @@ impl Linear {
             } else {
                 whole.clone()
             };
-            Self { weight, bias }
+            Self {
+                weight: weight.into(),
+                bias,
+            }
         })
     }
 
-    /// A layer over a weight that is there already.
+    /// A layer over a matrix that is there already.
     #[must_use]
-    pub const fn new(weight: Weight, bias: Option<Tensor>) -> Self {
-        Self { weight, bias }
+    pub fn new(weight: impl Into<Matrix>, bias: Option<Tensor>) -> Self {
+        Self {
+            weight: weight.into(),
+            bias,
+        }
     }
 
     /// The head that shares its weight with the input embedding.
     #[must_use]
     pub fn tied(embedding: &Embedding) -> Self {
         Self {
-            weight: embedding.weight().clone(),
+            weight: embedding.weight().clone().into(),
             bias: None,
         }
     }

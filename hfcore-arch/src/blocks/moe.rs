@@ -7,7 +7,7 @@
 //! Checkpoints hold experts one by one (transformers 4) or stacked (as transformers 5 names them); both
 //! are read in place, as a list of views.
 
-use hfcore_kernels::{ExpertKind, Experts, Router, Tensor, Weight, moe, route};
+use hfcore_kernels::{ExpertKind, Experts, Matrix, Router, Tensor, Weight, moe, route};
 
 use super::linear::Linear;
 use crate::loader::Loader;
@@ -103,6 +103,7 @@ fn single(w: &Loader<'_>, s: &MoeSpec, [gate, up, down]: [&str; 3]) -> Experts {
     let each = |name: &str, shape: [usize; 2]| {
         (0..s.num_experts)
             .map(|n| w.at(&n.to_string()).at(name).weight("weight", &shape))
+            .map(Matrix::from)
             .collect()
     };
     Experts::new(
@@ -117,11 +118,11 @@ fn stacked(w: &Loader<'_>, s: &MoeSpec) -> Experts {
     let (n, e, i) = (s.num_experts, s.hidden_size, s.intermediate_size);
     let gate_up = slices(&w.weight("gate_up_proj", &[n, 2 * i, e]));
     let half =
-        |range: std::ops::Range<usize>| gate_up.iter().map(|w| w.rows(range.clone())).collect();
+        |range: std::ops::Range<usize>| matrices(gate_up.iter().map(|w| w.rows(range.clone())));
     Experts::new(
         half(0..i),
         half(i..2 * i),
-        slices(&w.weight("down_proj", &[n, e, i])),
+        matrices(slices(&w.weight("down_proj", &[n, e, i]))),
         s.kind,
     )
 }
@@ -130,10 +131,8 @@ fn stacked(w: &Loader<'_>, s: &MoeSpec) -> Experts {
 fn interleaved(w: &Loader<'_>, s: &MoeSpec) -> Experts {
     let (n, e, i) = (s.num_experts, s.hidden_size, s.intermediate_size);
     let turned = |name, shape: [usize; 3]| {
-        slices(&w.weight(name, &shape))
-            .iter()
-            .map(Weight::transposed)
-            .collect()
+        let slices = slices(&w.weight(name, &shape));
+        matrices(slices.iter().map(Weight::transposed))
     };
     let biases = |name, width| {
         let bias = w.weight(name, &[n, width]);
@@ -162,4 +161,8 @@ fn slices(stack: &Weight) -> Vec<Weight> {
     (0..n)
         .map(|i| stack.rows(i..i + 1).reshape(&[a, b]))
         .collect()
+}
+
+fn matrices(weights: impl IntoIterator<Item = Weight>) -> Vec<Matrix> {
+    weights.into_iter().map(Matrix::from).collect()
 }

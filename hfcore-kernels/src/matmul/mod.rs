@@ -32,7 +32,7 @@ use kernels::{Kernels, Tile};
 /// If the shapes disagree.
 #[must_use]
 #[track_caller]
-pub fn linear(x: &Tensor, w: &Weight, bias: Option<&Tensor>) -> Tensor {
+pub(crate) fn linear(x: &Tensor, w: &Weight, bias: Option<&Tensor>) -> Tensor {
     let &[outputs, inputs] = w.shape() else {
         panic!("linear: a weight [O, I], found {:?}", w.shape());
     };

@@ -526,7 +526,9 @@ fn experts() {
         matrices(inner * width),
     );
     let weights = |all: &[Vec<f32>], shape: [usize; 2]| {
-        all.iter().map(|w| Weight::from_f32(&shape, w)).collect()
+        (all.iter())
+            .map(|w| Weight::from_f32(&shape, w).into())
+            .collect()
     };
     let experts = Experts::new(
         weights(&gate, [inner, width]),
@@ -618,7 +620,7 @@ fn experts_with_biases_and_a_clamped_unit() {
         limit: 7.0,
         alpha: 1.702,
     };
-    let mut experts = Experts::new(vec![gate_up], vec![], vec![down], kind);
+    let mut experts = Experts::new(vec![gate_up.into()], vec![], vec![down.into()], kind);
     experts.gate_bias = vec![gate_bias];
     experts.down_bias = vec![down_bias];
     let routing = hfcore_kernels::Routing::new(1, vec![0; 3], vec![1.0; 3]);

@@ -1,0 +1,274 @@
+//! A quantized matrix: its planes, made by quantizing or mapped from a file.
+
+use std::ops::Range;
+
+use half::bf16;
+
+use super::QuantFormat;
+use super::format::{LINE, PANEL, PlaneLayout};
+use crate::Bytes;
+
+/// A matrix `[O, I]` of few bits a weight, packed for the products of every instruction set.
+///
+/// Made by [`quantize`](Self::quantize), or from the planes of one that was
+/// ([`from_planes`](Self::from_planes)). Cloning shares the planes.
+#[derive(Clone, Debug)]
+pub struct Quantized {
+    pub(super) format: QuantFormat,
+    pub(super) outputs: usize,
+    pub(super) inputs: usize,
+    pub(super) values: Bytes,
+    pub(super) scales: Bytes,
+}
+
+/// Why a matrix could not be quantized, or planes are none of a quantized matrix.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum QuantError {
+    /// No format has this name.
+    #[error("unknown quantization {0}: int8, int4, int4-64 or int4-128 is expected")]
+    UnknownFormat(String),
+    /// Only matrices are quantized.
+    #[error("a matrix [O, I] is expected to be quantized, found the shape {0:?}")]
+    NoMatrix(Vec<usize>),
+    /// More inputs than sums of products fit for, or more numbers than memory has.
+    #[error("a matrix [{outputs}, {inputs}] is too large to be quantized")]
+    TooLarge {
+        /// `O`.
+        outputs: usize,
+        /// `I`.
+        inputs: usize,
+    },
+    /// A weight that no scale can represent.
+    #[error("row {row} of the matrix has a number that is not finite")]
+    NotFinite {
+        /// The first such row.
+        row: usize,
+    },
+    /// A plane that is not there.
+    #[error("the plane {plane} is missing")]
+    MissingPlane {
+        /// Its name.
+        plane: &'static str,
+    },
+    /// A plane of another size.
+    #[error("the plane {plane} has {found} bytes where {expected} are expected")]
+    PlaneSize {
+        /// Its name.
+        plane: &'static str,
+        /// Bytes of the format and shape.
+        expected: usize,
+        /// Bytes of the plane.
+        found: usize,
+    },
+    /// A scale that no weights have.
+    #[error("a scale of the outputs {first} to {last} is not finite")]
+    BadScale {
+        /// The first output of the panel it is in.
+        first: usize,
+        /// The last.
+        last: usize,
+    },
+}
+
+/// One of the byte planes of a [`Quantized`] matrix.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Plane {
+    /// What it is.
+    pub layout: PlaneLayout,
+    /// Its numbers, little-endian.
+    pub bytes: Bytes,
+}
+
+impl Quantized {
+    /// The matrix whose planes are these, by their names.
+    ///
+    /// The bytes are used where they lie: a memory map serves. They are fastest where each plane begins
+    /// with a cache line. Every scale is read; values are not, since any bytes are values.
+    ///
+    /// # Errors
+    /// If a plane of the [format](QuantFormat::planes) is missing or has another size, or a scale is not
+    /// finite.
+    pub fn from_planes(
+        format: QuantFormat,
+        [outputs, inputs]: [usize; 2],
+        planes: &[(&str, Bytes)],
+    ) -> Result<Self, QuantError> {
+        let [values, scales] = format.planes([outputs, inputs])?;
+        let find = |layout: &PlaneLayout| {
+            let plane = layout.name;
+            let (_, bytes) = planes
+                .iter()
+                .find(|(name, _)| *name == plane)
+                .ok_or(QuantError::MissingPlane { plane })?;
+            let (expected, found) = (layout.bytes_len(), bytes.as_ref().len());
+            if found != expected {
+                return Err(QuantError::PlaneSize {
+                    plane,
+                    expected,
+                    found,
+                });
+            }
+            Ok(bytes.clone())
+        };
+        let matrix = Self {
+            format,
+            outputs,
+            inputs,
+            values: find(&values)?,
+            scales: find(&scales)?,
+        };
+        matrix.check_scales()?;
+        Ok(matrix)
+    }
+
+    fn check_scales(&self) -> Result<(), QuantError> {
+        for panel in 0..self.panels() {
+            let bytes = self.panel(panel).scales;
+            let finite = match self.format {
+                QuantFormat::Int8 => {
+                    (bytes.as_chunks().0.iter()).all(|bytes| f32::from_le_bytes(*bytes).is_finite())
+                }
+                QuantFormat::Int4(_) => (bytes.as_chunks().0.iter())
+                    .all(|bytes| bf16::from_le_bytes(*bytes).is_finite()),
+            };
+            if !finite {
+                let first = panel * PANEL;
+                let last = self.outputs.min(first + PANEL) - 1;
+                return Err(QuantError::BadScale { first, last });
+            }
+        }
+        Ok(())
+    }
+
+    /// How the numbers are stored.
+    #[must_use]
+    pub const fn format(&self) -> QuantFormat {
+        self.format
+    }
+
+    /// `[O, I]`, without what the planes are padded with.
+    #[must_use]
+    pub const fn shape(&self) -> [usize; 2] {
+        [self.outputs, self.inputs]
+    }
+
+    /// Bytes of all planes: what one product of few rows reads.
+    #[must_use]
+    pub fn bytes_len(&self) -> usize {
+        self.values.as_ref().len() + self.scales.as_ref().len()
+    }
+
+    /// The planes, to be written to a file: `values`, then `scales`.
+    #[must_use]
+    pub fn planes(&self) -> [Plane; 2] {
+        let [values, scales] = self.format.layout(self.shape());
+        [(values, &self.values), (scales, &self.scales)].map(|(layout, bytes)| Plane {
+            layout,
+            bytes: bytes.clone(),
+        })
+    }
+
+    /// The outputs `range`, without copying.
+    ///
+    /// # Panics
+    /// If the range does not begin at a multiple of 16, or ends at none and before the last output:
+    /// sixteen outputs lie in each other. (To cut elsewhere, cut the weight before it is quantized.)
+    #[must_use]
+    #[track_caller]
+    pub fn rows(&self, range: Range<usize>) -> Self {
+        let inside = range.start <= range.end && range.end <= self.outputs;
+        let whole = range.start.is_multiple_of(PANEL)
+            && (range.end.is_multiple_of(PANEL) || range.end == self.outputs);
+        assert!(
+            inside && whole,
+            "Quantized::rows: {range:?} of {:?}, in sixteens",
+            self.shape()
+        );
+        let inputs = self.format.padded(self.inputs);
+        let panels = range.start / PANEL..range.end.div_ceil(PANEL);
+        let cut = |bytes: &Bytes, size: usize| bytes.slice(panels.start * size..panels.end * size);
+        Self {
+            format: self.format,
+            outputs: range.len(),
+            inputs: self.inputs,
+            values: cut(&self.values, self.format.panel_bytes(inputs)),
+            scales: cut(&self.scales, self.format.panel_scale_bytes(inputs)),
+        }
+    }
+
+    /// The numbers that the planes stand for, `[O, I]`, each rounded once: `scale * q`.
+    #[must_use]
+    pub fn to_f32(&self) -> Vec<f32> {
+        let mut to = vec![0.0; self.outputs * self.inputs];
+        if self.inputs > 0 {
+            for (panel, to) in to.chunks_mut(PANEL * self.inputs).enumerate() {
+                self.widen_panel(panel, to);
+            }
+        }
+        to
+    }
+
+    /// The outputs of a panel, as [`to_f32`](Self::to_f32); the last panel may have fewer than sixteen.
+    pub(super) fn widen_panel(&self, panel: usize, to: &mut [f32]) {
+        let from = self.panel(panel);
+        for (o, to) in to.chunks_exact_mut(self.inputs).enumerate() {
+            let scale = |group: usize| match self.format {
+                QuantFormat::Int8 => f32_at(from.scales, o),
+                QuantFormat::Int4(_) => bf16_at(from.scales, group * PANEL + o),
+            };
+            let group = self.format.group(self.format.padded(self.inputs));
+            for (g, to) in to.chunks_mut(group).enumerate() {
+                let scale = scale(g);
+                for (i, to) in to.iter_mut().enumerate() {
+                    let i = g * group + i;
+                    let q = match self.format {
+                        QuantFormat::Int8 => {
+                            from.values[i / 4 * LINE + 4 * o + i % 4].cast_signed()
+                        }
+                        QuantFormat::Int4(_) => {
+                            let pair = from.values[i / 8 * LINE + 4 * o + i % 4];
+                            let q = if i % 8 < 4 { pair & 15 } else { pair >> 4 };
+                            q.cast_signed() - 8
+                        }
+                    };
+                    *to = scale * f32::from(q);
+                }
+            }
+        }
+    }
+
+    pub(super) fn panels(&self) -> usize {
+        self.outputs.div_ceil(PANEL)
+    }
+
+    pub(super) fn panel(&self, index: usize) -> Panel<'_> {
+        let inputs = self.format.padded(self.inputs);
+        let (values, scales) = (
+            self.format.panel_bytes(inputs),
+            self.format.panel_scale_bytes(inputs),
+        );
+        Panel {
+            values: &self.values.as_ref()[index * values..][..values],
+            scales: &self.scales.as_ref()[index * scales..][..scales],
+        }
+    }
+}
+
+/// Sixteen outputs of a matrix.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Panel<'a> {
+    /// Lines of 64 bytes, see [`QuantFormat::planes`].
+    pub(super) values: &'a [u8],
+    /// int8: sixteen `f32`. int4: sixteen `bf16` for each group.
+    pub(super) scales: &'a [u8],
+}
+
+fn f32_at(bytes: &[u8], index: usize) -> f32 {
+    f32::from_le_bytes(bytes.as_chunks().0[index])
+}
+
+fn bf16_at(bytes: &[u8], index: usize) -> f32 {
+    bf16::from_le_bytes(bytes.as_chunks().0[index]).to_f32()
+}
