@@ -58,6 +58,12 @@ impl Runtime {
         }
     }
 
+    /// The type of the weights, for reports.
+    pub(crate) fn dtype_name(&self) -> &'static str {
+        self.dtype
+            .map_or("as published", |dtype| DType::from(dtype).name())
+    }
+
     /// How to load a model onto `device`.
     pub(crate) fn builder<T: Head + ?Sized>(&self, device: &Device) -> AutoModelBuilder<T> {
         let builder = AutoModel::<T>::builder().device(device.clone());

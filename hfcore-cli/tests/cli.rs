@@ -523,23 +523,45 @@ fn bench_json_has_all_fields() {
             "model_type",
             "device",
             "dtype",
-            "n_prompt",
-            "n_gen",
             "load_ms",
-            "pp_tokens_per_s",
-            "tg_tokens_per_s",
             "peak_rss_bytes",
             "weight_bytes",
+            "ceilings",
+            "pp",
+            "tg",
             "repo",
             "commit",
         ]
     );
-    for samples in ["load_ms", "pp_tokens_per_s", "tg_tokens_per_s"] {
-        let list = result[samples].as_array().unwrap();
-        assert_eq!(list.len(), 2, "{samples}");
-        let is_positive = |x: &Value| x.as_f64().unwrap() > 0.0;
-        assert!(list.iter().all(is_positive), "{samples}: {list:?}");
+    let is_positive = |x: &Value| x.as_f64().unwrap() > 0.0;
+    for samples in [
+        &result["load_ms"],
+        &result["pp"]["per_s"],
+        &result["tg"]["per_s"],
+    ] {
+        let list = samples.as_array().unwrap();
+        assert_eq!(list.len(), 2);
+        assert!(list.iter().all(is_positive), "{list:?}");
     }
+    for ceiling in ["read_bytes_per_s", "multiply_add_per_s"] {
+        assert!(is_positive(&result["ceilings"][ceiling]), "{ceiling}");
+    }
+    for row in ["pp", "tg"] {
+        for figure in [
+            "bytes",
+            "operations",
+            "best_bytes_per_s",
+            "best_operations_per_s",
+            "share_of_read",
+            "share_of_multiply_add",
+        ] {
+            assert!(is_positive(&result[row][figure]), "{row} {figure}");
+        }
+    }
+    // A prompt of 8 tokens reads each matrix once, but for the embedding, which is no product.
+    let matrices = result["pp"]["bytes"].as_u64().unwrap();
+    assert!(matrices < 2 * result["weight_bytes"].as_u64().unwrap());
+    assert!(result["tg"]["bytes"].as_u64().unwrap() > matrices);
     assert!(result["weight_bytes"].as_u64().unwrap() > 0);
     if cfg!(target_os = "linux") {
         assert!(result["peak_rss_bytes"].as_u64().unwrap() > 0);
@@ -560,18 +582,60 @@ fn bench_measures_what_it_is_asked_to() {
         "-r",
         "1",
     ]);
-    assert_eq!(result["pp_tokens_per_s"], json!([]));
-    assert_eq!(result["tg_tokens_per_s"].as_array().unwrap().len(), 1);
+    assert_eq!(result["pp"]["per_s"], json!([]));
+    assert_eq!(result["tg"]["per_s"].as_array().unwrap().len(), 1);
     let text_form = stdout(&["bench", text(&folder), "-p", "8", "-n", "2", "-r", "1"]);
-    for part in ["weights", "load", "pp8", "tg2"] {
+    for part in ["weights", "load", "pp8", "tg2", "GFLOP/s", "probes"] {
         assert!(text_form.contains(part), "no {part} in\n{text_form}");
     }
+    // With tokens in the cache before, there is more to read.
+    let deep = json_of(&[
+        "bench",
+        text(&folder),
+        "--json",
+        "-p",
+        "0",
+        "-n",
+        "2",
+        "-d",
+        "64",
+        "-r",
+        "1",
+    ]);
+    let read = |result: &Value| result["tg"]["bytes"].as_u64().unwrap();
+    assert!(read(&deep) > read(&result), "{deep} {result}");
     // More tokens than the context holds.
     let error = failure(
         &["bench", text(&folder), "-p", "97", "-n", "0", "-r", "1"],
         1,
     );
     assert!(error.contains("exceed the context of 96"), "{error}");
+}
+
+#[test]
+fn bench_measures_encoders() {
+    let folder = golden("bert-base");
+    let result = json_of(&[
+        "bench",
+        text(&folder),
+        "--json",
+        "-p",
+        "8",
+        "-b",
+        "3",
+        "-r",
+        "1",
+    ]);
+    assert_eq!(result["encode"]["unit"], "sequences");
+    assert_eq!(result["encode"]["per_run"], 3);
+    assert_eq!(result["encode"]["per_s"].as_array().unwrap().len(), 1);
+    let text_form = stdout(&["bench", text(&golden("vit-base")), "-b", "2", "-r", "1"]);
+    assert!(text_form.contains("2 images"), "{text_form}");
+    let error = failure(&["bench", text(&golden("t5"))], 1);
+    assert!(
+        error.contains("t5 is none of them (it has Seq2Seq)"),
+        "{error}"
+    );
 }
 
 // all of them
@@ -593,7 +657,16 @@ fn help_names_the_flags() {
             ][..],
         ),
         ("verify", &["--precision"]),
-        ("bench", &["--n-prompt", "--n-gen", "--repetitions"]),
+        (
+            "bench",
+            &[
+                "--n-prompt",
+                "--n-gen",
+                "--depth",
+                "--batch",
+                "--repetitions",
+            ],
+        ),
     ] {
         let help = stdout(&[command, "--help"]);
         for flag in flags.iter().chain(&runs_a_model) {

@@ -18,7 +18,7 @@ pub use hfcore_config::{GenerationConfig, PretrainedConfig};
 pub use hfcore_generate::{
     CancelToken, FinishReason, GenerateError, Generation, Generator, LogitsProcessor, Token, Usage,
 };
-pub use hfcore_kernels::{CpuOptions, DType, Device, Isa, Precision, Tensor};
+pub use hfcore_kernels::{CpuOptions, DType, Device, Isa, Precision, Tensor, Work, probe};
 pub use hfcore_tokenize::{
     Answer, AnswerEvent, AnswerFormat, AnswerParser, ChatOptions, ContinueFinalMessage,
     DecodeStream, Encoding, Message, TokenizeError, Tokenizer, ToolCall,
