@@ -26,6 +26,8 @@ mod lanes;
 mod math;
 mod matmul;
 mod moe;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod norm;
 mod pool;
 mod precision;

@@ -97,7 +97,10 @@ fn read(isa: Isa, words: &[u64]) -> u64 {
     match isa.vectors() {
         Vectors::Scalar => read_scalar(&streams),
         #[cfg(target_arch = "aarch64")]
-        Vectors::Neon(_) => read_scalar(&streams),
+        Vectors::Neon(_) => {
+            // SAFETY: a `Neon` exists only where the CPU has the features.
+            unsafe { neon::read(&streams) }
+        }
         #[cfg(target_arch = "x86_64")]
         Vectors::Avx2(_) => {
             // SAFETY: an `Avx2` exists only where the CPU has the features.
@@ -129,7 +132,10 @@ fn chains(isa: Isa, factor: f32) -> f32 {
     match isa.vectors() {
         Vectors::Scalar => chains_scalar(factor),
         #[cfg(target_arch = "aarch64")]
-        Vectors::Neon(_) => chains_scalar(factor),
+        Vectors::Neon(_) => {
+            // SAFETY: a `Neon` exists only where the CPU has the features.
+            unsafe { neon::chains(factor) }
+        }
         #[cfg(target_arch = "x86_64")]
         Vectors::Avx2(_) => {
             // SAFETY: an `Avx2` exists only where the CPU has the features.
@@ -147,8 +153,9 @@ fn chains(isa: Isa, factor: f32) -> f32 {
 fn lanes(isa: Isa) -> usize {
     match isa.vectors() {
         Vectors::Scalar => 4,
+        // Two vectors: a core that starts four in a cycle needs more than twelve under way.
         #[cfg(target_arch = "aarch64")]
-        Vectors::Neon(_) => 4,
+        Vectors::Neon(_) => 8,
         #[cfg(target_arch = "x86_64")]
         Vectors::Avx2(_) => 8,
         #[cfg(target_arch = "x86_64")]
@@ -254,6 +261,49 @@ mod x86 {
             .into_iter()
             .fold(_mm512_setzero_ps(), |a, b| _mm512_add_ps(a, b));
         _mm512_reduce_add_ps(sum)
+    }
+}
+
+/// Intrinsics, for the same reason.
+#[cfg(target_arch = "aarch64")]
+mod neon {
+    use std::arch::aarch64::*;
+
+    use super::{CHAINS, ROUNDS, STREAMS};
+
+    #[target_feature(enable = "neon")]
+    pub(super) fn read(streams: &[&[[u64; 8]]; STREAMS]) -> u64 {
+        let mut sums = [vdupq_n_u64(0); STREAMS];
+        let length = streams[0].len();
+        let streams = streams.map(|stream| &stream[..length]);
+        for i in 0..length {
+            for (sum, stream) in sums.iter_mut().zip(&streams) {
+                for quarter in stream[i].as_chunks::<2>().0 {
+                    // SAFETY: `quarter` is 16 readable bytes; `ld1` needs no alignment.
+                    let quarter = unsafe { vld1q_u64(quarter.as_ptr()) };
+                    *sum = vaddq_u64(*sum, quarter);
+                }
+            }
+        }
+        let sum = sums
+            .into_iter()
+            .fold(vdupq_n_u64(0), |a, b| vaddq_u64(a, b));
+        vaddvq_u64(sum)
+    }
+
+    #[target_feature(enable = "neon")]
+    pub(super) fn chains(factor: f32) -> f32 {
+        let (factor, one) = (vdupq_n_f32(factor), vdupq_n_f32(1.0));
+        let mut chains = [one; 2 * CHAINS];
+        for _ in 0..ROUNDS {
+            for chain in &mut chains {
+                *chain = vfmaq_f32(one, *chain, factor);
+            }
+        }
+        let sum = chains
+            .into_iter()
+            .fold(vdupq_n_f32(0.0), |a, b| vaddq_f32(a, b));
+        vaddvq_f32(sum)
     }
 }
 

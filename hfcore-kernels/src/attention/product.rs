@@ -36,7 +36,10 @@ pub(super) fn product(isa: Isa, p: &Product<'_>, c: &mut [f32], c_step: usize) {
     match isa.vectors() {
         Vectors::Scalar => scalar::product(p, c, c_step),
         #[cfg(target_arch = "aarch64")]
-        Vectors::Neon(_) => scalar::product(p, c, c_step),
+        Vectors::Neon(_) => {
+            // SAFETY: a `Neon` exists only where the CPU has the features.
+            unsafe { neon::product(p, c, c_step) }
+        }
         #[cfg(target_arch = "x86_64")]
         Vectors::Avx2(_) => {
             // SAFETY: an `Avx2` exists only where the CPU has these features.
@@ -231,5 +234,26 @@ mod avx512 {
     #[target_feature(enable = "avx512f")]
     fn mul_add(a: __m512, b: __m512, c: __m512) -> __m512 {
         _mm512_fmadd_ps(a, b, c)
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+mod neon {
+    use std::arch::aarch64::*;
+
+    use crate::neon::{load, store};
+
+    products!(#[target_feature(enable = "neon")] 4 lanes, 8 rows);
+
+    #[inline]
+    #[target_feature(enable = "neon")]
+    fn splat(x: f32) -> float32x4_t {
+        vdupq_n_f32(x)
+    }
+
+    #[inline]
+    #[target_feature(enable = "neon")]
+    fn mul_add(a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
+        vfmaq_f32(c, a, b)
     }
 }

@@ -7,6 +7,8 @@
 
 use crate::{DType, Isa, Precision};
 
+#[cfg(target_arch = "aarch64")]
+use super::neon;
 use super::scalar;
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512};
@@ -113,7 +115,7 @@ impl Kernels {
             }
             #[cfg(target_arch = "aarch64")]
             Isa::Neon(_) | Isa::NeonDotprod(_) | Isa::NeonI8mm(_) | Isa::NeonBf16(_) => {
-                &scalar::KERNELS
+                &neon::KERNELS
             }
         }
     }

@@ -11,6 +11,8 @@ mod avx512;
 mod few;
 mod kernels;
 mod many;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod scalar;
 #[cfg(test)]
 mod tests;
