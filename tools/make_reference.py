@@ -20,6 +20,7 @@ Cases, as far as they make sense for the class:
     batch             two sequences of unequal length: padded on the left for decoders, on the right
                       for encoders and for the encoder side of encoder-decoders
     layers            the inputs of `single`, with `output_hidden_states=True`
+    many              eight sequences: enough rows for the kernels of prompts. Of 16-bit goldens alone
     greedy            generation from a batch of unequal prompts
     beam              the same prompts, three beams
     greedy_processed  greedy with repetition penalty, no-repeat n-grams and a minimal length
@@ -33,6 +34,10 @@ Positions in `single`, `batch` and `layers` are those that forward gives when no
 with everything that is added to them or multiplied in), index i is what leaves the i-th layer, counted
 from 1. The last index is what leaves the last layer **after the final norm** of the stack, for decoders,
 T5 and Whisper; ViT leaves its final norm out, and a stack without one (BERT) has plain layer output there.
+
+Outputs are those of the widened weights in f32. Of a golden with 16-bit weights each case also says, as
+`in_dtype`, how far transformers itself is from them when it computes in that type: the largest and the mean
+absolute error of every output over real tokens, and how many tokens of generated sequences are the same.
 
 Weights are drawn so that every parameter moves the output: matrices N(0, 1/fan_in), embeddings N(0, 0.25),
 norm gains U(0.5, 1.5), biases N(0, 0.01). Where the output head is tied to the token embeddings these are
@@ -75,6 +80,9 @@ PAD, EOS = 0, 2
 FIRST_ORDINARY_ID = 3
 SINGLE_LENGTH, BATCH_LENGTH, PROMPT_LENGTH = 13, 17, 9
 BATCH_PADDING = 6
+MANY_ROWS, MANY_LENGTH = 8, 20
+# Of the case `many`, which is for matrix products, the outputs that end a model.
+JUDGED = ("logits", "last_hidden_state", "pooler_output")
 MARGIN = 1e-3
 MAX_SEEDS = 400
 MIN_DISTINCT_TOKENS = 4
@@ -210,7 +218,7 @@ class Inputs:
         return {"input_ids": input_ids.masked_fill(mask == 0, PAD), "attention_mask": mask}
 
     def forward(self, rows: int) -> Tensors:
-        length = SINGLE_LENGTH if rows == 1 else BATCH_LENGTH
+        length = SINGLE_LENGTH if rows == 1 else BATCH_LENGTH if rows == 2 else MANY_LENGTH
         padding = 0 if rows == 1 else BATCH_PADDING
         match self.golden.kind:
             case Kind.DECODER:
@@ -341,7 +349,49 @@ def run_cases(golden: Golden, model: PreTrainedModel, generator: torch.Generator
             options = {**settings, "pad_token_id": PAD, "eos_token_id": EOS}
             sequences = search(model, prompts, options)
             cases.record(name, "generate", prompts, {"sequences": sequences}, kwargs=options)
+    if golden.dtype != torch.float32:
+        many = draw.forward(MANY_ROWS)
+        outputs = named_outputs(fresh(model)(**many))
+        cases.record("many", "forward", many, {name: outputs[name] for name in JUDGED if name in outputs})
     return cases
+
+
+# ---- what transformers makes of it in the type of the weights --------------------------------------------
+
+
+def real_tokens(case: dict[str, Any], inputs: Tensors, output: Tensor) -> Tensor:
+    """Where `output` counts: everywhere, or where the mask over its positions is 1."""
+    for name in ("attention_mask", "decoder_attention_mask"):
+        mask = inputs.get(name)
+        if mask is not None and output.ndim == 3 and tuple(output.shape[:2]) == tuple(mask.shape):
+            return mask.bool()
+    return torch.ones(output.shape[:1], dtype=torch.bool)
+
+
+@torch.no_grad()
+def add_errors_in_dtype(golden: Golden, folder: Path, cases: Cases) -> None:
+    """Run every case in the type of the weights, as `from_pretrained(dtype=...)` gives it to users."""
+    model = golden.model_class.from_pretrained(folder, attn_implementation="eager", dtype=golden.dtype).eval()
+    for entry in cases.entries:
+        name = entry["name"]
+        inputs = {key: cases.tensors[f"{name}/input.{key}"] for key in entry["inputs"]}
+        given = {key: value.to(golden.dtype) if value.is_floating_point() else value for key, value in inputs.items()}
+        expected = {key: cases.tensors[f"{name}/output.{key}"] for key in entry["outputs"]}
+        if entry["call"] == "generate":
+            found, wanted = fresh(model).generate(**given, **entry["kwargs"]), expected["sequences"]
+            width = min(found.shape[1], wanted.shape[1])
+            equal = (found[:, :width] == wanted[:, :width]).sum().item()
+            entry["in_dtype"] = {"tokens_equal": equal}
+            continue
+        layers = name == "layers"
+        found = fresh(model)(**given, output_hidden_states=layers)
+        found = hidden_states(found) if layers else named_outputs(found)
+        errors = {}
+        for key, reference in expected.items():
+            counted = real_tokens(entry, inputs, reference)
+            error = (found[key].float() - reference).abs()[counted]
+            errors[key] = {"max_abs_error": error.max().item(), "mean_abs_error": error.mean().item()}
+        entry["in_dtype"] = {"errors": errors}
 
 
 # ---- folders ---------------------------------------------------------------------------------------------
@@ -413,6 +463,8 @@ def write_folder(golden: Golden, out: Path) -> str:
         folder, max_shard_size=golden.max_shard_size, save_original_format=golden.save_original_format
     )
     rewrite_files(golden, folder)
+    if golden.dtype != torch.float32:
+        add_errors_in_dtype(golden, folder, cases)
     reference = {
         "transformers": transformers.__version__,
         "torch": torch.__version__.partition("+")[0],

@@ -415,6 +415,7 @@ mistral.variant("v4", "config.json of transformers 4", sliding_window=6, rewrite
 mixtral = Family("mixtral", "MixtralForCausalLM", overrides=MOE | {"intermediate_size": 32})
 mixtral.default("experts one by one, as published")
 mixtral.variant("sliding", "a window shorter than the prompt", sliding_window=6)
+mixtral.variant("bf16", "bf16 weights", dtype=torch.bfloat16)
 mixtral.variant("one-expert", "one expert to a token", num_experts_per_tok=1)
 mixtral.variant("stacked", "experts stacked, as transformers 5 holds them", save_original_format=False)
 
@@ -527,6 +528,7 @@ phi3.variant(
 gpt2 = Family("gpt2", "GPT2LMHeadModel")
 gpt2.default("learned positions, transposed matrices, tied", n_inner=64)
 gpt2.variant("four-times", "n_inner by default")
+gpt2.variant("f16", "f16 weights", dtype=torch.float16, n_inner=48)
 gpt2.variant("untied", "a head of its own", tie_word_embeddings=False)
 gpt2.variant(
     "inverse-layer-scale", "scores divided by the layer", scale_attn_by_inverse_layer_idx=True, n_layer=3, n_inner=48
@@ -674,6 +676,7 @@ vit_image.default("seven labels", suffix="image-classification", num_labels=7)
 vit_image.variant(
     "image-classification-v5-keys", "module names of transformers 5", num_labels=3, save_original_format=False
 )
+vit_image.variant("image-classification-bf16", "bf16 weights", num_labels=5, dtype=torch.bfloat16)
 vit_image.variant(
     "image-classification-one-channel", "one channel, small patches", num_channels=1, image_size=20, patch_size=4
 )

@@ -118,6 +118,13 @@ impl Device {
         cpu.work.sum()
     }
 
+    /// How exact its matrix products are.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        let Backend::Cpu(cpu) = &*self.0;
+        cpu.precision
+    }
+
     pub(crate) fn backend(&self) -> &Backend {
         &self.0
     }

@@ -3,10 +3,9 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::ValueEnum;
-use hfcore::ModelDir;
 use hfcore::hub::{DownloadOptions, RelPath, Repo, RepoType};
 use hfcore::verify::{CaseResult, Verification, VerifyOptions, verify};
+use hfcore::{ModelDir, Precision};
 use serde_json::json;
 
 use crate::model::{ModelArgs, add_origin};
@@ -19,9 +18,6 @@ use crate::runtime::Runtime;
 pub(crate) struct Args {
     /// A model (a folder, `org/name` or `org/name@revision`) with reference.json and reference.safetensors.
     model: String,
-    /// How exactly matrix products are computed. On the CPU `fast` computes what `strict` does.
-    #[arg(long, value_enum, default_value_t = Precision::Strict)]
-    precision: Precision,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -34,30 +30,15 @@ pub(crate) struct Args {
 /// The files with what transformers computed.
 const REFERENCE: [&str; 2] = ["reference.json", "reference.safetensors"];
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Precision {
-    Strict,
-    Fast,
-}
-
-impl Precision {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Strict => "strict",
-            Self::Fast => "fast",
-        }
-    }
-}
-
 /// 0 if all cases hold, 1 if one does not, 2 if the folder could not be loaded or the result not be written.
 pub(crate) fn run(args: &Args) -> ExitCode {
     let options = VerifyOptions::default()
-        .with_device(args.runtime.device())
+        .with_device(args.runtime.device_or(Precision::Strict))
         .with_dtype(args.runtime.dtype.map(Into::into));
     let (verdict, printed) = match args.judge(&options) {
         Ok((verification, dir)) => {
             let printed = if args.json {
-                let mut result = to_json(&verification, args.precision);
+                let mut result = to_json(&verification, options.device.precision());
                 add_origin(&mut result, &dir);
                 output::json(&mut output::stdout(), &result)
             } else {
@@ -131,15 +112,24 @@ fn describe(case: &CaseResult) -> String {
         return problem.clone();
     }
     if let Some((equal, all)) = case.tokens {
-        return format!("{equal} of {all} tokens equal");
+        let own = case
+            .own_tokens
+            .map(|own| format!("; transformers in this type: {own}"));
+        return format!("{equal} of {all} tokens equal{}", own.unwrap_or_default());
     }
     match &case.difference {
-        Some(difference) => format!(
-            "max abs error {:.2e}, relative {:.2e} ({})",
-            difference.max_abs_error,
-            difference.relative(),
-            case.worst_output.as_deref().unwrap_or("nothing compared"),
-        ),
+        Some(difference) => {
+            let own = case
+                .own_error
+                .map(|own| format!("; transformers in this type: {:.2e}", own.max_abs_error));
+            format!(
+                "max abs error {:.2e}, relative {:.2e} ({}){}",
+                difference.max_abs_error,
+                difference.relative(),
+                case.worst_output.as_deref().unwrap_or("nothing compared"),
+                own.unwrap_or_default(),
+            )
+        }
         None => "nothing was compared".to_owned(),
     }
 }
@@ -151,9 +141,14 @@ fn to_json(verification: &Verification, precision: Precision) -> serde_json::Val
             "holds": case.holds,
             "max_abs_error": case.difference.map(|d| d.max_abs_error),
             "relative_error": case.difference.map(|d| d.relative()),
+            "mean_relative_error": case.difference.map(|d| d.mean_relative()),
+            "max_abs_error_allowed": case.allowed,
+            "max_abs_error_of_transformers": case.own_error.map(|own| own.max_abs_error),
+            "mean_abs_error_of_transformers": case.own_error.map(|own| own.mean_abs_error),
             "worst_output": case.worst_output,
             "tokens_equal": case.tokens.map(|(equal, _)| equal),
             "tokens": case.tokens.map(|(_, all)| all),
+            "tokens_equal_of_transformers": case.own_tokens,
             "problem": case.problem,
         })
     });

@@ -1,6 +1,56 @@
 //! How close is close enough: the one table of tolerances.
 
+use hfcore_kernels::{DType, Precision};
+
 use super::reference::Array;
+
+/// What an output is held to: a row of the table in `docs/numerics.md`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Row {
+    /// To the reference, with an error of at most this times `max(1, max |reference|)`; tokens are the same.
+    Reference(f64),
+    /// To the error that transformers itself makes in the type of the weights, times this; tokens may differ.
+    OwnError(f64),
+    /// To nothing: what was asked for is another model.
+    Unjudged,
+}
+
+/// f32 activations and sums on the CPU. It is never loosened: a family that needs more is wrong.
+const STRICT_CPU: f64 = 2e-5;
+/// Sums of three products of bf16 parts, which leave 16 bits of each factor: 2^-16 = 1.5e-5 of each term.
+const HIGH_CPU: f64 = 1e-4;
+/// Activations in the type of the weights.
+const FAST: f64 = 1.25;
+
+impl Row {
+    /// The row of a model published in `published`, loaded in `dtype` and run with `precision`.
+    pub(super) fn of(published: DType, dtype: DType, precision: Precision) -> Self {
+        if dtype != published {
+            return Self::Unjudged;
+        }
+        match (precision.of(dtype), dtype) {
+            (Precision::High | Precision::Fast, DType::F32) => Self::Reference(HIGH_CPU),
+            (Precision::Fast, _) => Self::OwnError(FAST),
+            _ => Self::Reference(STRICT_CPU),
+        }
+    }
+
+    /// The largest error that the row allows an output, given transformers' own. `None`: any.
+    pub(super) fn allowed(self, difference: &Difference, own: Option<f64>) -> Option<f64> {
+        let relative = |factor: f64| factor * difference.max_abs_reference.max(1.0);
+        match self {
+            Self::Reference(factor) => Some(relative(factor)),
+            // An output may be exact in transformers: an embedding. Then rounding of f32 is what is left.
+            Self::OwnError(factor) => own.map(|own| (factor * own).max(relative(STRICT_CPU))),
+            Self::Unjudged => None,
+        }
+    }
+
+    /// Whether generated tokens have to be transformers'.
+    pub(super) const fn judges_tokens(self) -> bool {
+        matches!(self, Self::Reference(_))
+    }
+}
 
 /// What the model gave for one output.
 #[derive(Debug)]
@@ -30,6 +80,9 @@ pub struct Difference {
     pub max_abs_error: f64,
     /// The largest absolute value of the reference, where it counts.
     pub max_abs_reference: f64,
+    /// Of all numbers that count.
+    sum_abs_error: f64,
+    sum_abs_reference: f64,
 }
 
 impl Difference {
@@ -39,12 +92,24 @@ impl Difference {
         self.max_abs_error / self.max_abs_reference.max(1.0)
     }
 
-    /// The larger of two.
+    /// The mean error, relative to the mean absolute value of the reference.
     #[must_use]
-    pub fn max(self, other: Self) -> Self {
+    pub fn mean_relative(&self) -> f64 {
+        if self.sum_abs_error == 0.0 {
+            0.0
+        } else {
+            self.sum_abs_error / self.sum_abs_reference
+        }
+    }
+
+    /// That of both parts of an output.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
         Self {
             max_abs_error: self.max_abs_error.max(other.max_abs_error),
             max_abs_reference: self.max_abs_reference.max(other.max_abs_reference),
+            sum_abs_error: self.sum_abs_error + other.sum_abs_error,
+            sum_abs_reference: self.sum_abs_reference + other.sum_abs_reference,
         }
     }
 
@@ -57,7 +122,9 @@ impl Difference {
             let error = if a == r { 0.0 } else { (a - r).abs() };
             let error = if error.is_nan() { f64::INFINITY } else { error };
             worst.max_abs_error = worst.max_abs_error.max(error);
+            worst.sum_abs_error += error;
             if r.is_finite() {
+                worst.sum_abs_reference += r.abs();
                 worst.max_abs_reference = worst.max_abs_reference.max(r.abs());
             }
         }
@@ -93,17 +160,13 @@ pub(super) fn compare(actual: &Actual, reference: &Array<f32>) -> Result<Differe
             for (b, columns) in columns.iter().enumerate() {
                 let len = columns.len() * e;
                 let counted = &reference.values[(b * width + columns.start) * e..][..len];
-                worst = worst.max(Difference::of(&actual.values[from..from + len], counted));
+                worst = worst.and(Difference::of(&actual.values[from..from + len], counted));
                 from += len;
             }
             Ok(worst)
         }
     }
 }
-
-/// The largest difference allowed between f32 references and `strict` on the CPU, relative to
-/// `max(1, max |reference|)`. It is never loosened: a family that needs more is wrong.
-pub(super) const STRICT_CPU: f64 = 2e-5;
 
 #[cfg(test)]
 mod tests {
@@ -123,6 +186,34 @@ mod tests {
             Difference::of(&[f32::NEG_INFINITY, 100.0], &[f32::NEG_INFINITY, 100.001]).relative()
                 < STRICT_CPU
         );
+    }
+
+    #[test]
+    fn rows_are_those_of_the_table() {
+        let row = |published, dtype, precision| Row::of(published, dtype, precision);
+        let (f32, bf16, f16) = (DType::F32, DType::Bf16, DType::F16);
+        for precision in [Precision::Auto, Precision::Strict] {
+            assert_eq!(row(f32, f32, precision), Row::Reference(2e-5));
+        }
+        for dtype in [bf16, f16] {
+            for precision in [Precision::Strict, Precision::High] {
+                assert_eq!(row(dtype, dtype, precision), Row::Reference(2e-5));
+            }
+            for precision in [Precision::Auto, Precision::Fast] {
+                assert_eq!(row(dtype, dtype, precision), Row::OwnError(1.25));
+            }
+            assert_eq!(row(f32, dtype, Precision::Strict), Row::Unjudged);
+            assert_eq!(row(dtype, f32, Precision::Strict), Row::Unjudged);
+        }
+        let difference = Difference::of(&[10.5, 0.0], &[10.0, 0.0]);
+        let allowed = Row::OwnError(1.25).allowed(&difference, Some(0.4));
+        assert!((allowed.unwrap() - 0.5).abs() < 1e-12);
+        assert_eq!(Row::OwnError(1.25).allowed(&difference, None), None);
+        assert_eq!(
+            Row::OwnError(1.25).allowed(&difference, Some(0.0)),
+            Some(2e-4)
+        );
+        assert!((difference.mean_relative() - 0.05).abs() < 1e-12);
     }
 
     #[test]

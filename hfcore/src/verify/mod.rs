@@ -11,12 +11,14 @@ mod reference;
 use std::path::{Path, PathBuf};
 
 use hfcore_arch::{CacheError, ForwardError, Registry};
+use hfcore_config::PretrainedConfig;
 use hfcore_generate::GenerateError;
-use hfcore_kernels::{DType, Device, DeviceError};
+use hfcore_kernels::{CpuOptions, DType, Device, DeviceError, Precision};
 use hfcore_weights::WeightsError;
 
 pub use self::compare::Difference;
-use self::compare::STRICT_CPU;
+use self::compare::Row;
+pub use self::reference::OwnError;
 use self::reference::{Case, Reference};
 use crate::auto::{
     AutoImageModel, AutoModel, AutoModelForCausalLm, AutoModelForImageClassification,
@@ -28,16 +30,27 @@ use crate::model_dir::ModelDir;
 use crate::padded::PaddedError;
 
 /// How to verify.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct VerifyOptions {
-    /// Where to run.
+    /// Where to run, and how exactly. The default is the CPU, [`strict`](Precision::Strict).
     pub device: Device,
     /// Convert matrices to this type first. Errors are then reported and not judged, unless the
     /// folder has this type already: rounding weights is an error by itself.
     pub dtype: Option<DType>,
     /// The families to choose from.
     pub registry: Registry,
+}
+
+impl Default for VerifyOptions {
+    fn default() -> Self {
+        let strict = CpuOptions::default().with_precision(Precision::Strict);
+        Self {
+            device: Device::cpu_with(&strict),
+            dtype: None,
+            registry: Registry::default(),
+        }
+    }
 }
 
 impl VerifyOptions {
@@ -91,12 +104,18 @@ pub struct CaseResult {
     pub name: String,
     /// Whether it holds.
     pub holds: bool,
-    /// The largest difference of its outputs, of `forward` cases.
+    /// The difference of the output that is furthest from its reference, for what it is allowed; of `forward` cases.
     pub difference: Option<Difference>,
     /// The output with that difference.
     pub worst_output: Option<String>,
+    /// The largest absolute error that it may have; `None` where it is not judged.
+    pub allowed: Option<f64>,
+    /// The error that transformers itself makes in that output in the type of the weights, where the folder says.
+    pub own_error: Option<OwnError>,
     /// Tokens that are equal, and all tokens, of `generate` cases.
     pub tokens: Option<(usize, usize)>,
+    /// Of these, the tokens that transformers itself gets right in the type of the weights, where the folder says.
+    pub own_tokens: Option<usize>,
     /// Why it does not hold, where a number does not say it.
     pub problem: Option<String>,
 }
@@ -157,15 +176,17 @@ pub fn verify(path: impl AsRef<Path>, options: &VerifyOptions) -> Result<Verific
     let dir = ModelDir::new(path)?;
     let reference = Reference::open(dir.path())?;
     let heads = Heads::load(&dir, &reference.json.architecture, options)?;
-    let config = dir.config()?;
-    let judged = options
-        .dtype
-        .is_none_or(|dtype| config.dtype() == Some(dtype.name()));
+    let published = published_dtype(&dir.config()?);
+    let row = Row::of(
+        published,
+        options.dtype.unwrap_or(published),
+        options.device.precision(),
+    );
     let cases = reference
         .json
         .cases
         .iter()
-        .map(|case| run_case(&heads, &reference, case, judged));
+        .map(|case| run_case(&heads, &reference, case, row));
     let cases = cases.collect();
     let reference::ReferenceJson {
         architecture,
@@ -179,12 +200,21 @@ pub fn verify(path: impl AsRef<Path>, options: &VerifyOptions) -> Result<Verific
     })
 }
 
-fn run_case(heads: &Heads, reference: &Reference, case: &Case, judged: bool) -> CaseResult {
+/// The type that `config.json` says of the weights; f32 where it says none.
+fn published_dtype(config: &PretrainedConfig) -> DType {
+    let published = [DType::F16, DType::Bf16]
+        .into_iter()
+        .find(|dtype| config.dtype() == Some(dtype.name()));
+    published.unwrap_or(DType::F32)
+}
+
+fn run_case(heads: &Heads, reference: &Reference, case: &Case, row: Row) -> CaseResult {
     let result = match case.call.as_str() {
-        "forward" => forward_case(heads, reference, case, judged),
+        "forward" => forward_case(heads, reference, case, row),
         "generate" => generate::run(heads, reference, case).map(|(equal, all)| CaseResult {
-            holds: equal == all || !judged,
+            holds: equal == all || !row.judges_tokens(),
             tokens: Some((equal, all)),
+            own_tokens: case.in_dtype.as_ref().and_then(|own| own.tokens_equal),
             ..CaseResult::new(case)
         }),
         other => Err(Failure(format!(
@@ -201,10 +231,11 @@ fn forward_case(
     heads: &Heads,
     reference: &Reference,
     case: &Case,
-    judged: bool,
+    row: Row,
 ) -> Result<CaseResult, Failure> {
     let actual = forward::run(heads, reference, case)?;
     let mut result = CaseResult::new(case);
+    let mut worst = f64::NEG_INFINITY;
     for name in &case.outputs {
         let expected = reference.output(case, name)?;
         let mut given = actual
@@ -216,19 +247,26 @@ fn forward_case(
         }
         for actual in given {
             let difference = compare::compare(actual, &expected).map_err(Failure)?;
-            if result
-                .difference
-                .is_none_or(|worst| difference.relative() > worst.relative())
-            {
+            let own_error = case.own_error(name);
+            let allowed = row.allowed(&difference, own_error.map(|own| own.max_abs_error));
+            let badness = match allowed {
+                Some(allowed) => difference.max_abs_error / allowed,
+                None => difference.relative(),
+            };
+            if badness > worst {
+                worst = badness;
                 result.worst_output = Some(name.clone());
                 result.difference = Some(difference);
+                result.allowed = allowed;
+                result.own_error = own_error;
             }
         }
     }
-    result.holds = !judged
-        || result
-            .difference
-            .is_some_and(|worst| worst.relative() <= STRICT_CPU);
+    result.holds = match (result.difference, result.allowed) {
+        (Some(difference), Some(allowed)) => difference.max_abs_error <= allowed,
+        (Some(_), None) => true,
+        (None, _) => false,
+    };
     Ok(result)
 }
 
@@ -239,7 +277,10 @@ impl CaseResult {
             holds: false,
             difference: None,
             worst_output: None,
+            allowed: None,
+            own_error: None,
             tokens: None,
+            own_tokens: None,
             problem: None,
         }
     }

@@ -1,5 +1,6 @@
 //! `reference.json` and `reference.safetensors`: what transformers gave, and for what.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -35,6 +36,37 @@ pub(super) struct Case {
     pub(super) outputs: Vec<String>,
     #[serde(default)]
     pub(super) kwargs: Map<String, Value>,
+    /// What transformers makes of the case in the type of the weights, where that is a 16-bit type.
+    #[serde(default)]
+    pub(super) in_dtype: Option<InDType>,
+}
+
+/// How far transformers is from its own f32 when it computes in the type of the weights.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct InDType {
+    /// By output.
+    #[serde(default)]
+    pub(super) errors: BTreeMap<String, OwnError>,
+    /// Tokens of generated sequences that are the same.
+    #[serde(default)]
+    pub(super) tokens_equal: Option<usize>,
+}
+
+/// The error of one output, where it counts.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
+#[non_exhaustive]
+pub struct OwnError {
+    /// The largest.
+    pub max_abs_error: f64,
+    /// The mean.
+    pub mean_abs_error: f64,
+}
+
+impl Case {
+    /// The error that transformers itself makes in an output.
+    pub(super) fn own_error(&self, output: &str) -> Option<OwnError> {
+        self.in_dtype.as_ref()?.errors.get(output).copied()
+    }
 }
 
 /// A tensor of the reference: its shape and its numbers.
