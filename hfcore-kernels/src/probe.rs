@@ -77,6 +77,25 @@ pub fn multiply_add_rate(device: &Device) -> f64 {
     (units * ROUNDS * CHAINS * lanes(cpu.isa) * 2) as f64 / seconds
 }
 
+/// [`multiply_add_rate`] of products of `bf16` with sums in `f32`, where the instruction set has
+/// instructions for them: what a prompt can be multiplied with, of a model in `bf16`.
+///
+/// Takes some hundredths of a second.
+#[must_use]
+pub fn bf16_rate(device: &Device) -> Option<f64> {
+    let Backend::Cpu(cpu) = device.backend();
+    let units = 16 * cpu.pool.threads();
+    let flops = bf16_chains(cpu.isa)?;
+    let seconds = best(|| {
+        cpu.pool.for_each(units, 1, |range| {
+            for _ in range {
+                black_box(bf16_chains(cpu.isa));
+            }
+        });
+    });
+    Some((units * flops) as f64 / seconds)
+}
+
 fn best(mut run: impl FnMut()) -> f64 {
     let time = |_| {
         let start = Instant::now();
@@ -146,6 +165,28 @@ fn chains(isa: Isa, factor: f32) -> f32 {
             // SAFETY: an `Avx512` exists only where the CPU has the features.
             unsafe { x86::chains_avx512(factor) }
         }
+    }
+}
+
+/// As [`chains`], of products of `bf16`. The operations it took, if there are such products.
+fn bf16_chains(isa: Isa) -> Option<usize> {
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512Bf16(_) => {
+            // SAFETY: an `Avx512Bf16` exists only where the CPU has the features.
+            black_box(unsafe { x86::chains_bf16(black_box(0.5)) });
+            // Sixteen lanes of two products and two sums.
+            Some(ROUNDS * CHAINS * 64)
+        }
+        #[cfg(target_arch = "x86_64")]
+        Isa::Amx(amx) => {
+            let _tiles = crate::amx::Tiles::configure(amx);
+            // SAFETY: the tiles are configured.
+            unsafe { crate::amx::bf16_chains(ROUNDS) };
+            // Four tiles of 16 by 16 sums of 32 products.
+            Some(ROUNDS * 4 * 16 * 16 * 64)
+        }
+        _ => None,
     }
 }
 
@@ -262,6 +303,23 @@ mod x86 {
             .fold(_mm512_setzero_ps(), |a, b| _mm512_add_ps(a, b));
         _mm512_reduce_add_ps(sum)
     }
+
+    /// Adds twice `factor * factor` in each round: a normal number, and soon a sum that stays.
+    #[target_feature(enable = "avx512bf16,avx512f")]
+    pub(super) fn chains_bf16(factor: f32) -> f32 {
+        let factor = _mm512_set1_ps(factor);
+        let factors = _mm512_cvtne2ps_pbh(factor, factor);
+        let mut chains = [_mm512_setzero_ps(); CHAINS];
+        for _ in 0..ROUNDS {
+            for chain in &mut chains {
+                *chain = _mm512_dpbf16_ps(*chain, factors, factors);
+            }
+        }
+        let sum = chains
+            .into_iter()
+            .fold(_mm512_setzero_ps(), |a, b| _mm512_add_ps(a, b));
+        _mm512_reduce_add_ps(sum)
+    }
 }
 
 /// Intrinsics, for the same reason.
@@ -316,6 +374,19 @@ mod tests {
         let words: Vec<u64> = (0..1024).collect();
         for isa in Isa::all() {
             assert_eq!(read(isa, &words), 1023 * 512, "{}", isa.name());
+        }
+    }
+
+    #[test]
+    fn chains_of_bf16_are_computed() {
+        for isa in Isa::tested() {
+            if let Isa::Avx512Bf16(_) = isa {
+                // SAFETY: the value proves the features.
+                let found = unsafe { x86::chains_bf16(0.5) };
+                assert_eq!(found, (ROUNDS * CHAINS * 16) as f32 / 2.0);
+            }
+            let has = matches!(isa, Isa::Avx512Bf16(_) | Isa::Amx(_));
+            assert_eq!(bf16_chains(isa).is_some(), has, "{}", isa.name());
         }
     }
 

@@ -85,7 +85,7 @@ fn load_half(from: &[u8; 16]) -> __m128i {
 
 #[inline]
 #[target_feature(enable = "avx")]
-fn store(to: &mut [f32; 8], value: __m256) {
+pub(super) fn store(to: &mut [f32; 8], value: __m256) {
     // SAFETY: `to` is 32 writable bytes; `storeu` needs no alignment.
     unsafe { _mm256_storeu_ps(to.as_mut_ptr(), value) }
 }

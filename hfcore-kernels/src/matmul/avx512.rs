@@ -86,19 +86,19 @@ pub(super) fn store(to: &mut [f32; 16], value: __m512) {
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn zero() -> __m512 {
+pub(super) fn zero() -> __m512 {
     _mm512_setzero_ps()
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn splat(number: f32) -> __m512 {
+pub(super) fn splat(number: f32) -> __m512 {
     _mm512_set1_ps(number)
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn add(a: __m512, b: __m512) -> __m512 {
+pub(super) fn add(a: __m512, b: __m512) -> __m512 {
     _mm512_add_ps(a, b)
 }
 

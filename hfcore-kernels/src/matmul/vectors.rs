@@ -37,45 +37,7 @@ macro_rules! kernels {
         $crate::matmul::vectors::dot!(#[$features] $vector, $lanes, $few, dot_f16, step_f16, part_f16: 2: 0 1);
         $crate::matmul::vectors::dot!(#[$features] $vector, $lanes, $few, dot_bf16, step_bf16, part_bf16: 2: 0 1);
 
-        /// See [`Tile::run`]; `V` vectors of columns.
-        #[$features]
-        fn tile<const V: usize>(w: &[f32], x: &[f32], steps: usize, tile: &mut [f32], add_to: bool) {
-            let w = &w.as_chunks::<GROUP>().0.as_chunks::<ROWS>().0[..steps];
-            let x = &x.as_chunks::<$lanes>().0.as_chunks::<V>().0.as_chunks::<GROUP>().0[..steps];
-            let mut sums = [[zero(); V]; ROWS];
-            for (w, x) in w.iter().zip(x) {
-                for i in 0..GROUP {
-                    rank_one(&mut sums, w, i, &x[i]);
-                }
-            }
-            let tile = tile.as_chunks_mut::<$lanes>().0.as_chunks_mut::<V>().0;
-            for r in 0..ROWS {
-                for v in 0..V {
-                    let before = if add_to { load(&tile[r][v]) } else { zero() };
-                    store(&mut tile[r][v], add(before, sums[r][v]));
-                }
-            }
-        }
-
-        #[inline]
-        #[$features]
-        fn rank_one<const V: usize>(
-            sums: &mut [[$vector; V]; ROWS],
-            w: &[[f32; GROUP]; ROWS],
-            i: usize,
-            x: &[[f32; $lanes]; V],
-        ) {
-            let mut columns = [zero(); V];
-            for v in 0..V {
-                columns[v] = load(&x[v]);
-            }
-            for r in 0..ROWS {
-                let w = splat(w[r][i]);
-                for v in 0..V {
-                    sums[r][v] = multiply_add(w, columns[v], sums[r][v]);
-                }
-            }
-        }
+        $crate::matmul::vectors::tile!(#[$features] $vector, $lanes lanes, multiply_add);
 
         /// See [`Tile::arrange`].
         #[$features]
@@ -183,3 +145,62 @@ macro_rules! dot {
     };
 }
 pub(super) use dot;
+
+/// `tile::<V>`: a [`Tile::run`](super::kernels::Tile::run) for tiles of `ROWS` rows and `V` vectors of
+/// columns, of words that the last function multiplies and adds.
+macro_rules! tile {
+    (#[$features:meta] $vector:ty, $lanes:literal lanes, $multiply_add:ident) => {
+        /// See [`Tile::run`]; `V` vectors of columns.
+        #[$features]
+        fn tile<const V: usize>(
+            w: &[f32],
+            x: &[f32],
+            steps: usize,
+            tile: &mut [f32],
+            add_to: bool,
+        ) {
+            let w = &w.as_chunks::<GROUP>().0.as_chunks::<ROWS>().0[..steps];
+            let x = &x
+                .as_chunks::<$lanes>()
+                .0
+                .as_chunks::<V>()
+                .0
+                .as_chunks::<GROUP>()
+                .0[..steps];
+            let mut sums = [[zero(); V]; ROWS];
+            for (w, x) in w.iter().zip(x) {
+                for i in 0..GROUP {
+                    rank_one(&mut sums, w, i, &x[i]);
+                }
+            }
+            let tile = tile.as_chunks_mut::<$lanes>().0.as_chunks_mut::<V>().0;
+            for r in 0..ROWS {
+                for v in 0..V {
+                    let before = if add_to { load(&tile[r][v]) } else { zero() };
+                    store(&mut tile[r][v], add(before, sums[r][v]));
+                }
+            }
+        }
+
+        #[inline]
+        #[$features]
+        fn rank_one<const V: usize>(
+            sums: &mut [[$vector; V]; ROWS],
+            w: &[[f32; GROUP]; ROWS],
+            i: usize,
+            x: &[[f32; $lanes]; V],
+        ) {
+            let mut columns = [zero(); V];
+            for v in 0..V {
+                columns[v] = load(&x[v]);
+            }
+            for r in 0..ROWS {
+                let w = splat(w[r][i]);
+                for v in 0..V {
+                    sums[r][v] = $multiply_add(w, columns[v], sums[r][v]);
+                }
+            }
+        }
+    };
+}
+pub(super) use tile;

@@ -1,0 +1,165 @@
+//! Matrix products with AVX512-BF16: `vdpbf16ps` multiplies pairs of `bf16` and adds both to an `f32`.
+//!
+//! The weight is copied as it is, as pairs of inputs; activations are rounded to `bf16` and transposed
+//! pair by pair. A vector is then 16 pairs of 16 rows of activations, multiplied by one pair of the
+//! weight:
+//!
+//! ```text
+//!   weight w, a row             k0 k1 | k2 k3 | ..               a word each
+//!   panel of activations        x0: k0 k1 | x1: k0 k1 | .. x31   a vector of 16 words, twice
+//!                               x0: k2 k3 | x1: k2 k3 | ..
+//!   sums[w][x]  +=  w(k0) * x(k0) + w(k1) * x(k1)
+//! ```
+//!
+//! The instruction rounds to nearest even, takes denormal numbers for zero and flushes results that
+//! would be, whatever the processor's mode. On Zen 4 it is as fast as a fused multiplication and
+//! addition, which does half of the work; on Sapphire Rapids it is slower than that and AMX is used.
+//!
+//! On an AMD EPYC with Zen 4, `cargo bench -p hfcore-kernels -- bf16 m=512` finds TODO
+//! of [`bf16_rate`](crate::probe::bf16_rate).
+
+use std::arch::x86_64::*;
+
+use super::avx512::{self, add, load, splat, store, zero};
+use super::kernels::{GROUP, Kernels, Tile, tails};
+use super::{avx2, vectors};
+
+pub(super) static KERNELS: Kernels = Kernels {
+    dots: avx512::DOTS,
+    strict: avx512::STRICT,
+    high: [None, None, None],
+    fast: [None, None, Some(PAIRS)],
+};
+
+const PAIRS: Tile = Tile {
+    rows: ROWS,
+    columns: 32,
+    step: 2 * GROUP,
+    words: GROUP,
+    group: GROUP,
+    piece: 512,
+    block: 48,
+    few: 16,
+    widen: copy,
+    arrange,
+    run: tile::<2>,
+    narrow: tile::<1>,
+    transpose: avx512::transpose,
+};
+
+/// Rows of a weight in a tile, of which 2 vectors each fill 24 of the 32 registers.
+const ROWS: usize = 12;
+
+vectors::tile!(
+    #[target_feature(enable = "avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+    __m512, 16 lanes, multiply_add_pairs
+);
+
+/// Sixteen words as pairs of `bf16`.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn pairs(words: __m512) -> __m512bh {
+    // SAFETY: both are 512 bits, and any bits are numbers.
+    #[allow(clippy::disallowed_methods, reason = "there is no cast to this type")]
+    unsafe {
+        std::mem::transmute(words)
+    }
+}
+
+/// `c + a.0 * b.0 + a.1 * b.1` for pairs in the words of `a` and `b`.
+#[inline]
+#[target_feature(enable = "avx512bf16,avx512f")]
+fn multiply_add_pairs(a: __m512, b: __m512, c: __m512) -> __m512 {
+    _mm512_dpbf16_ps(c, pairs(a), pairs(b))
+}
+
+/// Sixteen pairs, rounded, of up to 32 numbers; zeros after them.
+#[inline]
+#[target_feature(enable = "avx512bf16,avx512f,avx512bw,avx512dq,avx512vl")]
+fn round(from: &[f32]) -> __m512i {
+    let mut parts = [zero(); 2];
+    if let Some(whole) = from.first_chunk::<32>() {
+        let halves = whole.as_chunks::<16>().0;
+        parts = [load(&halves[0]), load(&halves[1])];
+    } else {
+        for (part, from) in parts.iter_mut().zip(from.chunks(16)) {
+            let mask = u16::MAX >> (16 - from.len());
+            // SAFETY: as many numbers are read as the mask has bits, which is as many as there are.
+            *part = unsafe { _mm512_maskz_loadu_ps(mask, from.as_ptr()) };
+        }
+    }
+    let rounded = _mm512_cvtne2ps_pbh(parts[1], parts[0]);
+    // SAFETY: both are 512 bits, and any bits are numbers.
+    #[allow(clippy::disallowed_methods, reason = "there is no cast to this type")]
+    unsafe {
+        std::mem::transmute(rounded)
+    }
+}
+
+/// See [`Tile::widen`].
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+fn copy(from: &[u8], to: &mut [f32]) {
+    let (groups, rest) = from.as_chunks::<{ 4 * GROUP }>();
+    let mut to = to.as_chunks_mut::<GROUP>().0.iter_mut().step_by(ROWS);
+    for (from, to) in groups.iter().zip(&mut to) {
+        avx2::store(to, _mm256_castsi256_ps(avx2::load_bytes(from)));
+    }
+    if let (Some(to), false) = (to.next(), rest.is_empty()) {
+        let [tail] = tails(&[rest], 0);
+        avx2::store(to, _mm256_castsi256_ps(avx2::load_bytes(&tail)));
+    }
+}
+
+/// See [`Tile::arrange`].
+#[target_feature(enable = "avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+fn arrange(x: &[f32], stride: usize, [rows, inputs]: [usize; 2], to: &mut [f32], width: usize) {
+    for first in (0..width).step_by(16) {
+        for start in (0..inputs).step_by(32) {
+            let end = inputs.min(start + 32);
+            let mut words = [_mm512_setzero_si512(); 16];
+            for (r, words) in words.iter_mut().enumerate() {
+                if first + r < rows {
+                    let row = (first + r) * stride;
+                    *words = round(&x[row + start..row + end]);
+                }
+            }
+            let words = transposed(words);
+            let to = &mut to[start / 2 * width + first..];
+            for (to, words) in to.chunks_mut(width).zip(words) {
+                if let Some(to) = to.first_chunk_mut() {
+                    store(to, _mm512_castsi512_ps(words));
+                }
+            }
+        }
+    }
+}
+
+/// The transpose of 16 by 16 words.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn transposed(rows: [__m512i; 16]) -> [__m512i; 16] {
+    let zero = [_mm512_setzero_si512(); 16];
+    let (mut a, mut b) = (zero, zero);
+    for i in 0..8 {
+        a[2 * i] = _mm512_unpacklo_epi32(rows[2 * i], rows[2 * i + 1]);
+        a[2 * i + 1] = _mm512_unpackhi_epi32(rows[2 * i], rows[2 * i + 1]);
+    }
+    // In b[4 i + j], the quarter q is column 4 q + j of the rows 4 i to 4 i + 3.
+    for i in 0..4 {
+        for j in 0..2 {
+            b[4 * i + 2 * j] = _mm512_unpacklo_epi64(a[4 * i + j], a[4 * i + 2 + j]);
+            b[4 * i + 2 * j + 1] = _mm512_unpackhi_epi64(a[4 * i + j], a[4 * i + 2 + j]);
+        }
+    }
+    for i in 0..2 {
+        for j in 0..4 {
+            a[8 * i + j] = _mm512_shuffle_i32x4::<0x88>(b[8 * i + j], b[8 * i + 4 + j]);
+            a[8 * i + 4 + j] = _mm512_shuffle_i32x4::<0xdd>(b[8 * i + j], b[8 * i + 4 + j]);
+        }
+    }
+    for j in 0..8 {
+        b[j] = _mm512_shuffle_i32x4::<0x88>(a[j], a[8 + j]);
+        b[8 + j] = _mm512_shuffle_i32x4::<0xdd>(a[j], a[8 + j]);
+    }
+    b
+}
