@@ -72,7 +72,7 @@ pub(super) fn load(from: &[f32; 16]) -> __m512 {
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn load_bytes(from: &[u8; 64]) -> __m512i {
+pub(super) fn load_bytes(from: &[u8; 64]) -> __m512i {
     // SAFETY: `from` is 64 readable bytes; `loadu` needs no alignment.
     unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
 }

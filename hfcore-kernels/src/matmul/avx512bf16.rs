@@ -20,9 +20,9 @@
 
 use std::arch::x86_64::*;
 
-use super::avx512::{self, add, load, splat, store, zero};
-use super::kernels::{GROUP, Kernels, Tile, tails};
-use super::{avx2, vectors};
+use super::avx512::{self, add, load, load_bytes, splat, store, zero};
+use super::kernels::{Kernels, Tile, tails};
+use super::vectors;
 
 pub(super) static KERNELS: Kernels = Kernels {
     dots: avx512::DOTS,
@@ -37,9 +37,9 @@ const PAIRS: Tile = Tile {
     step: 2 * GROUP,
     words: GROUP,
     group: GROUP,
-    piece: 512,
+    piece: 1024,
     block: 48,
-    few: 16,
+    few: 12,
     widen: copy,
     arrange,
     run: tile::<2>,
@@ -47,6 +47,8 @@ const PAIRS: Tile = Tile {
     transpose: avx512::transpose,
 };
 
+/// Words of a weight row that lie side by side: a cache line.
+const GROUP: usize = 16;
 /// Rows of a weight in a tile, of which 2 vectors each fill 24 of the 32 registers.
 const ROWS: usize = 12;
 
@@ -102,31 +104,46 @@ fn copy(from: &[u8], to: &mut [f32]) {
     let (groups, rest) = from.as_chunks::<{ 4 * GROUP }>();
     let mut to = to.as_chunks_mut::<GROUP>().0.iter_mut().step_by(ROWS);
     for (from, to) in groups.iter().zip(&mut to) {
-        avx2::store(to, _mm256_castsi256_ps(avx2::load_bytes(from)));
+        store(to, _mm512_castsi512_ps(load_bytes(from)));
     }
     if let (Some(to), false) = (to.next(), rest.is_empty()) {
         let [tail] = tails(&[rest], 0);
-        avx2::store(to, _mm256_castsi256_ps(avx2::load_bytes(&tail)));
+        store(to, _mm512_castsi512_ps(load_bytes(&tail)));
     }
 }
+
+/// Inputs that are rounded before they are transposed: rows are read far enough for the processor to
+/// see where that goes.
+const STRETCH: usize = 512;
 
 /// See [`Tile::arrange`].
 #[target_feature(enable = "avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
 fn arrange(x: &[f32], stride: usize, [rows, inputs]: [usize; 2], to: &mut [f32], width: usize) {
+    // [inputs / 32, 16 rows, 16 words]
+    let mut rounded = [[_mm512_setzero_si512(); 16]; STRETCH / 32];
     for first in (0..width).step_by(16) {
-        for start in (0..inputs).step_by(32) {
-            let end = inputs.min(start + 32);
-            let mut words = [_mm512_setzero_si512(); 16];
-            for (r, words) in words.iter_mut().enumerate() {
+        for start in (0..inputs).step_by(STRETCH) {
+            let length = STRETCH.min(inputs - start);
+            for r in 0..16 {
+                let words = rounded.iter_mut().map(|words| &mut words[r]);
                 if first + r < rows {
-                    let row = (first + r) * stride;
-                    *words = round(&x[row + start..row + end]);
+                    let row = &x[(first + r) * stride + start..][..length];
+                    words
+                        .zip(row.chunks(32))
+                        .for_each(|(words, from)| *words = round(from));
+                } else {
+                    words.for_each(|words| *words = _mm512_setzero_si512());
                 }
             }
-            let words = transposed(words);
-            let to = &mut to[start / 2 * width + first..];
-            for (to, words) in to.chunks_mut(width).zip(words) {
-                if let Some(to) = to.first_chunk_mut() {
+            let to = &mut to[start / 2 * width..];
+            for (words, to) in rounded.iter().zip(to.chunks_mut(16 * width)) {
+                for (words, to) in transposed(*words)
+                    .into_iter()
+                    .zip(to.chunks_exact_mut(width))
+                {
+                    let to = to[first..]
+                        .first_chunk_mut()
+                        .expect("widths are of vectors");
                     store(to, _mm512_castsi512_ps(words));
                 }
             }

@@ -23,10 +23,17 @@ use super::{Product, aligned};
 use crate::device::Cpu;
 use crate::pool::Parts;
 
-/// Rows of activations in a block: their panels stay in a shared cache.
+/// Rows of activations in a block, at least: the weight is read once for each.
 const BLOCK: usize = 512;
+/// Words of a block, where that are more rows: their panels stay in a shared cache.
+const BLOCK_WORDS: usize = 1 << 20;
 /// Units per thread, at least, where there is that much to do: threads are not equally fast.
 const UNITS_PER_THREAD: usize = 4;
+
+/// Panels that are multiplied with one tile of the weight after the other.
+const FEW_PANELS: usize = 4;
+/// How many rows ahead the beginnings of rows are asked for.
+const ROWS_AHEAD: usize = 4;
 
 thread_local! {
     /// A thread's widened piece of the weight, and its tiles.
@@ -89,7 +96,8 @@ pub(super) fn many(cpu: &Cpu, product: &Product<'_>, out: &mut [f32]) {
         outputs, inputs, ..
     } = *product;
     let tile = cpu.tile(product.dtype);
-    let block = BLOCK.min(product.rows).next_multiple_of(tile.columns);
+    let most = BLOCK.max(BLOCK_WORDS / tile.words_of(inputs));
+    let block = most.min(product.rows).next_multiple_of(tile.columns);
     let mut buffer = cpu
         .recycler
         .take(aligned::len(block * tile.words_of(inputs)));
@@ -180,11 +188,18 @@ fn block(
 ) {
     let columns = tile.columns;
     let height = rows.len().next_multiple_of(tile.rows);
-    // With one piece, the tiles of a panel are not needed when those of the next are made.
-    let one_piece = product.inputs <= tile.piece;
-    let kept = if one_piece { 1 } else { some.len() };
+    // A few panels stay in the first cache beside one tile of the weight; of many, each is met by all
+    // tiles of the block while it is there.
+    let together = if some.len() <= FEW_PANELS {
+        tile.rows
+    } else {
+        height
+    };
+    // With one piece, the results of a panel are not needed when those of the next are made.
+    let at_once = product.inputs <= tile.piece && together == height;
+    let kept = if at_once { 1 } else { some.len() };
     let [widened_len, tiles_len, turned_len] = [
-        height * tile.words_of(product.inputs.min(tile.piece)),
+        together * tile.words_of(product.inputs.min(tile.piece)),
         kept * height * columns,
         columns * height,
     ];
@@ -197,56 +212,68 @@ fn block(
     let turned = &mut turned[..turned_len];
 
     for piece in tile.pieces(product.inputs) {
-        let length = tile.words_of(piece.len());
-        widen(tile, product, &rows, &piece, widened);
-        for (i, panel) in some.clone().enumerate() {
-            let x = &panels.data[panels.place(panel, &piece)];
-            let width = panels.width(panel);
-            let run = if width == columns {
-                tile.run
-            } else {
-                tile.narrow
-            };
-            let tiles = &mut tiles[if one_piece { 0 } else { i } * height * columns..];
-            for (w, to) in widened
-                .chunks_exact(tile.rows * length)
-                .zip(tiles.chunks_exact_mut(tile.rows * width))
-                .take(height / tile.rows)
-            {
-                let steps = piece.len().div_ceil(tile.step);
-                // SAFETY: the table is the one of the device's instruction set, which the CPU has.
-                unsafe { run(w, x, steps, to, piece.start > 0) };
-            }
-            if piece.end == product.inputs {
-                let activations = panels.rows(panel);
-                finish(
-                    tile,
-                    product,
-                    &rows,
-                    activations,
-                    [tiles, turned],
-                    width,
-                    out,
-                );
+        let length = tile.rows * tile.words_of(piece.len());
+        let steps = piece.len().div_ceil(tile.step);
+        for first in (0..height).step_by(together) {
+            let group = rows.start + first..rows.end.min(rows.start + first + together);
+            widen(tile, product, &group, &piece, widened);
+            for (i, panel) in some.clone().enumerate() {
+                let x = &panels.data[panels.place(panel, &piece)];
+                let width = panels.width(panel);
+                let run = if width == columns {
+                    tile.run
+                } else {
+                    tile.narrow
+                };
+                let start = if at_once { 0 } else { i * height * columns };
+                let last = piece.end == product.inputs && first + together == height;
+                if last {
+                    for m in panels.rows(panel) {
+                        let start = m * product.outputs;
+                        // SAFETY: a unit has rows of the weight and panels together that no other has.
+                        prefetch(unsafe { out.part(start + rows.start..start + rows.end) });
+                    }
+                }
+                let results = &mut tiles[start..start + height * width];
+                let to = results[first * width..].chunks_exact_mut(tile.rows * width);
+                for (w, to) in widened
+                    .chunks_exact(length)
+                    .zip(to)
+                    .take(together / tile.rows)
+                {
+                    // SAFETY: the table is the one of the device's instruction set, which the CPU has.
+                    unsafe { run(w, x, steps, to, piece.start > 0) };
+                }
+                if last {
+                    finish(
+                        tile,
+                        product,
+                        &rows,
+                        panels.rows(panel),
+                        [results, turned],
+                        width,
+                        out,
+                    );
+                }
             }
         }
     }
 }
 
-/// Write the tiles of a panel, `[rows, width]`, to the output, with the bias.
+/// Write the results of a panel, `[rows, width]`, to the output, with the bias.
 fn finish(
     tile: &Tile,
     product: &Product<'_>,
     rows: &Range<usize>,
     activations: Range<usize>,
-    [tiles, turned]: [&mut [f32]; 2],
+    [results, turned]: [&mut [f32]; 2],
     width: usize,
     out: &Parts<'_, f32>,
 ) {
     let height = turned.len() / tile.columns;
     let shape = [rows.len(), activations.len()];
     // SAFETY: the table is the one of the device's instruction set, which the CPU has.
-    unsafe { (tile.transpose)(tiles, width, shape, turned, height) };
+    unsafe { (tile.transpose)(results, width, shape, turned, height) };
     for (m, from) in activations.zip(turned.chunks_exact(height)) {
         let start = m * product.outputs;
         // SAFETY: a unit has rows of the weight and panels together that no other unit has.
@@ -273,15 +300,33 @@ fn widen(
     let size = product.dtype.size();
     let length = tile.rows * tile.words_of(piece.len());
     let tiles = to.chunks_exact_mut(length);
+    let next = piece.end..product.inputs.min(piece.end + tile.piece);
     for (first, to) in rows.clone().step_by(tile.rows).zip(tiles) {
         if first + tile.rows > rows.end {
             // Of a tile that reaches beyond the weight: what comes of it is not used.
             to.fill(0.0);
         }
         for row in first..rows.end.min(first + tile.rows) {
-            let from = &product.row(row)[piece.start * size..piece.end * size];
+            let bytes = product.row(row);
+            let from = &bytes[piece.start * size..piece.end * size];
             // SAFETY: the table is the one of the device's instruction set, which the CPU has.
             unsafe { (tile.widen)(from, &mut to[(row - first) * tile.group..]) };
+            prefetch(&bytes[next.start * size..next.end * size]);
+            if piece.start == 0 && row + ROWS_AHEAD < product.outputs {
+                prefetch(&product.row(row + ROWS_AHEAD)[..piece.end * size]);
+            }
         }
     }
+}
+
+/// Ask for memory that will soon be read, or written.
+fn prefetch<T>(memory: &[T]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in memory.chunks(64 / size_of::<T>()) {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        // SAFETY: a hint, of memory that is there.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = memory;
 }

@@ -57,7 +57,7 @@ fn first_wrong(
     found: &[f32],
 ) -> Option<String> {
     assert_eq!(found.len(), rows * outputs);
-    let additions = inputs.min((inputs / 4).max(512 + inputs / 256)) + 16;
+    let additions = inputs.min((inputs / 4).max(1024 + inputs / 256)) + 16;
     for m in 0..rows {
         for n in 0..outputs {
             let (mut sum, mut size) = (0.0, 0.0);
