@@ -27,6 +27,14 @@ pub(crate) fn load_bytes(from: &[u8; 16]) -> uint8x16_t {
 
 #[inline]
 #[target_feature(enable = "neon")]
+pub(crate) fn load_words(from: &[i32; 4]) -> int8x16_t {
+    // SAFETY: `from` is 16 readable bytes; `ld1` needs no alignment.
+    let words = unsafe { vld1q_s32(from.as_ptr()) };
+    vreinterpretq_s8_s32(words)
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
 pub(crate) fn store(to: &mut [f32; 4], value: float32x4_t) {
     // SAFETY: `to` is 16 writable bytes; `st1` needs no alignment.
     unsafe { vst1q_f32(to.as_mut_ptr(), value) }
@@ -84,4 +92,33 @@ pub(crate) fn widen_bf16_low(halves: uint8x16_t) -> float32x4_t {
 #[target_feature(enable = "neon")]
 pub(crate) fn widen_bf16_high(halves: uint8x16_t) -> float32x4_t {
     vreinterpretq_f32_u16(vzip2q_u16(vdupq_n_u16(0), vreinterpretq_u16_u8(halves)))
+}
+
+/// To lane `i` of `sum`, the product of bytes `4 i..4 i + 4` of `a` with four bytes of `b`, those of its
+/// lane `LANE`.
+#[inline]
+#[target_feature(enable = "neon,dotprod")]
+pub(crate) fn dot_bytes<const LANE: usize>(
+    mut sum: int32x4_t,
+    a: int8x16_t,
+    b: int8x16_t,
+) -> int32x4_t {
+    // SAFETY: it writes the register that it says, and nothing else; this function has the feature.
+    unsafe {
+        asm!("sdot {0:v}.4s, {1:v}.16b, {2:v}.4b[{3}]", inout(vreg) sum, in(vreg) a, in(vreg) b,
+            const LANE, options(pure, nomem, nostack, preserves_flags));
+    }
+    sum
+}
+
+/// To `sum`, `[2, 2]`, the product of `a` `[2, 8]` with the transpose of `b` `[2, 8]`.
+#[inline]
+#[target_feature(enable = "neon,i8mm")]
+pub(crate) fn multiply_bytes(mut sum: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
+    // SAFETY: it writes the register that it says, and nothing else; this function has the feature.
+    unsafe {
+        asm!("smmla {0:v}.4s, {1:v}.16b, {2:v}.16b", inout(vreg) sum, in(vreg) a, in(vreg) b,
+            options(pure, nomem, nostack, preserves_flags));
+    }
+    sum
 }

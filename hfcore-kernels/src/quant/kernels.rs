@@ -18,6 +18,8 @@
 //! ```
 
 use super::QuantFormat;
+#[cfg(target_arch = "aarch64")]
+use super::neon;
 use super::quantized::Panel;
 use super::scalar;
 use crate::Isa;
@@ -72,8 +74,15 @@ pub(super) struct Tile<'a> {
 impl Kernels {
     /// The kernels of `isa`.
     pub(super) fn of(isa: Isa) -> &'static Self {
-        let _ = isa;
-        &scalar::KERNELS
+        match isa {
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon(_) => &neon::PLAIN,
+            #[cfg(target_arch = "aarch64")]
+            Isa::NeonDotprod(_) => &neon::DOTPROD,
+            #[cfg(target_arch = "aarch64")]
+            Isa::NeonI8mm(_) | Isa::NeonBf16(_) => &neon::I8MM,
+            _ => &scalar::KERNELS,
+        }
     }
 
     pub(super) const fn passes(&self, format: QuantFormat) -> &'static [Pass] {

@@ -18,6 +18,8 @@ mod activations;
 mod format;
 mod kernels;
 mod matrix;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod pack;
 mod product;
 mod quantized;
