@@ -10,6 +10,7 @@ use crate::loader::Loader;
 use crate::model::{
     CausalLm, ImageClassifier, ImageEncoder, MaskedLm, Seq2Seq, SequenceClassifier, TextEncoder,
 };
+use crate::quantize::{Quantize, QuantizeReport, Quantizer};
 
 /// How a model is loaded.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +20,8 @@ pub struct LoadOptions {
     pub device: Device,
     /// The type of its matrices; as published, if `None`.
     pub dtype: Option<DType>,
+    /// Quantize the matrices of linear layers, from the type they were published in.
+    pub quantize: Option<Quantize>,
     /// Refuse keys of `config.json` that the family does not define, instead of noting them.
     pub strict: bool,
 }
@@ -35,6 +38,13 @@ impl LoadOptions {
     #[must_use]
     pub fn with_dtype(mut self, dtype: Option<DType>) -> Self {
         self.dtype = dtype;
+        self
+    }
+
+    /// Quantize matrices.
+    #[must_use]
+    pub fn with_quantize(mut self, quantize: Option<Quantize>) -> Self {
+        self.quantize = quantize;
         self
     }
 
@@ -56,6 +66,8 @@ pub struct Loaded<T: ?Sized> {
     pub report: LoadReport,
     /// What became of the configuration's keys.
     pub accounting: Accounting,
+    /// What was quantized, if that was asked for.
+    pub quantized: Option<QuantizeReport>,
 }
 
 impl<T: ?Sized> Loaded<T> {
@@ -65,6 +77,7 @@ impl<T: ?Sized> Loaded<T> {
             model: f(self.model),
             report: self.report,
             accounting: self.accounting,
+            quantized: self.quantized,
         }
     }
 }
@@ -111,17 +124,18 @@ impl Source<'_> {
     ) -> Result<Loaded<M>, ModelError> {
         let (config, accounting) = self.read_config::<C>()?;
         let model_type = self.config.model_type().unwrap_or_default();
+        let LoadOptions { device, dtype, .. } = self.options;
+        let quantizer = self.options.quantize.as_ref().map(Quantizer::new);
         let (model, report) = self.weights.build(|scope| {
-            build(
-                &Loader::new(scope.clone(), &self.options.device, self.options.dtype),
-                &config,
-                model_type,
-            )
+            let loader = Loader::new(scope.clone(), device, *dtype);
+            let loader = loader.with_quantizer(quantizer.as_ref());
+            build(&loader, &config, model_type)
         })?;
         Ok(Loaded {
             model: Box::new(model),
             report,
             accounting,
+            quantized: quantizer.map(Quantizer::finish),
         })
     }
 }

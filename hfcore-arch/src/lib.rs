@@ -24,6 +24,7 @@ mod loader;
 mod model;
 mod pass;
 mod probe;
+mod quantize;
 mod registry;
 mod step;
 mod text_encoder;
@@ -42,6 +43,7 @@ pub use model::{
 };
 pub use pass::{Limits, Pass};
 pub use probe::{NoProbe, Probe};
+pub use quantize::{Part, Quantize, QuantizeReport};
 pub use registry::Registry;
 pub use step::{LogitsFor, Span, Step};
 pub use text_encoder::{

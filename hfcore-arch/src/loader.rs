@@ -6,8 +6,10 @@
 
 use std::ops::Range;
 
-use hfcore_kernels::{Bytes, DType, Device, Tensor, Weight};
+use hfcore_kernels::{Bytes, DType, Device, Matrix, Tensor, Weight};
 use hfcore_weights::{Scope, TensorView};
+
+use crate::quantize::{Part, Quantizer, plain};
 
 /// A position in the checkpoint, and where its tensors should go.
 #[derive(Clone, Debug)]
@@ -15,6 +17,7 @@ pub struct Loader<'a> {
     scope: Scope,
     device: &'a Device,
     dtype: Option<DType>,
+    quantizer: Option<&'a Quantizer<'a>>,
 }
 
 impl<'a> Loader<'a> {
@@ -25,7 +28,14 @@ impl<'a> Loader<'a> {
             scope,
             device,
             dtype,
+            quantizer: None,
         }
+    }
+
+    /// The same, that quantizes the matrices it gives.
+    pub(crate) const fn with_quantizer(mut self, quantizer: Option<&'a Quantizer<'a>>) -> Self {
+        self.quantizer = quantizer;
+        self
     }
 
     /// The part of the checkpoint under `path`.
@@ -35,6 +45,30 @@ impl<'a> Loader<'a> {
             scope: self.scope.at(path),
             ..self.clone()
         }
+    }
+
+    /// The checkpoint's root, from wherever this is.
+    #[must_use]
+    pub fn root(&self) -> Self {
+        Self {
+            scope: self.scope.root(),
+            ..self.clone()
+        }
+    }
+
+    /// The name of the tensor `name` here, from the root.
+    #[must_use]
+    pub fn full_name(&self, name: &str) -> String {
+        match self.scope.path() {
+            "" => name.to_owned(),
+            path => format!("{path}.{name}"),
+        }
+    }
+
+    /// Whether matrices are quantized.
+    #[must_use]
+    pub const fn quantizes(&self) -> bool {
+        self.quantizer.is_some()
     }
 
     /// The body of a model: under `prefix`, or here, in a checkpoint that was saved from the body alone.
@@ -74,16 +108,59 @@ impl<'a> Loader<'a> {
         self.scope.refuse(name, why);
     }
 
-    /// The matrix (or stack of matrices) `name`, in place.
+    /// The weight `name`, never quantized: tables whose rows are looked up, convolutions, routers.
     #[must_use]
     pub fn weight(&self, name: &str, shape: &[usize]) -> Weight {
-        self.place(name, &self.scope.get(name, shape))
+        plain(self.published(name, shape), self.dtype)
     }
 
-    /// Rows `range` of the matrix `name` of this shape, in place: one part of a fused projection.
+    /// The weight `name` as it was published: what [`matrix_of`](Self::matrix_of) is given to convert.
     #[must_use]
-    pub fn weight_rows(&self, name: &str, shape: &[usize], range: Range<usize>) -> Weight {
-        self.place(name, &self.scope.get(name, shape).rows(range))
+    pub fn published(&self, name: &str, shape: &[usize]) -> Weight {
+        self.stored(name, &self.scope.get(name, shape))
+    }
+
+    /// The matrix `name` `[output, input]` of a linear layer: in place, or quantized.
+    #[must_use]
+    pub fn matrix(&self, name: &str, shape: [usize; 2], part: Part) -> Matrix {
+        let weight = self.published(name, &shape);
+        self.matrix_of(name, shape, part, || weight)
+    }
+
+    /// Rows `range` of the matrix `name` of this shape: one part of a fused projection.
+    #[must_use]
+    pub fn matrix_rows(&self, name: &str, shape: [usize; 2], range: Range<usize>) -> Matrix {
+        let [output, input] = shape;
+        let view = self.scope.get(name, &shape);
+        let key = row_key(name, &range, output);
+        self.matrix_of(&key, [range.len(), input], Part::Body, || {
+            self.stored(name, &view.rows(range))
+        })
+    }
+
+    /// A matrix `[output, input]` that is made of what the checkpoint holds, in the type that was asked
+    /// for. `key` names it among the quantized matrices of this place: the tensor's name, and which part
+    /// of it this is. `weight` is not called where the matrix is there already.
+    #[must_use]
+    pub fn matrix_of(
+        &self,
+        key: &str,
+        shape: [usize; 2],
+        part: Part,
+        weight: impl FnOnce() -> Weight,
+    ) -> Matrix {
+        let Some(quantizer) = self.quantizer else {
+            return plain(weight(), self.dtype).into();
+        };
+        let name = self.full_name(key);
+        match quantizer.matrix(&name, shape, part, self.device, weight) {
+            Ok(matrix) => matrix,
+            Err(error) => {
+                self.scope
+                    .refuse(key, format!("it cannot be quantized: {error}"));
+                nothing().into()
+            }
+        }
     }
 
     /// The tensor `name` as numbers to compute with: gains, biases, tables.
@@ -98,14 +175,6 @@ impl<'a> Loader<'a> {
         self.numbers(name, &self.scope.get(name, &[len]).rows(range))
     }
 
-    fn place(&self, name: &str, view: &TensorView) -> Weight {
-        let weight = self.stored(name, view);
-        match self.dtype {
-            Some(dtype) => weight.to_dtype(dtype),
-            None => weight,
-        }
-    }
-
     fn numbers(&self, name: &str, view: &TensorView) -> Tensor {
         let weight = self.stored(name, view);
         Tensor::from_vec(self.device, weight.shape(), weight.to_f32())
@@ -114,9 +183,8 @@ impl<'a> Loader<'a> {
     /// The one `match` between what checkpoints store and what kernels read.
     fn stored(&self, name: &str, view: &TensorView) -> Weight {
         use hfcore_weights::DType as Stored;
-        let empty = || Weight::new(DType::F32, &[0, 0], Vec::new().into());
         if view.is_placeholder() {
-            return empty();
+            return nothing();
         }
         let dtype = match view.dtype {
             Stored::F32 => DType::F32,
@@ -138,7 +206,7 @@ impl<'a> Loader<'a> {
                         "stored as {other:?}, and only F32, F16, BF16 and F64 can be computed with"
                     ),
                 );
-                return empty();
+                return nothing();
             }
         };
         Weight::new(
@@ -146,5 +214,19 @@ impl<'a> Loader<'a> {
             &view.shape,
             Bytes::new(std::sync::Arc::new(view.bytes.clone())),
         )
+    }
+}
+
+/// What stands for a weight that is refused, until the model is.
+fn nothing() -> Weight {
+    Weight::new(DType::F32, &[0, 0], Vec::new().into())
+}
+
+/// The name of rows `range` of a tensor that has `rows`.
+pub(crate) fn row_key(name: &str, range: &Range<usize>, rows: usize) -> String {
+    if *range == (0..rows) {
+        name.to_owned()
+    } else {
+        format!("{name}[{}..{}]", range.start, range.end)
     }
 }

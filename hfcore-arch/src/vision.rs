@@ -251,7 +251,12 @@ pub fn load_image_classifier<C: ImageEncoderConfig>(
         let body = body(w, &s.names);
         ImageClassifierModel {
             body: ImageModel::load(&body, model_type, &s, config.layers(&body)),
-            classifier: Linear::load(&w.at(s.names.classifier), s.hidden_size, num_labels, true),
+            classifier: Linear::load_plain(
+                &w.at(s.names.classifier),
+                s.hidden_size,
+                num_labels,
+                true,
+            ),
         }
     })?;
     Ok(loaded.map(|model| model as Box<dyn ImageClassifier>))

@@ -1,9 +1,16 @@
 //! The options that say where and in what type a model runs.
 
 use std::num::NonZeroUsize;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use hfcore::{AutoModel, AutoModelBuilder, CpuOptions, DType, Device, Head, Precision};
+use hfcore::{
+    AutoModel, CpuOptions, DType, Device, GroupSize, Head, ModelDir, Packed, Precision, QuantFormat,
+};
+
+use crate::output;
 
 /// Where a model runs, and in what type.
 #[derive(Clone, Debug, Args)]
@@ -13,7 +20,10 @@ pub(crate) struct Runtime {
     device: DeviceName,
     /// The type of the weights [default: as published]
     #[arg(long, value_enum)]
-    pub(crate) dtype: Option<DTypeName>,
+    dtype: Option<DTypeName>,
+    /// With --dtype int4, how many weights share a scale: 32, 64 or 128 [default: 32]
+    #[arg(long, value_name = "N", value_parser = group_size)]
+    group_size: Option<GroupSize>,
     /// How exactly matrices are multiplied [default: auto; of verify: strict]
     #[arg(long, value_enum)]
     precision: Option<PrecisionName>,
@@ -52,25 +62,24 @@ impl From<PrecisionName> for Precision {
 }
 
 /// The types a model's matrices can be computed with.
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "lower")]
-pub(crate) enum DTypeName {
+enum DTypeName {
     #[value(alias = "float32")]
     F32,
     #[value(alias = "float16")]
     F16,
     #[value(alias = "bfloat16")]
     Bf16,
+    /// A byte a weight, and a scale for each output; quantized once, and kept in HFCORE_PACKED_CACHE
+    Int8,
+    /// Half a byte a weight, and a scale for each group of --group-size; kept likewise
+    Int4,
 }
 
-impl From<DTypeName> for DType {
-    fn from(name: DTypeName) -> Self {
-        match name {
-            DTypeName::F32 => Self::F32,
-            DTypeName::F16 => Self::F16,
-            DTypeName::Bf16 => Self::Bf16,
-        }
-    }
+fn group_size(text: &str) -> Result<GroupSize, String> {
+    let size = text.parse().ok().and_then(GroupSize::new);
+    size.ok_or_else(|| "32, 64 or 128 is expected".to_owned())
 }
 
 impl Runtime {
@@ -91,18 +100,91 @@ impl Runtime {
         }
     }
 
-    /// The type of the weights, for reports.
-    pub(crate) fn dtype_name(&self) -> &'static str {
-        self.dtype
-            .map_or("as published", |dtype| DType::from(dtype).name())
+    /// The type to convert matrices to, if they are not quantized.
+    pub(crate) fn dtype(&self) -> Option<DType> {
+        match self.dtype? {
+            DTypeName::F32 => Some(DType::F32),
+            DTypeName::F16 => Some(DType::F16),
+            DTypeName::Bf16 => Some(DType::Bf16),
+            DTypeName::Int8 | DTypeName::Int4 => None,
+        }
     }
 
-    /// How to load a model onto `device`.
-    pub(crate) fn builder<T: Head + ?Sized>(&self, device: &Device) -> AutoModelBuilder<T> {
-        let builder = AutoModel::<T>::builder().device(device.clone());
-        match self.dtype {
-            Some(dtype) => builder.dtype(dtype.into()),
-            None => builder,
+    /// The format to quantize matrices to.
+    ///
+    /// # Errors
+    /// If a group size is given that nothing has.
+    pub(crate) fn quantize(&self) -> output::Result<Option<QuantFormat>> {
+        match (self.dtype, self.group_size) {
+            (Some(DTypeName::Int4), group) => {
+                Ok(Some(QuantFormat::Int4(group.unwrap_or_default())))
+            }
+            (_, Some(_)) => Err("--group-size is about --dtype int4".into()),
+            (Some(DTypeName::Int8), None) => Ok(Some(QuantFormat::Int8)),
+            (_, None) => Ok(None),
         }
+    }
+
+    /// The name of the type of the weights, for reports.
+    pub(crate) fn dtype_name(&self) -> &'static str {
+        match (self.quantize(), self.dtype()) {
+            (Ok(Some(format)), _) => format.name(),
+            (_, Some(dtype)) => dtype.name(),
+            (_, None) => "as published",
+        }
+    }
+
+    /// The model of `dir` on `device`.
+    pub(crate) fn load<T: Head + ?Sized>(
+        &self,
+        dir: &ModelDir,
+        device: &Device,
+    ) -> output::Result<AutoModel<T>> {
+        let mut builder = AutoModel::<T>::builder().device(device.clone());
+        if let Some(dtype) = self.dtype() {
+            builder = builder.dtype(dtype);
+        }
+        let Some(format) = self.quantize()? else {
+            return Ok(builder.from_pretrained(dir)?);
+        };
+        let model = said_if_slow(format, || builder.quantize(format).from_pretrained(dir))?;
+        say_packed(&model);
+        Ok(model)
+    }
+}
+
+/// Loading, which says what it does if that takes longer than people wait.
+fn said_if_slow<T>(format: QuantFormat, load: impl FnOnce() -> T) -> T {
+    let (finished, wait) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            if wait.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
+                output::message(format_args!("quantizing to {format} ..."));
+            }
+        });
+        let loaded = load();
+        drop(finished);
+        loaded
+    })
+}
+
+/// Says what became of quantized weights, where that is not what happens on every load.
+fn say_packed<T: ?Sized>(model: &AutoModel<T>) {
+    let Some(quantization) = model.quantization() else {
+        return;
+    };
+    let format = quantization.format;
+    match &quantization.packed {
+        Packed::Written(path) => {
+            let bytes = output::bytes(quantization.bytes);
+            let path = path.display();
+            output::message(format_args!(
+                "quantized to {format}; kept for the next time: {path} ({bytes})"
+            ));
+        }
+        Packed::Failed(why) => output::message(format_args!(
+            "note: quantized to {format}, and not kept for the next time: {why}"
+        )),
+        _ => {}
     }
 }

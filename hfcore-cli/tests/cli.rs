@@ -441,6 +441,7 @@ fn verify_holds_with_0() {
             "architecture",
             "transformers",
             "precision",
+            "dtype",
             "holds",
             "cases",
             "repo",

@@ -13,7 +13,7 @@
 //! | `folder.rs` | which files of a folder are the checkpoint; symbolic links |
 //! | `source.rs`, `file_system.rs` | map or read; this crate's `unsafe` |
 //! | `table.rs` | tensors sorted by name, a few words each |
-//! | `save.rs` | [`save_pretrained`] |
+//! | `save.rs` | [`save_pretrained`], and [`save_file`] for one that is to be mapped |
 //! | `options.rs`, `error.rs` | [`OpenOptions`], [`Limits`], [`WeightsError`] |
 //! | `number.rs` | widths of numbers |
 
@@ -46,7 +46,9 @@ pub use index::ShardIndex;
 pub use options::{Limits, OpenOptions, WeightSource};
 pub use rel_path::{RelPath, RelPathError};
 pub use report::{LoadError, LoadReport, Mismatch, Problem};
-pub use save::{SaveError, SaveOptions, Saved, parse_size, save_pretrained, to_safetensors};
+pub use save::{
+    SaveError, SaveOptions, Saved, parse_size, save_file, save_pretrained, to_safetensors,
+};
 pub use scope::Scope;
 pub use view::TensorView;
 pub use weights::{TensorInfo, WeightFile, Weights};

@@ -5,11 +5,13 @@
 //! `json.dumps(…, indent=2, sort_keys=True)`. The files are equal byte for byte to theirs (`tests/save.rs`).
 
 use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use thiserror::Error;
 
@@ -153,7 +155,7 @@ fn save(
             weight_map.insert(tensor.as_str(), name.as_str());
         }
         written.push(Temporary::write(folder, name, |file| {
-            write_safetensors(file, shard, &options.metadata)
+            write_safetensors(file, shard, &options.metadata, Layout::Python)
         })?);
     }
 
@@ -197,9 +199,45 @@ pub fn to_safetensors(
     let options = SaveOptions::default().with_metadata(metadata.to_vec());
     check(&tensors, &options)?;
     let mut bytes = Vec::new();
-    write_safetensors(&mut bytes, &tensors, metadata)
+    write_safetensors(&mut bytes, &tensors, metadata, Layout::Python)
         .map_err(io_error("write", Path::new("memory")))?;
     Ok(bytes)
+}
+
+/// Writes one safetensors file at `path`, whose folder exists, laid out to be mapped: a tensor whose size is a multiple
+/// of 64 bytes begins at one. Any reader of safetensors reads it.
+///
+/// It is written beside its place, flushed to the disk and renamed, so that `path` is always whole, or as it was. It
+/// gets this time of its last change.
+///
+/// # Errors
+/// As [`save_pretrained`], and if `path` has no file name.
+pub fn save_file(
+    path: impl AsRef<Path>,
+    tensors: impl IntoIterator<Item = (String, TensorView)>,
+    metadata: &[(String, String)],
+    modified: SystemTime,
+) -> Result<(), SaveError> {
+    let path = path.as_ref();
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(OsStr::to_str))
+    else {
+        let why = format!("{} has no name of a file", path.display());
+        return Err(SaveError::Options(why));
+    };
+    let tensors: Vec<_> = tensors.into_iter().collect();
+    check(
+        &tensors,
+        &SaveOptions::default().with_metadata(metadata.to_vec()),
+    )?;
+    let file = Temporary::write(folder, name, |file| {
+        write_safetensors(file, &tensors, metadata, Layout::Mapped)
+    })?;
+    let written = File::options().write(true).open(&file.path);
+    written
+        .and_then(|written| written.set_modified(modified))
+        .map_err(io_error("set the time of", &file.path))?;
+    file.publish()?;
+    sync_folder(folder)
 }
 
 /// Bytes of a size as transformers writes it: `"5GB"`, `"200 MB"`, `"1.5KB"`, in powers of 1000.
@@ -303,13 +341,40 @@ fn size(tensor: &TensorView) -> u64 {
     u64_of(tensor.bytes.len())
 }
 
+/// In which order tensors lie, and where the first begins.
+#[derive(Clone, Copy)]
+enum Layout {
+    /// As the Python package has it.
+    Python,
+    /// What can begin with a cache line does.
+    Mapped,
+}
+
+impl Layout {
+    /// What the offset of the first tensor is a multiple of.
+    const fn alignment(self) -> usize {
+        match self {
+            Self::Python => 8,
+            Self::Mapped => 64,
+        }
+    }
+}
+
 fn write_safetensors(
     file: &mut dyn Write,
     tensors: &[(String, TensorView)],
     metadata: &[(String, String)],
+    layout: Layout,
 ) -> io::Result<()> {
     let mut tensors: Vec<&(String, TensorView)> = tensors.iter().collect();
-    tensors.sort_by(|(a_name, a), (b_name, b)| b.dtype.cmp(&a.dtype).then(a_name.cmp(b_name)));
+    tensors.sort_by(|(a_name, a), (b_name, b)| {
+        let ragged = |tensor: &TensorView| !tensor.bytes.len().is_multiple_of(layout.alignment());
+        match layout {
+            Layout::Python => b.dtype.cmp(&a.dtype),
+            Layout::Mapped => ragged(a).cmp(&ragged(b)),
+        }
+        .then_with(|| a_name.cmp(b_name))
+    });
 
     let mut header = String::from("{");
     if !metadata.is_empty() {
@@ -337,7 +402,8 @@ fn write_safetensors(
         offset = end;
     }
     header.push('}');
-    let padded = header.len().next_multiple_of(8);
+    let length = size_of::<u64>();
+    let padded = (length + header.len()).next_multiple_of(layout.alignment()) - length;
     header.extend(std::iter::repeat_n(' ', padded - header.len()));
 
     file.write_all(&u64_of(padded).to_le_bytes())?;
@@ -508,6 +574,36 @@ mod tests {
             .map(|shard| shard.iter().map(|(name, _)| name.as_str()).collect())
             .collect();
         assert_eq!(names, ["0", "12", "6", "3457"]);
+    }
+
+    #[test]
+    fn a_file_to_be_mapped_begins_tensors_with_lines() {
+        let folder = std::env::temp_dir().join(format!("hfcore-save-file-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("packed.safetensors");
+        let tensor = |n: u8| TensorView::from_f32(&[n.into()], &vec![f32::from(n); n.into()]);
+        let tensors = [("a", 8), ("b", 16), ("c", 3), ("d", 32)];
+        let tensors = tensors.map(|(name, n)| (name.to_owned(), tensor(n)));
+        let modified = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1 << 30);
+        let metadata = [("key".to_owned(), "value".to_owned())];
+        save_file(&path, tensors.clone(), &metadata, modified).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), modified);
+        let bytes = fs::read(&path).unwrap();
+        for (name, n) in [("b", 16usize), ("d", 32)] {
+            let tensor = tensors.iter().find(|(other, _)| other == name).unwrap();
+            let at = bytes
+                .windows(4 * n)
+                .position(|part| part == tensor.1.bytes.as_ref());
+            assert!(at.is_some_and(|at| at % 64 == 0), "{name} at {at:?}");
+        }
+        let weights = crate::Weights::from_file(&path).unwrap();
+        for (name, tensor) in &tensors {
+            let read = weights.get(name).unwrap();
+            assert_eq!(read.bytes.as_ref(), tensor.bytes.as_ref(), "{name}");
+        }
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+        assert!(save_file("/", tensors, &[], modified).is_err());
+        fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

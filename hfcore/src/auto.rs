@@ -5,17 +5,18 @@ use std::ops::Deref;
 use std::path::Path;
 
 use hfcore_arch::{
-    CausalLm, ImageClassifier, ImageEncoder, LoadOptions, Loaded, MaskedLm, ModelError, Registry,
-    Seq2Seq, SequenceClassifier, Source, TextEncoder,
+    CausalLm, ImageClassifier, ImageEncoder, LoadOptions, Loaded, MaskedLm, ModelError, Quantize,
+    QuantizeReport, Registry, Seq2Seq, SequenceClassifier, Source, TextEncoder,
 };
 use hfcore_config::{Accounting, GenerationConfig, PretrainedConfig};
 use hfcore_generate::{Generation, Generator};
-use hfcore_kernels::{DType, Device};
+use hfcore_kernels::{DType, Device, QuantFormat};
 use hfcore_tokenize::Tokenizer;
-use hfcore_weights::{LoadReport, OpenOptions, WeightSource};
+use hfcore_weights::{LoadReport, OpenOptions, WeightSource, Weights};
 
 use crate::error::Error;
 use crate::model_dir::{ModelDir, Origin};
+use crate::packed::{Packed, PackedCache, PackedFile, Quantization};
 use crate::pretrained::Pretrained;
 
 /// Reads the configuration of a model folder.
@@ -88,6 +89,7 @@ pub struct AutoModel<T: ?Sized> {
     generation_config: GenerationConfig,
     report: LoadReport,
     accounting: Accounting,
+    quantization: Option<Quantization>,
     origin: Option<Origin>,
 }
 
@@ -117,6 +119,7 @@ impl<T: Head + ?Sized> AutoModel<T> {
             registry: Registry::builtin(),
             options: LoadOptions::default(),
             weights: OpenOptions::default(),
+            packed_cache: PackedCache::default(),
             head: std::marker::PhantomData,
         }
     }
@@ -151,6 +154,12 @@ impl<T: ?Sized> AutoModel<T> {
     #[must_use]
     pub const fn accounting(&self) -> &Accounting {
         &self.accounting
+    }
+
+    /// What quantizing made of its matrices, and where that is kept; nothing if it was not asked for.
+    #[must_use]
+    pub const fn quantization(&self) -> Option<&Quantization> {
+        self.quantization.as_ref()
     }
 
     /// The head itself.
@@ -200,11 +209,13 @@ pub struct AutoModelBuilder<T: ?Sized> {
     registry: Registry,
     options: LoadOptions,
     weights: OpenOptions,
+    packed_cache: PackedCache,
     head: std::marker::PhantomData<fn() -> Box<T>>,
 }
 
 impl<T: Head + ?Sized> AutoModelBuilder<T> {
-    /// Run on this device. Models that share a device share its threads.
+    /// Run on this device. Models that share a device share its threads. It also says how exactly matrices are
+    /// multiplied: [`CpuOptions::with_precision`](crate::CpuOptions::with_precision).
     #[must_use]
     pub fn device(mut self, device: Device) -> Self {
         self.options = self.options.with_device(device);
@@ -215,6 +226,31 @@ impl<T: Head + ?Sized> AutoModelBuilder<T> {
     #[must_use]
     pub fn dtype(mut self, dtype: DType) -> Self {
         self.options = self.options.with_dtype(Some(dtype));
+        self
+    }
+
+    /// Quantize the matrices of linear layers to eight or four bits, from the type they were published in.
+    ///
+    /// The language-model head has eight bits in both; embeddings, norms, routers, convolutions, poolers and
+    /// heads of classes stay as they are. Quantizing is done once: see [`packed_cache`](Self::packed_cache).
+    /// What it costs in numbers `hfcore verify --dtype int8` prints, and `docs/numerics.md` says.
+    #[must_use]
+    pub fn quantize(self, format: QuantFormat) -> Self {
+        self.quantize_as(Some(Quantize::new(format)))
+    }
+
+    /// The same, with all it can be told.
+    pub(crate) fn quantize_as(mut self, quantize: Option<Quantize>) -> Self {
+        self.options = self.options.with_quantize(quantize);
+        self
+    }
+
+    /// Where quantized weights are kept, for the next load to map: unset, in the user's cache folder.
+    ///
+    /// That they cannot be kept is no error: [`AutoModel::quantization`] says so.
+    #[must_use]
+    pub fn packed_cache(mut self, cache: PackedCache) -> Self {
+        self.packed_cache = cache;
         self
     }
 
@@ -264,26 +300,100 @@ impl<T: Head + ?Sized> AutoModelBuilder<T> {
             source: Box::new(source),
         };
         self.registry.find(&config).map_err(failed)?;
-        let weights = dir.weights(&self.weights)?;
-        let source = Source {
-            config: &config,
-            weights: &weights,
-            options: &self.options,
+        let (loaded, quantization) = match &self.options.quantize {
+            Some(quantize) => self.load_quantized(dir, &config, quantize)?,
+            None => {
+                let weights = dir.weights(&self.weights)?;
+                let loaded = self.load_weights(dir, &config, &weights, &self.options)?;
+                (loaded, None)
+            }
         };
-        let Loaded {
-            model,
-            report,
-            accounting,
-            ..
-        } = T::load(&self.registry, &source).map_err(failed)?;
         Ok(AutoModel {
-            model,
+            model: loaded.model,
             config,
             generation_config,
-            report,
-            accounting,
+            report: loaded.report,
+            accounting: loaded.accounting,
+            quantization,
             origin: dir.origin().cloned(),
         })
+    }
+
+    fn load_weights(
+        &self,
+        dir: &ModelDir,
+        config: &PretrainedConfig,
+        weights: &Weights,
+        options: &LoadOptions,
+    ) -> Result<Loaded<T>, Error> {
+        let source = Source {
+            config,
+            weights,
+            options,
+        };
+        T::load(&self.registry, &source).map_err(|source| Error::Model {
+            folder: dir.path().to_path_buf(),
+            source: Box::new(source),
+        })
+    }
+
+    /// With the planes of the packed file, which is written if they were not there.
+    fn load_quantized(
+        &self,
+        dir: &ModelDir,
+        config: &PretrainedConfig,
+        quantize: &Quantize,
+    ) -> Result<(Loaded<T>, Option<Quantization>), Error> {
+        let file = |weights: &Weights| match self.packed_cache.folder() {
+            Some(folder) => PackedFile::new(&folder, dir, weights, quantize.format)
+                .map(Some)
+                .map_err(|error| error.to_string()),
+            None => Ok(None),
+        };
+        // Opened after it was looked at: of a checkpoint that is replaced meanwhile, `file` is not what is loaded,
+        // and the second look finds that.
+        let packed = file(&dir.weights(&self.weights)?);
+        let weights = dir.weights(&self.weights)?;
+        let old = packed.as_ref().ok().and_then(|file| file.as_ref()?.open());
+        let load = |planes: Option<Weights>| {
+            let quantize = quantize.clone().with_packed(planes);
+            let options = self.options.clone().with_quantize(Some(quantize));
+            let mut loaded = self.load_weights(dir, config, &weights, &options)?;
+            let report = loaded.quantized.take();
+            Ok::<_, Error>((loaded, report.expect("it was asked for")))
+        };
+        let (mut loaded, report) = load(old.clone())?;
+        let quantization = |report: &QuantizeReport, packed| Quantization {
+            format: report.format,
+            matrices: report.matrices,
+            bytes: report.bytes,
+            packed,
+        };
+        let mut result = quantization(&report, Packed::Off);
+        let changed = "the checkpoint changed while it was loaded";
+        result.packed = match packed {
+            Err(why) => Packed::Failed(why),
+            Ok(None) => Packed::Off,
+            Ok(Some(packed)) if report.made.is_empty() => Packed::Found(packed.path().to_owned()),
+            Ok(Some(packed)) => match file(&weights) {
+                Ok(Some(now)) if now.is(&packed) => match packed.write(report, old.as_ref()) {
+                    Ok(()) => {
+                        // From here on the planes are pages of the file, which processes share.
+                        if let Some(planes) = packed.open() {
+                            drop((loaded, old));
+                            let (mapped, report) = load(Some(planes))?;
+                            loaded = mapped;
+                            result = quantization(&report, Packed::Off);
+                        }
+                        Packed::Written(packed.path().to_owned())
+                    }
+                    Err(error) => Packed::Failed(error.to_string()),
+                },
+                Ok(_) => Packed::Failed(changed.to_owned()),
+                Err(why) => Packed::Failed(why),
+            },
+        };
+        Ok((loaded, Some(result)))
     }
 }
 

@@ -4,6 +4,7 @@
 mod auto;
 mod error;
 mod model_dir;
+mod packed;
 pub mod padded;
 mod pipeline;
 mod pretrained;
@@ -18,7 +19,9 @@ pub use hfcore_config::{GenerationConfig, PretrainedConfig};
 pub use hfcore_generate::{
     CancelToken, FinishReason, GenerateError, Generation, Generator, LogitsProcessor, Token, Usage,
 };
-pub use hfcore_kernels::{CpuOptions, DType, Device, Isa, Precision, Tensor, Work, probe};
+pub use hfcore_kernels::{
+    CpuOptions, DType, Device, GroupSize, Isa, Precision, QuantFormat, Tensor, Work, probe,
+};
 pub use hfcore_tokenize::{
     Answer, AnswerEvent, AnswerFormat, AnswerParser, ChatOptions, ContinueFinalMessage,
     DecodeStream, Encoding, Message, TokenizeError, Tokenizer, ToolCall,
@@ -39,6 +42,7 @@ pub use crate::auto::{
 };
 pub use crate::error::Error;
 pub use crate::model_dir::{ModelDir, Origin};
+pub use crate::packed::{Packed, PackedCache, Quantization};
 pub use crate::pipeline::{
     AnswerStream, GeneratedText, Pipeline, PipelineOutput, Prompt, TextGenerationPipeline,
     TextStream, pipeline,

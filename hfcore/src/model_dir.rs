@@ -94,6 +94,17 @@ impl ModelDir {
         self
     }
 
+    /// The variant of its weights.
+    pub(crate) fn variant(&self) -> Option<&str> {
+        self.variant.as_deref()
+    }
+
+    /// Where it lies in the snapshot that it is in.
+    pub(crate) fn subfolder(&self) -> &Path {
+        let snapshot = self.snapshot.as_deref().unwrap_or(&self.path);
+        self.path.strip_prefix(snapshot).unwrap_or(&self.path)
+    }
+
     /// The snapshot that it is in.
     #[cfg(feature = "hub")]
     pub(crate) fn snapshot(&self) -> Option<&Path> {

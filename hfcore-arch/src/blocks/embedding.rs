@@ -4,11 +4,14 @@ use hfcore_kernels::{Device, Tensor, Weight, embed};
 
 use super::linear::Linear;
 use crate::loader::Loader;
+use crate::quantize::Part;
 
 /// A table of vectors, `weight: [V, E]`.
 #[derive(Clone, Debug)]
 pub struct Embedding {
     weight: Weight,
+    /// Of the tensor, in the whole checkpoint.
+    name: String,
     device: Device,
 }
 
@@ -18,6 +21,7 @@ impl Embedding {
     pub fn load(w: &Loader<'_>, count: usize, width: usize) -> Self {
         Self {
             weight: w.weight("weight", &[count, width]),
+            name: w.full_name("weight"),
             device: w.device().clone(),
         }
     }
@@ -26,6 +30,11 @@ impl Embedding {
     #[must_use]
     pub const fn weight(&self) -> &Weight {
         &self.weight
+    }
+
+    /// The name of its tensor.
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     /// `[T, E]`: the row of each id.
@@ -56,7 +65,7 @@ pub fn load_embedding_and_head(
     if !tied {
         return (
             Embedding::load(embedding, vocab_size, hidden_size),
-            Linear::load(head, hidden_size, vocab_size, head_bias),
+            Linear::load_head(head, hidden_size, vocab_size, head_bias),
         );
     }
     let source = if embedding.has("weight") || !head.has("weight") {
@@ -67,11 +76,13 @@ pub fn load_embedding_and_head(
     let table = Embedding::load(source, vocab_size, hidden_size);
     let bias = head_bias.then(|| head.tensor("bias", &[vocab_size]));
     let own_head = head.has("weight").then(|| head.weight("weight", &shape));
-    let weight = match own_head {
-        Some(own) if own.bytes() != table.weight().bytes() => own,
-        _ => table.weight().clone(),
+    let lm_head = match own_head {
+        Some(own) if own.bytes() != table.weight().bytes() => {
+            Linear::new(head.matrix("weight", shape, Part::Head), bias)
+        }
+        _ => Linear::tied(head, &table, bias),
     };
-    (table, Linear::new(weight, bias))
+    (table, lm_head)
 }
 
 /// Tables that transformers ties to the first of them: the checkpoint may hold any of the names.

@@ -18,7 +18,7 @@ impl Pooler {
     #[must_use]
     pub fn load(w: &Loader<'_>, input: usize, output: usize, act: Activation) -> Self {
         Self {
-            dense: Linear::load(w, input, output, true),
+            dense: Linear::load_plain(w, input, output, true),
             act,
         }
     }
@@ -87,7 +87,7 @@ impl PredictionHead {
         };
         other.ignore("bias");
         Self {
-            dense: Linear::load(&w.at(s.dense), s.hidden_size, s.hidden_size, true),
+            dense: Linear::load_head(&w.at(s.dense), s.hidden_size, s.hidden_size, true),
             act: s.act,
             norm: Norm::load(&w.at(s.norm), s.hidden_size, s.norm_spec),
             decoder,

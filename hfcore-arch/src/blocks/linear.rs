@@ -1,9 +1,12 @@
 //! `y = x Wᵀ + b`, whatever `W` is stored as.
 
+use std::cell::OnceCell;
+
 use hfcore_kernels::{Matrix, Tensor, linear};
 
 use super::embedding::Embedding;
-use crate::loader::Loader;
+use crate::loader::{Loader, row_key};
+use crate::quantize::Part;
 
 /// A linear layer. Every kind of weight enters a model here.
 #[derive(Clone, Debug)]
@@ -16,6 +19,24 @@ impl Linear {
     /// `weight: [output, input]` and, if `bias`, `bias: [output]`.
     #[must_use]
     pub fn load(w: &Loader<'_>, input: usize, output: usize, bias: bool) -> Self {
+        Self {
+            weight: w.matrix("weight", [output, input], Part::Body),
+            bias: bias.then(|| w.tensor("bias", &[output])),
+        }
+    }
+
+    /// [`load`](Self::load), of a layer whose outputs are tokens.
+    #[must_use]
+    pub fn load_head(w: &Loader<'_>, input: usize, output: usize, bias: bool) -> Self {
+        Self {
+            weight: w.matrix("weight", [output, input], Part::Head),
+            bias: bias.then(|| w.tensor("bias", &[output])),
+        }
+    }
+
+    /// [`load`](Self::load), of a layer that is never quantized: a router, a pooler, a head of classes.
+    #[must_use]
+    pub fn load_plain(w: &Loader<'_>, input: usize, output: usize, bias: bool) -> Self {
         Self {
             weight: w.weight("weight", &[output, input]).into(),
             bias: bias.then(|| w.tensor("bias", &[output])),
@@ -36,7 +57,7 @@ impl Linear {
             let rows = start..start + output;
             start += output;
             Self {
-                weight: (w.weight_rows("weight", &[total, input], rows.clone())).into(),
+                weight: w.matrix_rows("weight", [total, input], rows.clone()),
                 bias: bias.then(|| w.tensor_rows("bias", total, rows)),
             }
         })
@@ -52,26 +73,22 @@ impl Linear {
         outputs: [usize; N],
     ) -> [Self; N] {
         let total = outputs.iter().sum();
-        let stored = w.weight("weight", &[input, total]);
-        let whole = if stored.shape() == [input, total] {
-            stored.transposed()
-        } else {
-            stored
-        };
+        let stored = w.published("weight", &[input, total]);
+        let turned = OnceCell::new();
         let mut start = 0;
         outputs.map(|output| {
             let rows = start..start + output;
             start += output;
             let bias = Some(w.tensor_rows("bias", total, rows.clone()));
-            let weight = if whole.shape()[0] == total {
-                whole.rows(rows)
-            } else {
-                whole.clone()
-            };
-            Self {
-                weight: weight.into(),
-                bias,
-            }
+            let key = row_key("weight", &rows, total);
+            let weight = w.matrix_of(&key, [output, input], Part::Body, || {
+                if stored.shape() == [input, total] {
+                    turned.get_or_init(|| stored.transposed()).rows(rows)
+                } else {
+                    stored.clone()
+                }
+            });
+            Self { weight, bias }
         })
     }
 
@@ -84,13 +101,18 @@ impl Linear {
         }
     }
 
-    /// The head that shares its weight with the input embedding.
+    /// The head that shares its weight with an embedding. Quantized, it is a copy: rows are looked up in
+    /// the table as it was published.
     #[must_use]
-    pub fn tied(embedding: &Embedding) -> Self {
-        Self {
-            weight: embedding.weight().clone().into(),
-            bias: None,
-        }
+    pub fn tied(w: &Loader<'_>, embedding: &Embedding, bias: Option<Tensor>) -> Self {
+        let table = embedding.weight();
+        let weight = match *table.shape() {
+            [count, width] if w.quantizes() => {
+                (w.root()).matrix(embedding.name(), [count, width], Part::Head)
+            }
+            _ => table.clone().into(),
+        };
+        Self { weight, bias }
     }
 
     /// `[.., input]` to `[.., output]`.

@@ -7,10 +7,13 @@
 //! Checkpoints hold experts one by one (transformers 4) or stacked (as transformers 5 names them); both
 //! are read in place, as a list of views.
 
+use std::ops::Range;
+
 use hfcore_kernels::{ExpertKind, Experts, Matrix, Router, Tensor, Weight, moe, route};
 
 use super::linear::Linear;
-use crate::loader::Loader;
+use crate::loader::{Loader, row_key};
+use crate::quantize::Part;
 
 /// The numbers of a mixture.
 #[derive(Clone, Debug)]
@@ -73,12 +76,12 @@ impl Moe {
                     single(&experts, s, names)
                 };
                 (
-                    Linear::load(&w.at(router), s.hidden_size, s.num_experts, false),
+                    Linear::load_plain(&w.at(router), s.hidden_size, s.num_experts, false),
                     experts,
                 )
             }
             MoeLayout::Interleaved { router } => (
-                Linear::load(&w.at(router), s.hidden_size, s.num_experts, true),
+                Linear::load_plain(&w.at(router), s.hidden_size, s.num_experts, true),
                 interleaved(&experts, s),
             ),
         };
@@ -102,8 +105,8 @@ fn single(w: &Loader<'_>, s: &MoeSpec, [gate, up, down]: [&str; 3]) -> Experts {
     let (e, i) = (s.hidden_size, s.intermediate_size);
     let each = |name: &str, shape: [usize; 2]| {
         (0..s.num_experts)
-            .map(|n| w.at(&n.to_string()).at(name).weight("weight", &shape))
-            .map(Matrix::from)
+            .map(|n| w.at(&n.to_string()).at(name))
+            .map(|w| w.matrix("weight", shape, Part::Body))
             .collect()
     };
     Experts::new(
@@ -116,13 +119,12 @@ fn single(w: &Loader<'_>, s: &MoeSpec, [gate, up, down]: [&str; 3]) -> Experts {
 
 fn stacked(w: &Loader<'_>, s: &MoeSpec) -> Experts {
     let (n, e, i) = (s.num_experts, s.hidden_size, s.intermediate_size);
-    let gate_up = slices(&w.weight("gate_up_proj", &[n, 2 * i, e]));
-    let half =
-        |range: std::ops::Range<usize>| matrices(gate_up.iter().map(|w| w.rows(range.clone())));
+    let gate_up = Stack::load(w, "gate_up_proj", [n, 2 * i, e]);
+    let down = Stack::load(w, "down_proj", [n, e, i]);
     Experts::new(
-        half(0..i),
-        half(i..2 * i),
-        matrices(slices(&w.weight("down_proj", &[n, e, i]))),
+        gate_up.matrices(w, 0..i),
+        gate_up.matrices(w, i..2 * i),
+        down.matrices(w, 0..e),
         s.kind,
     )
 }
@@ -130,10 +132,6 @@ fn stacked(w: &Loader<'_>, s: &MoeSpec) -> Experts {
 /// The kernels want rows of outputs; these experts lie the other way round and are turned once.
 fn interleaved(w: &Loader<'_>, s: &MoeSpec) -> Experts {
     let (n, e, i) = (s.num_experts, s.hidden_size, s.intermediate_size);
-    let turned = |name, shape: [usize; 3]| {
-        let slices = slices(&w.weight(name, &shape));
-        matrices(slices.iter().map(Weight::transposed))
-    };
     let biases = |name, width| {
         let bias = w.weight(name, &[n, width]);
         let rows = bias.shape()[0];
@@ -145,24 +143,57 @@ fn interleaved(w: &Loader<'_>, s: &MoeSpec) -> Experts {
         gate_bias: biases("gate_up_proj_bias", 2 * i),
         down_bias: biases("down_proj_bias", e),
         ..Experts::new(
-            turned("gate_up_proj", [n, e, 2 * i]),
+            Stack::load(w, "gate_up_proj", [n, e, 2 * i]).turned(w),
             Vec::new(),
-            turned("down_proj", [n, i, e]),
+            Stack::load(w, "down_proj", [n, i, e]).turned(w),
             s.kind,
         )
     }
 }
 
-/// The matrices of a stack `[N, A, B]`; none, where the stack is missing.
-fn slices(stack: &Weight) -> Vec<Weight> {
-    let &[n, a, b] = stack.shape() else {
-        return Vec::new();
-    };
-    (0..n)
-        .map(|i| stack.rows(i..i + 1).reshape(&[a, b]))
-        .collect()
+/// Matrices `[A, B]` of all experts in one tensor `[N, A, B]`.
+struct Stack {
+    name: &'static str,
+    weight: Weight,
+    size: [usize; 2],
 }
 
-fn matrices(weights: impl IntoIterator<Item = Weight>) -> Vec<Matrix> {
-    weights.into_iter().map(Matrix::from).collect()
+impl Stack {
+    fn load(w: &Loader<'_>, name: &'static str, [n, a, b]: [usize; 3]) -> Self {
+        Self {
+            name,
+            weight: w.published(name, &[n, a, b]),
+            size: [a, b],
+        }
+    }
+
+    /// Those of each expert, by its number; none, where the tensor is missing.
+    fn each(&self) -> impl Iterator<Item = (usize, Weight)> {
+        let count = match self.weight.shape() {
+            [n, _, _] => *n,
+            _ => 0,
+        };
+        (0..count).map(|n| (n, self.weight.rows(n..n + 1).reshape(&self.size)))
+    }
+
+    /// Rows `rows` of each matrix.
+    fn matrices(&self, w: &Loader<'_>, rows: Range<usize>) -> Vec<Matrix> {
+        let [a, b] = self.size;
+        let matrix = |(n, weight): (usize, Weight)| {
+            let key = row_key(&format!("{}[{n}]", self.name), &rows, a);
+            let rows = rows.clone();
+            w.matrix_of(&key, [rows.len(), b], Part::Body, || weight.rows(rows))
+        };
+        self.each().map(matrix).collect()
+    }
+
+    /// The transpose of each matrix.
+    fn turned(&self, w: &Loader<'_>) -> Vec<Matrix> {
+        let [a, b] = self.size;
+        let matrix = |(n, weight): (usize, Weight)| {
+            let key = format!("{}[{n}]", self.name);
+            w.matrix_of(&key, [b, a], Part::Body, || weight.transposed())
+        };
+        self.each().map(matrix).collect()
+    }
 }

@@ -165,7 +165,7 @@ impl SequenceClassifierConfig for BertConfig {
                 self.hidden_size,
                 Activation::Tanh,
             ),
-            out_proj: Linear::load(&w.at("classifier"), self.hidden_size, num_labels, true),
+            out_proj: Linear::load_plain(&w.at("classifier"), self.hidden_size, num_labels, true),
         }
     }
 }

@@ -269,7 +269,7 @@ fn load_seq2seq(source: &Source<'_>) -> Result<Loaded<dyn Seq2Seq>, ModelError> 
             load_tied_embeddings(names.each_ref(), config.vocab_size, config.d_model);
         EncoderDecoder::new(
             config.encoder(w, model_type, encoder),
-            config.decoder(w, model_type, decoder, Linear::tied(&head)),
+            config.decoder(w, model_type, decoder, Linear::tied(w, &head, None)),
         )
     })?;
     Ok(loaded.map(|model| model as Box<dyn Seq2Seq>))

@@ -45,8 +45,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     let tokenizer = found.dir.tokenizer()?;
     let device = args.runtime.device();
-    let builder = args.runtime.builder::<dyn CausalLm>(&device);
-    let model = builder.from_pretrained(&found.dir)?;
+    let model = args.runtime.load::<dyn CausalLm>(&found.dir, &device)?;
     let generator = TextGenerationPipeline::new(model, tokenizer).with_seed(args.sampling.seed);
     let prompt: Prompt = if args.chat {
         generator.chat_prompt(&[Message::user(prompt)])?

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use hfcore::hub::{DownloadOptions, RelPath, Repo, RepoType};
 use hfcore::verify::{CaseResult, Verification, VerifyOptions, verify};
-use hfcore::{ModelDir, Precision};
+use hfcore::{Device, ModelDir, Precision};
 use serde_json::json;
 
 use crate::model::{ModelArgs, add_origin};
@@ -32,13 +32,12 @@ const REFERENCE: [&str; 2] = ["reference.json", "reference.safetensors"];
 
 /// 0 if all cases hold, 1 if one does not, 2 if the folder could not be loaded or the result not be written.
 pub(crate) fn run(args: &Args) -> ExitCode {
-    let options = VerifyOptions::default()
-        .with_device(args.runtime.device_or(Precision::Strict))
-        .with_dtype(args.runtime.dtype.map(Into::into));
-    let (verdict, printed) = match args.judge(&options) {
+    let device = args.runtime.device_or(Precision::Strict);
+    let (verdict, printed) = match args.judge(&device) {
         Ok((verification, dir)) => {
             let printed = if args.json {
-                let mut result = to_json(&verification, options.device.precision());
+                let mut result =
+                    to_json(&verification, device.precision(), args.runtime.dtype_name());
                 add_origin(&mut result, &dir);
                 output::json(&mut output::stdout(), &result)
             } else {
@@ -68,7 +67,11 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 }
 
 impl Args {
-    fn judge(&self, options: &VerifyOptions) -> Result<(Verification, ModelDir)> {
+    fn judge(&self, device: &Device) -> Result<(Verification, ModelDir)> {
+        let options = VerifyOptions::default()
+            .with_device(device.clone())
+            .with_dtype(self.runtime.dtype())
+            .with_quantize(self.runtime.quantize()?);
         let watch = Watch::new();
         let dir = self.source.source(&self.model, &watch)?.fetch()?;
         if let Some(origin) = dir.origin() {
@@ -84,7 +87,7 @@ impl Args {
             }
         }
         drop(watch);
-        Ok((verify(dir.path(), options)?, dir))
+        Ok((verify(dir.path(), &options)?, dir))
     }
 }
 
@@ -122,11 +125,19 @@ fn describe(case: &CaseResult) -> String {
             let own = case
                 .own_error
                 .map(|own| format!("; transformers in this type: {:.2e}", own.max_abs_error));
+            let quantized = case.dequantized.map(|exact| {
+                format!(
+                    ", mean relative {:.2e}; of products {:.2e}",
+                    difference.mean_relative(),
+                    exact.relative()
+                )
+            });
             format!(
-                "max abs error {:.2e}, relative {:.2e} ({}){}",
+                "max abs error {:.2e}, relative {:.2e} ({}){}{}",
                 difference.max_abs_error,
                 difference.relative(),
                 case.worst_output.as_deref().unwrap_or("nothing compared"),
+                quantized.unwrap_or_default(),
                 own.unwrap_or_default(),
             )
         }
@@ -134,7 +145,7 @@ fn describe(case: &CaseResult) -> String {
     }
 }
 
-fn to_json(verification: &Verification, precision: Precision) -> serde_json::Value {
+fn to_json(verification: &Verification, precision: Precision, dtype: &str) -> serde_json::Value {
     let cases = verification.cases.iter().map(|case| {
         json!({
             "name": case.name,
@@ -142,6 +153,7 @@ fn to_json(verification: &Verification, precision: Precision) -> serde_json::Val
             "max_abs_error": case.difference.map(|d| d.max_abs_error),
             "relative_error": case.difference.map(|d| d.relative()),
             "mean_relative_error": case.difference.map(|d| d.mean_relative()),
+            "relative_error_of_products": case.dequantized.map(|d| d.relative()),
             "max_abs_error_allowed": case.allowed,
             "max_abs_error_of_transformers": case.own_error.map(|own| own.max_abs_error),
             "mean_abs_error_of_transformers": case.own_error.map(|own| own.mean_abs_error),
@@ -156,6 +168,7 @@ fn to_json(verification: &Verification, precision: Precision) -> serde_json::Val
         "architecture": verification.architecture,
         "transformers": verification.transformers,
         "precision": precision.name(),
+        "dtype": dtype,
         "holds": verification.holds(),
         "cases": cases.collect::<Vec<_>>(),
     })

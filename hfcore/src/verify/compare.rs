@@ -13,6 +13,9 @@ pub(super) enum Row {
     OwnError(f64),
     /// To nothing: what was asked for is another model.
     Unjudged,
+    /// To the same model in f32, of the numbers that the quantized weights stand for, with an error of at most this
+    /// times `max(1, max |that|)`; how far that model is from the reference is reported.
+    Dequantized(f64),
 }
 
 /// f32 activations and sums on the CPU. It is never loosened: a family that needs more is wrong.
@@ -21,6 +24,8 @@ const STRICT_CPU: f64 = 2e-5;
 const HIGH_CPU: f64 = 1e-4;
 /// Activations in the type of the weights.
 const FAST: f64 = 1.25;
+/// Quantized weights and f32 activations.
+const QUANTIZED: f64 = 1e-5;
 
 impl Row {
     /// The row of a model published in `published`, loaded in `dtype` and run with `precision`.
@@ -35,6 +40,15 @@ impl Row {
         }
     }
 
+    /// The row of quantized weights run with `precision`.
+    pub(super) fn of_quantized(precision: Precision) -> Self {
+        match precision {
+            Precision::Strict | Precision::High => Self::Dequantized(QUANTIZED),
+            // Activations have bytes, too: that is another model again.
+            _ => Self::Unjudged,
+        }
+    }
+
     /// The largest error that the row allows an output, given transformers' own. `None`: any.
     pub(super) fn allowed(self, difference: &Difference, own: Option<f64>) -> Option<f64> {
         let relative = |factor: f64| factor * difference.max_abs_reference.max(1.0);
@@ -42,7 +56,7 @@ impl Row {
             Self::Reference(factor) => Some(relative(factor)),
             // An output may be exact in transformers: an embedding. Then rounding of f32 is what is left.
             Self::OwnError(factor) => own.map(|own| (factor * own).max(relative(STRICT_CPU))),
-            Self::Unjudged => None,
+            Self::Unjudged | Self::Dequantized(_) => None,
         }
     }
 
@@ -129,6 +143,18 @@ impl Difference {
             }
         }
         worst
+    }
+}
+
+/// Compare an output of two models; `Err` where they are not even of one size.
+pub(super) fn compare_models(actual: &Actual, exact: &Actual) -> Result<Difference, String> {
+    if actual.name == exact.name && actual.values.len() == exact.values.len() {
+        Ok(Difference::of(&actual.values, &exact.values))
+    } else {
+        Err(format!(
+            "the two models give {} and {}",
+            actual.name, exact.name
+        ))
     }
 }
 

@@ -10,10 +10,10 @@ mod reference;
 
 use std::path::{Path, PathBuf};
 
-use hfcore_arch::{CacheError, ForwardError, Registry};
+use hfcore_arch::{CacheError, ForwardError, Quantize, Registry};
 use hfcore_config::PretrainedConfig;
 use hfcore_generate::GenerateError;
-use hfcore_kernels::{CpuOptions, DType, Device, DeviceError, Precision};
+use hfcore_kernels::{CpuOptions, DType, Device, DeviceError, Precision, QuantFormat};
 use hfcore_weights::WeightsError;
 
 pub use self::compare::Difference;
@@ -27,6 +27,7 @@ use crate::auto::{
 };
 use crate::error::Error;
 use crate::model_dir::ModelDir;
+use crate::packed::PackedCache;
 use crate::padded::PaddedError;
 
 /// How to verify.
@@ -38,6 +39,9 @@ pub struct VerifyOptions {
     /// Convert matrices to this type first. Errors are then reported and not judged, unless the
     /// folder has this type already: rounding weights is an error by itself.
     pub dtype: Option<DType>,
+    /// Quantize matrices. What that does to the model is reported; judged is whether products are those with the
+    /// numbers that the quantized weights stand for, where the device's precision is [`strict`](Precision::Strict).
+    pub quantize: Option<QuantFormat>,
     /// The families to choose from.
     pub registry: Registry,
 }
@@ -48,6 +52,7 @@ impl Default for VerifyOptions {
         Self {
             device: Device::cpu_with(&strict),
             dtype: None,
+            quantize: None,
             registry: Registry::default(),
         }
     }
@@ -65,6 +70,13 @@ impl VerifyOptions {
     #[must_use]
     pub fn with_dtype(mut self, dtype: Option<DType>) -> Self {
         self.dtype = dtype;
+        self
+    }
+
+    /// Quantize matrices.
+    #[must_use]
+    pub fn with_quantize(mut self, quantize: Option<QuantFormat>) -> Self {
+        self.quantize = quantize;
         self
     }
 
@@ -112,6 +124,9 @@ pub struct CaseResult {
     pub allowed: Option<f64>,
     /// The error that transformers itself makes in that output in the type of the weights, where the folder says.
     pub own_error: Option<OwnError>,
+    /// Of quantized weights, the largest difference of an output from the same model in f32, of the numbers that these
+    /// weights stand for; where that is judged.
+    pub dequantized: Option<Difference>,
     /// Tokens that are equal, and all tokens, of `generate` cases.
     pub tokens: Option<(usize, usize)>,
     /// Of these, the tokens that transformers itself gets right in the type of the weights, where the folder says.
@@ -175,18 +190,24 @@ pub enum VerifyError {
 pub fn verify(path: impl AsRef<Path>, options: &VerifyOptions) -> Result<Verification, Error> {
     let dir = ModelDir::new(path)?;
     let reference = Reference::open(dir.path())?;
-    let heads = Heads::load(&dir, &reference.json.architecture, options)?;
+    let load = |widened| Heads::load(&dir, &reference.json.architecture, options, widened);
+    let heads = load(false)?;
     let published = published_dtype(&dir.config()?);
-    let row = Row::of(
-        published,
-        options.dtype.unwrap_or(published),
-        options.device.precision(),
-    );
+    let precision = options.device.precision();
+    let row = match options.quantize {
+        Some(_) => Row::of_quantized(precision),
+        None => Row::of(published, options.dtype.unwrap_or(published), precision),
+    };
+    let exact = match row {
+        Row::Dequantized(_) => Some(load(true)?),
+        _ => None,
+    };
+    let under_test = UnderTest { heads, exact, row };
     let cases = reference
         .json
         .cases
         .iter()
-        .map(|case| run_case(&heads, &reference, case, row));
+        .map(|case| run_case(&under_test, &reference, case));
     let cases = cases.collect();
     let reference::ReferenceJson {
         architecture,
@@ -208,9 +229,18 @@ fn published_dtype(config: &PretrainedConfig) -> DType {
     published.unwrap_or(DType::F32)
 }
 
-fn run_case(heads: &Heads, reference: &Reference, case: &Case, row: Row) -> CaseResult {
+/// What is verified, and by which row of the table.
+struct UnderTest {
+    heads: Heads,
+    /// The same in f32, where the row compares with that.
+    exact: Option<Heads>,
+    row: Row,
+}
+
+fn run_case(under_test: &UnderTest, reference: &Reference, case: &Case) -> CaseResult {
+    let UnderTest { heads, row, .. } = under_test;
     let result = match case.call.as_str() {
-        "forward" => forward_case(heads, reference, case, row),
+        "forward" => forward_case(under_test, reference, case),
         "generate" => generate::run(heads, reference, case).map(|(equal, all)| CaseResult {
             holds: equal == all || !row.judges_tokens(),
             tokens: Some((equal, all)),
@@ -228,11 +258,11 @@ fn run_case(heads: &Heads, reference: &Reference, case: &Case, row: Row) -> Case
 }
 
 fn forward_case(
-    heads: &Heads,
+    under_test: &UnderTest,
     reference: &Reference,
     case: &Case,
-    row: Row,
 ) -> Result<CaseResult, Failure> {
+    let UnderTest { heads, exact, row } = under_test;
     let actual = forward::run(heads, reference, case)?;
     let mut result = CaseResult::new(case);
     let mut worst = f64::NEG_INFINITY;
@@ -267,6 +297,17 @@ fn forward_case(
         (Some(_), None) => true,
         (None, _) => false,
     };
+    if let (Row::Dequantized(factor), Some(exact)) = (row, exact) {
+        let mut worst = Difference::default();
+        for (actual, exact) in actual.iter().zip(&forward::run(exact, reference, case)?) {
+            let difference = compare::compare_models(actual, exact).map_err(Failure)?;
+            if difference.relative() > worst.relative() {
+                worst = difference;
+            }
+        }
+        result.dequantized = Some(worst);
+        result.holds &= worst.relative() <= *factor;
+    }
     Ok(result)
 }
 
@@ -279,6 +320,7 @@ impl CaseResult {
             worst_output: None,
             allowed: None,
             own_error: None,
+            dequantized: None,
             tokens: None,
             own_tokens: None,
             problem: None,
@@ -319,18 +361,23 @@ enum Heads {
 }
 
 impl Heads {
-    fn load(dir: &ModelDir, architecture: &str, options: &VerifyOptions) -> Result<Self, Error> {
+    fn load(
+        dir: &ModelDir,
+        architecture: &str,
+        options: &VerifyOptions,
+        widened: bool,
+    ) -> Result<Self, Error> {
         let suffix = |suffix: &str| architecture.ends_with(suffix);
         Ok(if suffix("ForCausalLM") || suffix("LMHeadModel") {
-            Self::CausalLm(load(dir, options)?)
+            Self::CausalLm(load(dir, options, widened)?)
         } else if suffix("ForConditionalGeneration") || suffix("ForSeq2SeqLM") {
-            Self::Seq2Seq(load(dir, options)?)
+            Self::Seq2Seq(load(dir, options, widened)?)
         } else if suffix("ForMaskedLM") {
-            Self::MaskedLm(load(dir, options)?)
+            Self::MaskedLm(load(dir, options, widened)?)
         } else if suffix("ForSequenceClassification") {
-            Self::SequenceClassifier(load(dir, options)?)
+            Self::SequenceClassifier(load(dir, options, widened)?)
         } else if suffix("ForImageClassification") {
-            Self::ImageClassifier(load(dir, options)?)
+            Self::ImageClassifier(load(dir, options, widened)?)
         } else if suffix("Model") {
             let config = dir.config()?;
             let family = options.registry.find(&config);
@@ -339,9 +386,9 @@ impl Heads {
                 source: Box::new(source),
             };
             if family.map_err(failed)?.heads().contains(&"ImageEncoder") {
-                Self::ImageEncoder(load(dir, options)?)
+                Self::ImageEncoder(load(dir, options, widened)?)
             } else {
-                Self::TextEncoder(load(dir, options)?)
+                Self::TextEncoder(load(dir, options, widened)?)
             }
         } else {
             return Err(VerifyError::Architecture {
@@ -352,10 +399,17 @@ impl Heads {
     }
 }
 
-fn load<T: Head + ?Sized>(dir: &ModelDir, options: &VerifyOptions) -> Result<AutoModel<T>, Error> {
+fn load<T: Head + ?Sized>(
+    dir: &ModelDir,
+    options: &VerifyOptions,
+    widened: bool,
+) -> Result<AutoModel<T>, Error> {
+    let quantize = |format| Quantize::new(format).with_widened(widened);
     let builder = AutoModel::<T>::builder()
         .device(options.device.clone())
-        .registry(options.registry.clone());
+        .registry(options.registry.clone())
+        .quantize_as(options.quantize.map(quantize))
+        .packed_cache(PackedCache::Off);
     let builder = match options.dtype {
         Some(dtype) => builder.dtype(dtype),
         None => builder,

@@ -138,8 +138,7 @@ fn load<T: Head + ?Sized>(
     let mut load_ms = Vec::new();
     loop {
         let start = Instant::now();
-        let builder = args.runtime.builder::<T>(device);
-        let model = builder.from_pretrained(dir)?;
+        let model = args.runtime.load::<T>(dir, device)?;
         load_ms.push(start.elapsed().as_secs_f64() * 1e3);
         if load_ms.len() >= args.repetitions {
             return Ok((model, load_ms));

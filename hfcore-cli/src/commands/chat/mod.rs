@@ -90,8 +90,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     // Said now, and not after the first message.
     tokenizer.chat_template(None, options.tools.is_some())?;
     let device = args.runtime.device();
-    let builder = args.runtime.builder::<dyn CausalLm>(&device);
-    let model = builder.from_pretrained(&found.dir)?;
+    let model = args.runtime.load::<dyn CausalLm>(&found.dir, &device)?;
     let pipeline = TextGenerationPipeline::new(model, tokenizer);
 
     let interrupt = Interrupt::install()?;
