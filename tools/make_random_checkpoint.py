@@ -93,13 +93,97 @@ SHAPES: dict[str, Json] = {
         "rope_theta": 100000,
         "vocab_size": 49152,
     },
+    "BERT-base": {
+        "architectures": ["BertModel"],
+        "model_type": "bert",
+        "attention_probs_dropout_prob": 0.1,
+        "hidden_act": "gelu",
+        "hidden_dropout_prob": 0.1,
+        "hidden_size": 768,
+        "initializer_range": 0.02,
+        "intermediate_size": 3072,
+        "layer_norm_eps": 1e-12,
+        "max_position_embeddings": 512,
+        "num_attention_heads": 12,
+        "num_hidden_layers": 12,
+        "pad_token_id": 0,
+        "type_vocab_size": 2,
+        "vocab_size": 30522,
+    },
+    "ViT-base": {
+        "architectures": ["ViTModel"],
+        "model_type": "vit",
+        "attention_probs_dropout_prob": 0.0,
+        "hidden_act": "gelu",
+        "hidden_dropout_prob": 0.0,
+        "hidden_size": 768,
+        "image_size": 224,
+        "initializer_range": 0.02,
+        "intermediate_size": 3072,
+        "layer_norm_eps": 1e-12,
+        "num_attention_heads": 12,
+        "num_channels": 3,
+        "num_hidden_layers": 12,
+        "patch_size": 16,
+        "qkv_bias": True,
+    },
 }
 # --dtype: the name in config.json, the name in safetensors, bytes.
 DTYPES = {"bf16": ("bfloat16", "BF16", 2), "f16": ("float16", "F16", 2), "f32": ("float32", "F32", 4)}
 
 
 def shapes(config: Json) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Every tensor of a Llama-like decoder, in the order of the file."""
+    """Every tensor, in the order of the file."""
+    kinds = {"bert": bert_shapes, "vit": vit_shapes}
+    yield from kinds.get(config["model_type"], decoder_shapes)(config)
+
+
+def bert_shapes(config: Json) -> Iterator[tuple[str, tuple[int, ...]]]:
+    hidden = config["hidden_size"]
+    embeddings = "bert.embeddings"
+    yield f"{embeddings}.word_embeddings.weight", (config["vocab_size"], hidden)
+    yield f"{embeddings}.position_embeddings.weight", (config["max_position_embeddings"], hidden)
+    yield f"{embeddings}.token_type_embeddings.weight", (config["type_vocab_size"], hidden)
+    yield from affine(f"{embeddings}.LayerNorm", (hidden,))
+    for index in range(config["num_hidden_layers"]):
+        layer = f"bert.encoder.layer.{index}"
+        for name in ("query", "key", "value"):
+            yield from affine(f"{layer}.attention.self.{name}", (hidden, hidden))
+        yield from affine(f"{layer}.attention.output.dense", (hidden, hidden))
+        yield from affine(f"{layer}.attention.output.LayerNorm", (hidden,))
+        yield from affine(f"{layer}.intermediate.dense", (config["intermediate_size"], hidden))
+        yield from affine(f"{layer}.output.dense", (hidden, config["intermediate_size"]))
+        yield from affine(f"{layer}.output.LayerNorm", (hidden,))
+    yield from affine("bert.pooler.dense", (hidden, hidden))
+
+
+def vit_shapes(config: Json) -> Iterator[tuple[str, tuple[int, ...]]]:
+    hidden, patch, channels = config["hidden_size"], config["patch_size"], config["num_channels"]
+    patches = (config["image_size"] // patch) ** 2
+    yield "vit.embeddings.cls_token", (1, 1, hidden)
+    yield "vit.embeddings.position_embeddings", (1, patches + 1, hidden)
+    yield from affine("vit.embeddings.patch_embeddings.projection", (hidden, channels, patch, patch))
+    for index in range(config["num_hidden_layers"]):
+        layer = f"vit.encoder.layer.{index}"
+        for name in ("query", "key", "value"):
+            yield from affine(f"{layer}.attention.attention.{name}", (hidden, hidden))
+        yield from affine(f"{layer}.attention.output.dense", (hidden, hidden))
+        yield from affine(f"{layer}.intermediate.dense", (config["intermediate_size"], hidden))
+        yield from affine(f"{layer}.output.dense", (hidden, config["intermediate_size"]))
+        yield from affine(f"{layer}.layernorm_before", (hidden,))
+        yield from affine(f"{layer}.layernorm_after", (hidden,))
+    yield from affine("vit.layernorm", (hidden,))
+    yield from affine("vit.pooler.dense", (hidden, hidden))
+
+
+def affine(name: str, shape: tuple[int, ...]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """A weight, and a bias of as many numbers as it has outputs."""
+    yield f"{name}.weight", shape
+    yield f"{name}.bias", shape[:1]
+
+
+def decoder_shapes(config: Json) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Llama and its kin."""
     hidden, inner = config["hidden_size"], config["intermediate_size"]
     head_dim = config.get("head_dim", hidden // config["num_attention_heads"])
     queries = config["num_attention_heads"] * head_dim
@@ -123,9 +207,12 @@ def shapes(config: Json) -> Iterator[tuple[str, tuple[int, ...]]]:
 
 
 def draw(name: str, shape: tuple[int, ...], random: np.random.Generator) -> np.ndarray:
+    if name.endswith("bias"):
+        return random.random(shape, dtype=np.float32) - np.float32(0.5)
     if len(shape) == 1:
         return random.random(shape, dtype=np.float32) + np.float32(0.5)
-    std = 0.1 if "embed_tokens" in name else 1 / math.sqrt(shape[1])
+    is_table = "embed_tokens" in name or "_embeddings.weight" in name or shape[0] == 1
+    std = 0.1 if is_table else 1 / math.sqrt(math.prod(shape[1:]))
     values = random.standard_normal(shape, dtype=np.float32)
     values *= np.float32(std)
     return values
