@@ -17,6 +17,7 @@ mod work;
 use std::ops::Range;
 
 use crate::device::Backend;
+use crate::pool::Parts;
 use crate::{KvStore, PAGE, PageId, Tensor};
 use pages::Pages;
 use work::{Shape, Work};
@@ -155,28 +156,29 @@ pub fn attention(q: &Tensor, spans: &[AttentionSpan<'_>], params: &AttentionPara
         shape,
     };
 
-    // What a unit writes: of each of its rows, the heads of its group.
-    let mut cells: Vec<Option<&mut [f32]>> = match group * value_dim {
-        0 => return out,
-        width => out.data_mut().chunks_exact_mut(width).map(Some).collect(),
-    };
-    let mut units = Vec::new();
+    if group * value_dim == 0 {
+        return out;
+    }
+    let mut in_span = vec![false; rows];
+    let mut units = Vec::with_capacity(spans.len() * kv_heads);
     for (index, span) in spans.iter().enumerate() {
+        for seen in &mut in_span[span.rows.clone()] {
+            assert!(!*seen, "attention: two spans share rows of {:?}", span.rows);
+            *seen = true;
+        }
         let step = ROWS.div_ceil(group);
         for start in span.rows.clone().step_by(step) {
             let rows = start..span.rows.end.min(start + step);
-            for head in 0..kv_heads {
-                let cells = rows.clone().map(|row| cells[row * kv_heads + head].take());
-                let cells = cells.collect::<Option<Vec<_>>>();
-                let cells =
-                    cells.unwrap_or_else(|| panic!("attention: two spans share rows of {rows:?}"));
-                units.push(work.unit(index, head, rows.clone(), cells));
-            }
+            units.extend((0..kv_heads).map(|head| work.unit(index, head, rows.clone())));
         }
     }
-    cells.into_iter().flatten().for_each(|cell| cell.fill(0.0));
-    work.run(cpu, &units);
-    drop(units);
+    let width = heads * value_dim;
+    for (row, in_span) in out.data_mut().chunks_exact_mut(width).zip(in_span) {
+        if !in_span {
+            row.fill(0.0);
+        }
+    }
+    work.run(cpu, &units, &Parts::new(out.data_mut()));
     for span in spans {
         let (bytes, pairs) = span.work(params);
         let width = key_dim + value_dim;

@@ -1,7 +1,6 @@
 //! How attention is cut into units and chunks, dealt to threads, and put together again.
 
 use std::ops::Range;
-use std::sync::Mutex;
 
 use super::block::{BLOCK, Block, BlockPage, RowBias, process};
 use super::pages::{Pages, padded};
@@ -9,6 +8,7 @@ use super::{AttentionParams, AttentionSpan, CHUNK, CHUNK_PAGES};
 use crate::PAGE;
 use crate::device::Cpu;
 use crate::math::exp;
+use crate::pool::Parts;
 
 /// Pages of a block.
 const BLOCK_PAGES: usize = BLOCK / PAGE;
@@ -33,13 +33,12 @@ pub(super) struct Work<'a> {
 }
 
 /// A block of queries with the heads that share a key/value head.
-pub(super) struct Unit<'a> {
+pub(super) struct Unit {
     span: usize,
     head: usize,
     rows: Range<usize>,
     /// The keys that any of the queries sees.
     keys: Range<usize>,
-    cells: Mutex<Vec<&'a mut [f32]>>,
 }
 
 /// Of some rows the largest score, the sum of weights and the weighted sum of values.
@@ -88,13 +87,7 @@ impl<'a> State<'a> {
 }
 
 impl<'a> Work<'a> {
-    pub(super) fn unit<'c>(
-        &self,
-        span: usize,
-        head: usize,
-        rows: Range<usize>,
-        cells: Vec<&'c mut [f32]>,
-    ) -> Unit<'c> {
+    pub(super) fn unit(&self, span: usize, head: usize, rows: Range<usize>) -> Unit {
         // Both ends rise with the row.
         let first = self.spans[span].visible(rows.start, self.params);
         let last = self.spans[span].visible(rows.end - 1, self.params);
@@ -103,45 +96,41 @@ impl<'a> Work<'a> {
             head,
             rows,
             keys: first.start.min(last.end)..last.end,
-            cells: Mutex::new(cells),
         }
     }
 
-    /// Compute all `units`, and write their cells.
-    pub(super) fn run(&self, cpu: &Cpu, units: &[Unit<'_>]) {
+    /// Compute all `units`, no two of which have a head and a row in common, and write them to `out`
+    /// `[T, H, Dv]`.
+    pub(super) fn run(&self, cpu: &Cpu, units: &[Unit], out: &Parts<'_, f32>) {
         let width = padded(self.shape.value_dim);
         let recycler = &cpu.recycler;
         let chunks: Vec<Range<usize>> = units.iter().map(|unit| self.chunks(unit)).collect();
         let items: usize = chunks.iter().map(Range::len).sum();
         // Few long units: deal their chunks, and merge afterwards.
         if units.len() < 3 * cpu.pool.threads() && items > units.len() && cpu.pool.threads() > 1 {
-            let lens = |unit: &Unit<'_>| State::len(self.rows(unit), width);
-            let total: usize = units
-                .iter()
-                .zip(&chunks)
-                .map(|(unit, chunks)| chunks.len() * lens(unit))
-                .sum();
-            let mut states = recycler.take(total);
+            let lens = |unit: &Unit| State::len(self.rows(unit), width);
+            // Each chunk with the place of its state.
             let mut parts = Vec::with_capacity(items);
-            let mut rest = states.as_mut_slice();
+            let mut total = 0;
             for (unit, chunks) in units.iter().zip(&chunks) {
                 for chunk in chunks.clone() {
-                    let (part, after) = rest.split_at_mut(lens(unit));
-                    parts.push((unit, chunk, Mutex::new(part)));
-                    rest = after;
+                    parts.push((unit, chunk, total));
+                    total += lens(unit);
                 }
             }
+            let mut states = recycler.take(total);
+            let places = Parts::new(&mut states);
             cpu.pool.for_each(parts.len(), 1, |range| {
-                for (unit, chunk, part) in &parts[range] {
-                    let mut part = part.lock().expect("a part is locked once");
+                for &(unit, chunk, place) in &parts[range] {
+                    // SAFETY: places are one behind the other, and each chunk is dealt once.
+                    let part = unsafe { places.part(place..place + lens(unit)) };
                     let mut scratch = recycler.take(self.scratch_len(unit));
-                    let mut state = State::new(&mut part, self.rows(unit));
+                    let mut state = State::new(part, self.rows(unit));
                     let mut scratch_parts = self.scratch(unit, &mut scratch);
-                    self.chunk(cpu, unit, *chunk, &mut scratch_parts, &mut state);
+                    self.chunk(cpu, unit, chunk, &mut scratch_parts, &mut state);
                     recycler.put(scratch);
                 }
             });
-            drop(parts);
             let mut rest = states.as_mut_slice();
             for (unit, chunks) in units.iter().zip(&chunks) {
                 let (all, after) = rest.split_at_mut(chunks.len() * lens(unit));
@@ -152,7 +141,7 @@ impl<'a> Work<'a> {
                 for part in all.chunks_exact_mut(lens(unit)) {
                     state.merge(&State::new(part, self.rows(unit)));
                 }
-                self.finish(unit, &mut state);
+                self.finish(unit, &mut state, out);
                 recycler.put(total);
             }
             recycler.put(states);
@@ -173,18 +162,18 @@ impl<'a> Work<'a> {
                     self.chunk(cpu, unit, chunk, &mut scratch, &mut part);
                     total.merge(&part);
                 }
-                self.finish(unit, &mut total);
+                self.finish(unit, &mut total, out);
                 recycler.put(memory);
             }
         });
     }
 
     /// Queries times heads, `M`.
-    fn rows(&self, unit: &Unit<'_>) -> usize {
+    fn rows(&self, unit: &Unit) -> usize {
         unit.rows.len() * self.shape.group
     }
 
-    fn chunks(&self, unit: &Unit<'_>) -> Range<usize> {
+    fn chunks(&self, unit: &Unit) -> Range<usize> {
         if unit.keys.is_empty() {
             return 0..0;
         }
@@ -192,13 +181,13 @@ impl<'a> Work<'a> {
         (unit.keys.start + phase) / CHUNK..(unit.keys.end + phase).div_ceil(CHUNK)
     }
 
-    fn scratch_len(&self, unit: &Unit<'_>) -> usize {
+    fn scratch_len(&self, unit: &Unit) -> usize {
         let wide = self.pages[unit.span].scratch(self.shape.key_dim, self.shape.value_dim);
         self.rows(unit) * (self.shape.key_dim + BLOCK) + wide * BLOCK_PAGES
     }
 
     /// Memory for a unit, with its queries in it: row by row, for each query the heads of the group.
-    fn scratch<'s>(&self, unit: &Unit<'_>, memory: &'s mut [f32]) -> Scratch<'s> {
+    fn scratch<'s>(&self, unit: &Unit, memory: &'s mut [f32]) -> Scratch<'s> {
         let Shape {
             heads,
             group,
@@ -220,7 +209,7 @@ impl<'a> Work<'a> {
     fn chunk(
         &self,
         cpu: &Cpu,
-        unit: &Unit<'_>,
+        unit: &Unit,
         chunk: usize,
         scratch: &mut Scratch<'_>,
         state: &mut State<'_>,
@@ -312,19 +301,25 @@ impl<'a> Work<'a> {
     }
 
     /// Divide by the sums, and write the rows.
-    fn finish(&self, unit: &Unit<'_>, state: &mut State<'_>) {
+    fn finish(&self, unit: &Unit, state: &mut State<'_>, out: &Parts<'_, f32>) {
         let Shape {
-            group, value_dim, ..
+            heads,
+            group,
+            value_dim,
+            ..
         } = self.shape;
         let width = padded(value_dim);
-        let mut cells = unit.cells.lock().expect("a unit is finished once");
-        for (i, cell) in cells.iter_mut().enumerate() {
+        let first_head = unit.head * group;
+        for (i, row) in unit.rows.clone().enumerate() {
+            let place = (row * heads + first_head) * value_dim;
+            // SAFETY: the caller of `run` promises that no other unit has these heads of this row.
+            let cell = unsafe { out.part(place..place + group * value_dim) };
             for (g, out) in cell.chunks_exact_mut(value_dim).enumerate() {
                 let row = i * group + g;
                 let (max, mut sum) = (state.max[row], state.sum[row]);
                 let mut factor = 1.0;
                 if let Some(sinks) = self.params.sinks {
-                    let sink = sinks.data()[unit.head * group + g];
+                    let sink = sinks.data()[first_head + g];
                     let larger = max.max(sink);
                     let base = if larger == f32::NEG_INFINITY {
                         0.0
