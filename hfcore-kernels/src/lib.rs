@@ -23,6 +23,7 @@ mod embedding;
 mod isa;
 mod kv;
 mod lanes;
+mod linears;
 mod math;
 mod matmul;
 mod moe;
@@ -56,6 +57,7 @@ pub use isa::{Amx, Avx2, Avx512, Avx512Bf16, Avx512Vnni, AvxVnni};
 #[cfg(target_arch = "aarch64")]
 pub use isa::{Neon, NeonBf16, NeonDotprod, NeonI8mm};
 pub use kv::{KvDType, KvStore, PAGE, PageId};
+pub use linears::linears;
 pub use moe::{ExpertKind, Experts, Router, Routing, moe, route};
 pub use norm::{l2_normalize, layer_norm, rms_norm};
 pub use precision::Precision;

@@ -7,7 +7,9 @@
 //!
 //! A thread that comes late is not waited for. The caller works too, and closes the operation when
 //! nothing is left to deal; only threads that have joined by then are waited for. On a machine that is
-//! busy with something else an operation is therefore never held up by a thread that does not run.
+//! busy with something else an operation is therefore never held up by a thread that has not begun; and
+//! for one that was interrupted in the middle, the caller soon sleeps, so that its processor is free for
+//! that thread.
 
 use std::any::Any;
 use std::marker::PhantomData;
@@ -15,12 +17,13 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
-/// How long a thread without work spins before it sleeps: longer than what lies between two
-/// operations of a forward pass, shorter than what anybody would call busy waiting.
+/// How long a thread without work, or a caller whose threads still work, spins before it sleeps: longer
+/// than what lies between two operations of a forward pass, shorter than what anybody would call busy
+/// waiting.
 const SPIN: Duration = Duration::from_micros(50);
 
 /// A number of threads, the caller's among them.
@@ -32,7 +35,8 @@ pub(crate) struct Pool {
 
 #[derive(Debug)]
 struct Shared {
-    /// Threads at work in the low bits, then [`OPEN`], [`STOP`] and the number of the operation.
+    /// Threads at work in the low bits, then [`OPEN`], [`STOP`], [`AWAITED`] and the number of the
+    /// operation.
     state: Line<AtomicU64>,
     /// The operation. Points into the stack of a caller for as long as a thread is at work on it.
     task: AtomicPtr<Task<'static>>,
@@ -40,6 +44,8 @@ struct Shared {
     busy: Line<AtomicBool>,
     /// Which workers sleep, or are about to.
     asleep: Vec<Line<AtomicBool>>,
+    /// The caller that sleeps until nobody is at work, or is about to.
+    caller: Mutex<Option<Thread>>,
     spin: Duration,
 }
 
@@ -47,8 +53,10 @@ struct Shared {
 const OPEN: u64 = 1 << 16;
 /// The pool is being dropped.
 const STOP: u64 = 1 << 17;
+/// The caller sleeps: the last thread at work wakes it up.
+const AWAITED: u64 = 1 << 18;
 /// One in the number of the operation.
-const NEXT: u64 = 1 << 18;
+const NEXT: u64 = 1 << 19;
 /// The threads at work.
 const AT_WORK: u64 = OPEN - 1;
 
@@ -57,36 +65,73 @@ const AT_WORK: u64 = OPEN - 1;
 #[repr(align(128))]
 struct Line<T>(T);
 
-/// One call of [`Pool::for_each`].
+/// One call of [`Pool::for_each`] or [`Pool::for_each_shrinking`].
 struct Task<'a> {
     f: &'a (dyn Fn(Range<usize>) + Sync),
     n: usize,
-    grain: usize,
-    next_chunk: AtomicUsize,
+    deal: Deal,
+    /// The first number that has not been dealt.
+    next: AtomicUsize,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
+/// How the numbers are cut into ranges.
+#[derive(Clone, Copy)]
+enum Deal {
+    /// So many each.
+    Equal(usize),
+    /// Three quarters of a thread's share in what is left, in steps of `step`, but not more than `most`.
+    Shrinking {
+        step: usize,
+        most: usize,
+        threads: usize,
+    },
+}
+
 impl Task<'_> {
-    fn chunks(&self) -> usize {
-        self.n.div_ceil(self.grain)
+    /// The most ranges that are dealt.
+    fn ranges(&self) -> usize {
+        match self.deal {
+            Deal::Equal(step) | Deal::Shrinking { step, .. } => self.n.div_ceil(step),
+        }
     }
 
-    /// Take chunks until none is left. A panic is kept for the caller, and ends the dealing.
+    /// The next range, until none is left.
+    fn take(&self) -> Option<Range<usize>> {
+        match self.deal {
+            Deal::Equal(grain) => {
+                let start = self.next.fetch_add(grain, Ordering::Relaxed);
+                (start < self.n).then(|| start..self.n.min(start + grain))
+            }
+            Deal::Shrinking {
+                step,
+                most,
+                threads,
+            } => {
+                let mut start = self.next.load(Ordering::Relaxed);
+                loop {
+                    let left = self.n.checked_sub(start).filter(|left| *left > 0)?;
+                    let share = left / 4 * 3 / threads / step * step;
+                    let end = start + share.min(most).max(step).min(left);
+                    let order = Ordering::Relaxed;
+                    match self.next.compare_exchange_weak(start, end, order, order) {
+                        Ok(_) => return Some(start..end),
+                        Err(now) => start = now,
+                    }
+                }
+            }
+        }
+    }
+
+    /// Take ranges until none is left. A panic is kept for the caller, and ends the dealing.
     fn work(&self) {
         let result = catch_unwind(AssertUnwindSafe(|| {
-            loop {
-                let start = self
-                    .next_chunk
-                    .fetch_add(1, Ordering::Relaxed)
-                    .saturating_mul(self.grain);
-                if start >= self.n {
-                    break;
-                }
-                (self.f)(start..self.n.min(start + self.grain));
+            while let Some(range) = self.take() {
+                (self.f)(range);
             }
         }));
         if let Err(payload) = result {
-            self.next_chunk.store(self.chunks(), Ordering::Relaxed);
+            self.next.store(self.n, Ordering::Relaxed);
             let mut panic = self.panic.lock().unwrap_or_else(PoisonError::into_inner);
             panic.get_or_insert(payload);
         }
@@ -102,6 +147,7 @@ impl Pool {
             task: AtomicPtr::new(ptr::null_mut()),
             busy: Line(AtomicBool::new(false)),
             asleep: Vec::new(),
+            caller: Mutex::new(None),
             // With fewer processors than threads, one that spins keeps another from its work.
             spin: if threads > available {
                 Duration::ZERO
@@ -140,22 +186,50 @@ impl Pool {
     /// # Panics
     /// If `f` panics, with its panic; some ranges may not have been run then.
     pub(crate) fn for_each(&self, n: usize, grain: usize, f: impl Fn(Range<usize>) + Sync) {
-        let grain = grain.max(1);
-        let alone = self.workers.is_empty() || n <= grain;
-        if alone || self.shared.busy.0.swap(true, Ordering::Acquire) {
-            for start in (0..n).step_by(grain) {
-                f(start..n.min(start + grain));
+        self.deal(n, Deal::Equal(grain.max(1)), grain.max(1), &f);
+    }
+
+    /// Run `f` over `0..n` in ranges that begin large, at most `most`, and become smaller the less is left,
+    /// down to `step`: few of them, and yet all threads are done at about the same time.
+    ///
+    /// For what is fast on long ranges. All else is as with [`for_each`](Self::for_each).
+    ///
+    /// # Panics
+    /// If `f` panics, with its panic; some ranges may not have been run then.
+    pub(crate) fn for_each_shrinking(
+        &self,
+        n: usize,
+        step: usize,
+        most: usize,
+        f: impl Fn(Range<usize>) + Sync,
+    ) {
+        let step = step.max(1);
+        let most = (most / step).max(1) * step;
+        let threads = self.threads();
+        let deal = Deal::Shrinking {
+            step,
+            most,
+            threads,
+        };
+        self.deal(n, deal, most, &f);
+    }
+
+    /// Run `f` over `0..n`, dealt to the threads or, in ranges of `alone`, on this one.
+    fn deal(&self, n: usize, deal: Deal, alone: usize, f: &(dyn Fn(Range<usize>) + Sync)) {
+        let task = Task {
+            f,
+            n,
+            deal,
+            next: AtomicUsize::new(0),
+            panic: Mutex::new(None),
+        };
+        let single = self.workers.is_empty() || task.ranges() <= 1;
+        if single || self.shared.busy.0.swap(true, Ordering::Acquire) {
+            for start in (0..n).step_by(alone) {
+                f(start..n.min(start + alone));
             }
             return;
         }
-        let panic = Mutex::new(None);
-        let task = Task {
-            f: &f,
-            n,
-            grain,
-            next_chunk: AtomicUsize::new(0),
-            panic,
-        };
         self.share(&task);
         self.shared.busy.0.store(false, Ordering::Release);
         if let Some(payload) = task
@@ -210,7 +284,7 @@ impl Pool {
             .workers
             .iter()
             .zip(&shared.asleep)
-            .take(task.chunks() - 1)
+            .take(task.ranges() - 1)
         {
             if asleep.0.load(Ordering::SeqCst) && asleep.0.swap(false, Ordering::SeqCst) {
                 worker.thread().unpark();
@@ -219,14 +293,16 @@ impl Pool {
         task.work();
         let mut state = shared.state.0.fetch_and(!OPEN, Ordering::AcqRel);
         let mut spins = 0_u32;
+        let mut since = None;
         while state & AT_WORK != 0 {
-            // A thread that was interrupted in the middle of a chunk may need this processor.
-            if spins < 10_000 {
-                spins += 1;
-                std::hint::spin_loop();
-            } else {
-                thread::yield_now();
+            spins += 1;
+            if spins.is_multiple_of(64)
+                && since.get_or_insert_with(Instant::now).elapsed() >= shared.spin
+            {
+                shared.sleep_while_at_work();
+                return;
             }
+            std::hint::spin_loop();
             state = shared.state.0.load(Ordering::Acquire);
         }
     }
@@ -256,8 +332,30 @@ impl Shared {
             // who owns the task, stays in `share` until this thread is counted out below.
             let task = unsafe { &*task };
             task.work();
-            self.state.0.fetch_sub(1, Ordering::AcqRel);
+            let before = self.state.0.fetch_sub(1, Ordering::AcqRel);
+            if before & (AT_WORK | AWAITED) == 1 | AWAITED {
+                // By now the caller may be gone, or another: a thread woken up for nothing sleeps again.
+                if let Some(caller) = self.caller().take() {
+                    caller.unpark();
+                }
+            }
         }
+    }
+
+    /// The caller sleeps until nobody is at work: the processor is free for a thread that was interrupted.
+    fn sleep_while_at_work(&self) {
+        *self.caller() = Some(thread::current());
+        // Either the last thread at work sees this bit, or this thread sees that nobody is at work.
+        let mut state = self.state.0.fetch_or(AWAITED, Ordering::AcqRel);
+        while state & AT_WORK != 0 {
+            thread::park();
+            state = self.state.0.load(Ordering::Acquire);
+        }
+        *self.caller() = None;
+    }
+
+    fn caller(&self) -> MutexGuard<'_, Option<Thread>> {
+        self.caller.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Wait for an operation other than `last`, or for the end. Returns the state that says so.
@@ -374,6 +472,61 @@ mod tests {
                     "{threads} threads, {n} by {grain}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn shrinking_ranges_cover_every_number_once() {
+        for threads in [1, 2, 3] {
+            let pool = Pool::new(threads);
+            for (n, step, most) in [
+                (0, 1, 9),
+                (1, 4, 4),
+                (1000, 8, 100),
+                (999, 7, 1),
+                (64, 64, 640),
+            ] {
+                let counts: Vec<AtomicUsize> = (0..n).map(|_| AtomicUsize::new(0)).collect();
+                let ranges = AtomicUsize::new(0);
+                pool.for_each_shrinking(n, step, most, |range| {
+                    let whole = range.len().is_multiple_of(step) || range.end == n;
+                    assert!(
+                        whole && !range.is_empty() && range.len() <= most.max(step),
+                        "{range:?}"
+                    );
+                    ranges.fetch_add(1, Ordering::Relaxed);
+                    range.for_each(|i| {
+                        counts[i].fetch_add(1, Ordering::Relaxed);
+                    });
+                });
+                let counts: Vec<_> = counts.into_iter().map(AtomicUsize::into_inner).collect();
+                assert_eq!(
+                    counts,
+                    vec![1; n],
+                    "{threads} threads, {n} by {step} to {most}"
+                );
+                assert!(ranges.into_inner() <= n.div_ceil(step));
+            }
+        }
+    }
+
+    #[test]
+    fn a_caller_that_sleeps_is_woken_up() {
+        let pool = Pool::new(2);
+        for _ in 0..20 {
+            let (taken, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+            let caller = thread::current().id();
+            pool.for_each(2, 1, |_| {
+                taken.fetch_add(1, Ordering::SeqCst);
+                while taken.load(Ordering::SeqCst) < 2 {
+                    thread::yield_now();
+                }
+                if thread::current().id() != caller {
+                    thread::sleep(SPIN * 10);
+                }
+                done.fetch_add(1, Ordering::SeqCst);
+            });
+            assert_eq!(done.into_inner(), 2);
         }
     }
 

@@ -19,17 +19,17 @@ pub(super) const DOTS: [Dot; 3] = [
     Dot {
         step: STEP / 4,
         split: false,
-        passes: passes!(dot_f32: 1 x 8 2 x 8 3 x 6 4 x 4 5 x 4 6 x 4 7 x 3 8 x 3),
+        passes: passes!(dot_f32: 1 x 6 2 x 8 3 x 6 4 x 4 5 x 4 6 x 4 7 x 3 8 x 3),
     },
     Dot {
         step: STEP / 2,
         split: false,
-        passes: passes!(dot_f16: 1 x 8 2 x 8 3 x 6 4 x 4 5 x 4 6 x 4 7 x 3 8 x 3),
+        passes: passes!(dot_f16: 1 x 6 2 x 8 3 x 6 4 x 4 5 x 4 6 x 4 7 x 3 8 x 3),
     },
     Dot {
         step: STEP / 2,
         split: true,
-        passes: passes!(dot_bf16: 1 x 8 2 x 8 3 x 6 4 x 4 5 x 4 6 x 4 7 x 3 8 x 3),
+        passes: passes!(dot_bf16: 1 x 6 2 x 8 3 x 6 4 x 4 5 x 4 6 x 4 7 x 3 8 x 3),
     },
 ];
 

@@ -37,38 +37,37 @@ use kernels::{Kernels, Tile};
 #[must_use]
 #[track_caller]
 pub(crate) fn linear(x: &Tensor, w: &Weight, bias: Option<&Tensor>) -> Tensor {
-    let &[outputs, inputs] = w.shape() else {
-        panic!("linear: a weight [O, I], found {:?}", w.shape());
-    };
-    let shapes = || format!("x {:?} and weight {:?}", x.shape(), w.shape());
-    assert!(x.shape().last() == Some(&inputs), "linear: {}", shapes());
-    if let Some(bias) = bias {
-        assert!(
-            bias.shape() == [outputs],
-            "linear: bias {:?}, {}",
-            bias.shape(),
-            shapes()
-        );
-    }
-    let mut shape = x.shape().to_vec();
-    *shape
-        .last_mut()
-        .expect("it has the dimension of the inputs") = outputs;
-    let mut out = Tensor::unspecified(x.device(), &shape);
+    let product = Product::new(x, w, bias);
+    let mut out = product.output(x);
     let Backend::Cpu(cpu) = x.device().backend();
-    let product = Product {
-        x: x.data(),
-        rows: x.rows(),
-        dtype: w.dtype(),
-        weight: w.bytes(),
-        outputs,
-        inputs,
-        bias: bias.map(Tensor::data),
-    };
     product.run(cpu, out.data_mut());
-    cpu.work
-        .add(w.bytes().len(), product.rows * outputs * inputs);
+    product.count(cpu);
     out
+}
+
+/// [`linear`] of `x` with each weight and bias, as one operation of the threads where `x` has few rows.
+#[must_use]
+#[track_caller]
+pub(crate) fn linears<const N: usize>(
+    x: &Tensor,
+    layers: [(&Weight, Option<&Tensor>); N],
+) -> [Tensor; N] {
+    let products = layers.map(|(w, bias)| Product::new(x, w, bias));
+    let mut outs = products.each_ref().map(|product| product.output(x));
+    let Backend::Cpu(cpu) = x.device().backend();
+    let together = |product: &Product<'_>| {
+        product.is_few(cpu) && product.outputs > 0 && product.dtype == products[0].dtype
+    };
+    if products.iter().all(together) {
+        let outs = outs.iter_mut().map(Tensor::data_mut).collect();
+        few::together(cpu, &products, outs);
+    } else {
+        for (product, out) in products.iter().zip(&mut outs) {
+            product.run(cpu, out.data_mut());
+        }
+    }
+    products.iter().for_each(|product| product.count(cpu));
+    outs
 }
 
 /// What is to be multiplied.
@@ -84,7 +83,54 @@ struct Product<'a> {
     bias: Option<&'a [f32]>,
 }
 
-impl Product<'_> {
+impl<'a> Product<'a> {
+    /// What [`linear`] is asked for, if the shapes agree.
+    #[track_caller]
+    fn new(x: &'a Tensor, w: &'a Weight, bias: Option<&'a Tensor>) -> Self {
+        let &[outputs, inputs] = w.shape() else {
+            panic!("linear: a weight [O, I], found {:?}", w.shape());
+        };
+        let shapes = || format!("x {:?} and weight {:?}", x.shape(), w.shape());
+        assert!(x.shape().last() == Some(&inputs), "linear: {}", shapes());
+        if let Some(bias) = bias {
+            assert!(
+                bias.shape() == [outputs],
+                "linear: bias {:?}, {}",
+                bias.shape(),
+                shapes()
+            );
+        }
+        Self {
+            x: x.data(),
+            rows: x.rows(),
+            dtype: w.dtype(),
+            weight: w.bytes(),
+            outputs,
+            inputs,
+            bias: bias.map(Tensor::data),
+        }
+    }
+
+    /// A tensor for the result.
+    fn output(&self, x: &Tensor) -> Tensor {
+        let mut shape = x.shape().to_vec();
+        *shape
+            .last_mut()
+            .expect("it has the dimension of the inputs") = self.outputs;
+        Tensor::unspecified(x.device(), &shape)
+    }
+
+    /// Note what there was to do.
+    fn count(&self, cpu: &Cpu) {
+        let pairs = self.rows * self.outputs * self.inputs;
+        cpu.work.add(self.weight.len(), pairs);
+    }
+
+    /// Whether reading the weight takes longer than multiplying.
+    fn is_few(&self, cpu: &Cpu) -> bool {
+        self.rows > 0 && self.inputs > 0 && self.rows <= cpu.tile(self.dtype).few
+    }
+
     fn run(&self, cpu: &Cpu, out: &mut [f32]) {
         if self.rows == 0 || self.outputs == 0 {
             return;
@@ -96,7 +142,7 @@ impl Product<'_> {
                     None => out.fill(0.0),
                 }
             }
-        } else if self.rows <= cpu.tile(self.dtype).few {
+        } else if self.is_few(cpu) {
             few::few(cpu, self, out);
         } else {
             many::many(cpu, self, out);
