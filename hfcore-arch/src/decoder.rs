@@ -15,6 +15,11 @@ use crate::pass::{Limits, Pass};
 use crate::probe::Probe;
 use crate::step::Step;
 
+/// Tokens that go through the layers together. A longer step is run in parts, so that the memory of
+/// activations is bounded: parts of so many have the speed of any more, and all go the way of many rows
+/// through matrix products, so that the numbers are those of the whole.
+const MOST_ROWS: usize = 512;
+
 /// A `config.json` as its family reads it.
 pub trait Config: Sized {
     /// Read the configuration through the cursor, which collects what is wrong with it.
@@ -325,6 +330,16 @@ impl<L: DecoderLayer> CausalLm for Decoder<L> {
             num_layers: self.layers.len(),
         };
         let mut pass = Pass::begin(step, cache, probe, &limits)?;
+        let is_long = step.tokens().len() > MOST_ROWS;
+        if is_long && !pass.is_probed() && !self.info.depends_on_length {
+            // All of it can be run, or nothing has changed.
+            drop(pass);
+            let mut logits = Vec::with_capacity(step.logits().len() * self.info.vocab_size);
+            for part in step.parts(MOST_ROWS) {
+                logits.extend(self.forward_probed(&part, cache, probe)?.into_vec());
+            }
+            return Ok(Logits::new(logits, self.info.vocab_size));
+        }
         pass.set_ropes(rope_angles(&self.ropes, &pass, &self.info));
         let mut x = self.embed(step, &pass);
         pass.record(|| "embed_tokens".to_owned(), &x);

@@ -1,5 +1,7 @@
 //! One step of a decoder: new tokens of any number of sequences, without padding.
 
+use std::ops::Range;
+
 use crate::cache::SequenceId;
 
 /// New tokens of some sequences, one after the other: `tokens: [T]`, cut into spans.
@@ -64,6 +66,31 @@ impl Step {
         }
     }
 
+    /// The same tokens in the same order as several steps, of at most `rows` tokens and about as many each.
+    pub(crate) fn parts(&self, rows: usize) -> Vec<Self> {
+        let total = self.tokens.len();
+        let count = total.div_ceil(rows.max(1)).max(1);
+        let parts = (0..count).map(|i| i * total / count..(i + 1) * total / count);
+        let part = |range: Range<usize>| {
+            let mut start = 0;
+            let spans = self.spans.iter().filter_map(|span| {
+                let end = start + span.len;
+                let len = end.min(range.end).saturating_sub(start.max(range.start));
+                start = end;
+                (len > 0).then_some(Span { len, ..*span })
+            });
+            Self {
+                tokens: self.tokens[range.clone()].to_vec(),
+                spans: spans.collect(),
+                logits: (self.logits.iter())
+                    .filter(|row| range.contains(row))
+                    .map(|row| row - range.start)
+                    .collect(),
+            }
+        };
+        parts.map(part).collect()
+    }
+
     /// The tokens of all spans, `[T]`.
     #[must_use]
     pub fn tokens(&self) -> &[u32] {
@@ -80,5 +107,42 @@ impl Step {
     #[must_use]
     pub fn logits(&self) -> &[usize] {
         &self.logits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hfcore_kernels::Device;
+
+    use super::*;
+    use crate::cache::{Cache, CacheOptions};
+
+    #[test]
+    fn parts_have_every_token_and_logit_once() {
+        let mut cache = Cache::new(&[], &CacheOptions::default(), &Device::cpu());
+        let [a, b, c] = [cache.add(), cache.add(), cache.add()];
+        let step = Step::new()
+            .with(a, &[1, 2, 3, 4, 5], LogitsFor::Last)
+            .with(b, &[6], LogitsFor::All)
+            .with(c, &[7, 8, 9, 10], LogitsFor::None);
+        let parts = step.parts(4);
+        let spans = |part: &Step| {
+            let span = |span: &Span| (span.sequence, span.len);
+            part.spans().iter().map(span).collect::<Vec<_>>()
+        };
+        let sizes: Vec<_> = parts.iter().map(|part| part.tokens().len()).collect();
+        assert_eq!(sizes, [3, 3, 4]);
+        assert_eq!(parts[0].tokens(), [1, 2, 3]);
+        assert_eq!(spans(&parts[0]), [(a, 3)]);
+        assert_eq!(parts[1].tokens(), [4, 5, 6]);
+        assert_eq!(spans(&parts[1]), [(a, 2), (b, 1)]);
+        assert_eq!(spans(&parts[2]), [(c, 4)]);
+        let logits: Vec<_> = parts.iter().map(Step::logits).collect();
+        assert_eq!(logits, [[].as_slice(), &[1, 2], &[]]);
+        let whole = step.parts(10);
+        assert_eq!(
+            (whole.len(), spans(&whole[0]), whole[0].logits()),
+            (1, spans(&step), step.logits())
+        );
     }
 }

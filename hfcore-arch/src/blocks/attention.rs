@@ -257,7 +257,7 @@ impl Attention {
     fn project(&self, x: &Tensor) -> [Tensor; 3] {
         let s = &self.spec;
         let [q, k, v] = match &self.qkv {
-            Qkv::Separate([q, k, v]) => [q.forward(x), k.forward(x), v.forward(x)],
+            Qkv::Separate(layers) => Linear::forward_each(layers.each_ref(), x),
             Qkv::ByHead(qkv) => {
                 let all = qkv
                     .forward(x)

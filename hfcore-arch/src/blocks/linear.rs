@@ -2,7 +2,7 @@
 
 use std::cell::OnceCell;
 
-use hfcore_kernels::{Matrix, Tensor, linear};
+use hfcore_kernels::{Matrix, Tensor, linear, linears};
 
 use super::embedding::Embedding;
 use crate::loader::{Loader, row_key};
@@ -113,6 +113,13 @@ impl Linear {
             _ => table.clone().into(),
         };
         Self { weight, bias }
+    }
+
+    /// `x` through each of `layers`: [`forward`](Self::forward), with less waiting between them.
+    #[must_use]
+    #[track_caller]
+    pub fn forward_each<const N: usize>(layers: [&Self; N], x: &Tensor) -> [Tensor; N] {
+        linears(x, layers.map(|layer| (&layer.weight, layer.bias.as_ref())))
     }
 
     /// `[.., input]` to `[.., output]`.

@@ -85,9 +85,8 @@ impl GatedMlp {
     /// `[T, E]` to `[T, E]`.
     #[must_use]
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        let gate = self.gate_proj.forward(x);
-        self.down_proj
-            .forward(&gated(gate, &self.up_proj.forward(x), self.act))
+        let [gate, up] = Linear::forward_each([&self.gate_proj, &self.up_proj], x);
+        self.down_proj.forward(&gated(gate, &up, self.act))
     }
 }
 
