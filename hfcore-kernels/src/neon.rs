@@ -20,6 +20,13 @@ pub(crate) fn load(from: &[f32; 4]) -> float32x4_t {
 
 #[inline]
 #[target_feature(enable = "neon")]
+pub(crate) fn load_half(from: &[f32; 2]) -> float32x2_t {
+    // SAFETY: `from` is 8 readable bytes; `ld1` needs no alignment.
+    unsafe { vld1_f32(from.as_ptr()) }
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
 pub(crate) fn load_bytes(from: &[u8; 16]) -> uint8x16_t {
     // SAFETY: `from` is 16 readable bytes; `ld1` needs no alignment.
     unsafe { vld1q_u8(from.as_ptr()) }
@@ -38,6 +45,13 @@ pub(crate) fn load_words(from: &[i32; 4]) -> int8x16_t {
 pub(crate) fn store(to: &mut [f32; 4], value: float32x4_t) {
     // SAFETY: `to` is 16 writable bytes; `st1` needs no alignment.
     unsafe { vst1q_f32(to.as_mut_ptr(), value) }
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub(crate) fn store_half(to: &mut [f32; 2], value: float32x2_t) {
+    // SAFETY: `to` is 8 writable bytes; `st1` needs no alignment.
+    unsafe { vst1_f32(to.as_mut_ptr(), value) }
 }
 
 /// Bytes of a stream that are asked for early: what arrives while they are multiplied.
@@ -118,6 +132,32 @@ pub(crate) fn multiply_bytes(mut sum: int32x4_t, a: int8x16_t, b: int8x16_t) -> 
     // SAFETY: it writes the register that it says, and nothing else; this function has the feature.
     unsafe {
         asm!("smmla {0:v}.4s, {1:v}.16b, {2:v}.16b", inout(vreg) sum, in(vreg) a, in(vreg) b,
+            options(pure, nomem, nostack, preserves_flags));
+    }
+    sum
+}
+
+/// Four numbers, rounded to `bf16`, of which two are in the bits of each number of the result.
+#[inline]
+#[target_feature(enable = "neon,bf16")]
+pub(crate) fn round_bf16(four: float32x4_t) -> float32x2_t {
+    let rounded: float32x2_t;
+    // SAFETY: it writes the register that it says, and nothing else; this function has the feature.
+    unsafe {
+        asm!("bfcvtn {0:v}.4h, {1:v}.4s", out(vreg) rounded, in(vreg) four,
+            options(pure, nomem, nostack, preserves_flags));
+    }
+    rounded
+}
+
+/// To `sum`, `[2, 2]`, the product of `a` `[2, 4]` with the transpose of `b` `[2, 4]`: two `bf16` are in the
+/// bits of each of their numbers.
+#[inline]
+#[target_feature(enable = "neon,bf16")]
+pub(crate) fn multiply_bf16(mut sum: float32x4_t, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+    // SAFETY: it writes the register that it says, and nothing else; this function has the feature.
+    unsafe {
+        asm!("bfmmla {0:v}.4s, {1:v}.8h, {2:v}.8h", inout(vreg) sum, in(vreg) a, in(vreg) b,
             options(pure, nomem, nostack, preserves_flags));
     }
     sum

@@ -186,6 +186,13 @@ fn bf16_chains(isa: Isa) -> Option<usize> {
             // Four tiles of 16 by 16 sums of 32 products.
             Some(ROUNDS * 4 * 16 * 16 * 64)
         }
+        #[cfg(target_arch = "aarch64")]
+        Isa::NeonBf16(_) => {
+            // SAFETY: a `NeonBf16` exists only where the CPU has the features.
+            black_box(unsafe { neon::chains_bf16(black_box(0.5)) });
+            // Two vectors of four lanes of four products and four sums.
+            Some(ROUNDS * CHAINS * 64)
+        }
         _ => None,
     }
 }
@@ -328,6 +335,7 @@ mod neon {
     use std::arch::aarch64::*;
 
     use super::{CHAINS, ROUNDS, STREAMS};
+    use crate::neon::{multiply_bf16, round_bf16};
 
     #[target_feature(enable = "neon")]
     pub(super) fn read(streams: &[&[[u64; 8]]; STREAMS]) -> u64 {
@@ -363,6 +371,23 @@ mod neon {
             .fold(vdupq_n_f32(0.0), |a, b| vaddq_f32(a, b));
         vaddvq_f32(sum)
     }
+
+    /// Adds four times `factor * factor` in each round.
+    #[target_feature(enable = "neon,bf16")]
+    pub(super) fn chains_bf16(factor: f32) -> f32 {
+        let factors = round_bf16(vdupq_n_f32(factor));
+        let factors = vcombine_f32(factors, factors);
+        let mut chains = [vdupq_n_f32(0.0); 2 * CHAINS];
+        for _ in 0..ROUNDS {
+            for chain in &mut chains {
+                *chain = multiply_bf16(*chain, factors, factors);
+            }
+        }
+        let sum = chains
+            .into_iter()
+            .fold(vdupq_n_f32(0.0), |a, b| vaddq_f32(a, b));
+        vaddvq_f32(sum)
+    }
 }
 
 #[cfg(test)]
@@ -380,12 +405,19 @@ mod tests {
     #[test]
     fn chains_of_bf16_are_computed() {
         for isa in Isa::tested() {
+            #[cfg(target_arch = "x86_64")]
             if let Isa::Avx512Bf16(_) = isa {
                 // SAFETY: the value proves the features.
                 let found = unsafe { x86::chains_bf16(0.5) };
                 assert_eq!(found, (ROUNDS * CHAINS * 16) as f32 / 2.0);
             }
-            let has = matches!(isa, Isa::Avx512Bf16(_) | Isa::Amx(_));
+            #[cfg(target_arch = "aarch64")]
+            if let Isa::NeonBf16(_) = isa {
+                // SAFETY: the value proves the features.
+                let found = unsafe { neon::chains_bf16(0.5) };
+                assert_eq!(found, (ROUNDS * CHAINS * 8) as f32);
+            }
+            let has = ["avx512bf16", "amx", "bf16"].contains(&isa.name());
             assert_eq!(bf16_chains(isa).is_some(), has, "{}", isa.name());
         }
     }

@@ -7,11 +7,11 @@
 
 use crate::{DType, Isa, Precision};
 
-#[cfg(target_arch = "aarch64")]
-use super::neon;
 use super::scalar;
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512, avx512bf16};
+#[cfg(target_arch = "aarch64")]
+use super::{neon, neon_bf16};
 
 /// The most rows of a weight, and of activations, that any [`Dot`] multiplies in one pass.
 pub(super) const MAX_ROWS: usize = 8;
@@ -114,9 +114,9 @@ impl Kernels {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512Bf16(_) | Isa::Amx(_) => &avx512bf16::KERNELS,
             #[cfg(target_arch = "aarch64")]
-            Isa::Neon(_) | Isa::NeonDotprod(_) | Isa::NeonI8mm(_) | Isa::NeonBf16(_) => {
-                &neon::KERNELS
-            }
+            Isa::Neon(_) | Isa::NeonDotprod(_) | Isa::NeonI8mm(_) => &neon::KERNELS,
+            #[cfg(target_arch = "aarch64")]
+            Isa::NeonBf16(_) => &neon_bf16::KERNELS,
         }
     }
 

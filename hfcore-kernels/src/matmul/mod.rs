@@ -15,6 +15,8 @@ mod kernels;
 mod many;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+#[cfg(target_arch = "aarch64")]
+mod neon_bf16;
 mod scalar;
 #[cfg(test)]
 mod tests;

@@ -21,7 +21,7 @@ pub(super) static KERNELS: Kernels = Kernels {
     fast: [None, None, None],
 };
 
-const DOTS: [Dot; 3] = [
+pub(super) const DOTS: [Dot; 3] = [
     Dot {
         step: STEP / 4,
         split: false,
@@ -39,7 +39,7 @@ const DOTS: [Dot; 3] = [
     },
 ];
 
-const STRICT: [Tile; 3] = [
+pub(super) const STRICT: [Tile; 3] = [
     strict(widen_f32::<ROWS>),
     strict(widen_f16::<ROWS>),
     strict(widen_bf16::<ROWS>),

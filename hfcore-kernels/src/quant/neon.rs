@@ -38,21 +38,21 @@ pub(super) static PLAIN: Kernels = Kernels {
 /// 16 to 24 of the 32 registers have sums.
 pub(super) static DOTPROD: Kernels = Kernels {
     int8: passes!(4, int8_dot: 1 x 4 1 x 1 2 x 3 2 x 1 3 x 2 3 x 1 4 x 1 5 x 1 6 x 1),
-    int4: passes!(4, int4_dot: 1 x 8 1 x 1 2 x 4 2 x 1 3 x 2 3 x 1 4 x 2 4 x 1 5 x 1 6 x 1),
+    int4: passes!(4, int4_dot: 1 x 8 1 x 1 2 x 4 2 x 1 3 x 2 3 x 1 4 x 2 4 x 1 5 x 1),
 };
 
-/// The same, of two rows each; with many rows half of a panel at a time, which is zipped once for all.
+/// 8 to 20 of the registers have sums, of two rows each: with more, the compiler copies them around. With
+/// many rows half of a panel at a time, which is zipped once for all of them.
 pub(super) static I8MM: Kernels = Kernels {
     int8: &[
         DOTPROD.int8[0],
         DOTPROD.int8[1],
-        matrix(2, 3, int8_matrix::<1, 3, 4>),
+        matrix(2, 2, int8_matrix::<1, 2, 4>),
         matrix(2, 1, int8_matrix::<1, 1, 4>),
         matrix(4, 1, int8_matrix::<2, 1, 4>),
-        matrix(6, 1, int8_matrix::<3, 1, 4>),
+        matrix(6, 1, int8_matrix::<3, 1, 2>),
         matrix(8, 1, int8_matrix::<4, 1, 2>),
         matrix(10, 1, int8_matrix::<5, 1, 2>),
-        matrix(12, 1, int8_matrix::<6, 1, 2>),
     ],
     int4: &[
         DOTPROD.int4[0],
@@ -61,10 +61,9 @@ pub(super) static I8MM: Kernels = Kernels {
         matrix(2, 1, int4_matrix::<1, 1, 4>),
         matrix(4, 2, int4_matrix::<2, 2, 4>),
         matrix(4, 1, int4_matrix::<2, 1, 4>),
-        matrix(6, 1, int4_matrix::<3, 1, 4>),
+        matrix(6, 1, int4_matrix::<3, 1, 2>),
         matrix(8, 1, int4_matrix::<4, 1, 2>),
         matrix(10, 1, int4_matrix::<5, 1, 2>),
-        matrix(12, 1, int4_matrix::<6, 1, 2>),
     ],
 };
 
