@@ -152,6 +152,7 @@ fn to_json(verification: &Verification, precision: Precision, dtype: &str) -> se
             "holds": case.holds,
             "max_abs_error": case.difference.map(|d| d.max_abs_error),
             "relative_error": case.difference.map(|d| d.relative()),
+            "mean_abs_error": case.difference.map(|d| d.mean_abs_error()),
             "mean_relative_error": case.difference.map(|d| d.mean_relative()),
             "relative_error_of_products": case.dequantized.map(|d| d.relative()),
             "max_abs_error_allowed": case.allowed,

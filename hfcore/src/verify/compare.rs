@@ -2,14 +2,15 @@
 
 use hfcore_kernels::{DType, Precision};
 
-use super::reference::Array;
+use super::reference::{Array, OwnError};
 
 /// What an output is held to: a row of the table in `docs/numerics.md`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Row {
     /// To the reference, with an error of at most this times `max(1, max |reference|)`; tokens are the same.
     Reference(f64),
-    /// To the error that transformers itself makes in the type of the weights, times this; tokens may differ.
+    /// To the error that transformers itself makes in the type of the weights, times this: the mean of each case, and
+    /// the largest of an output over all cases, since the largest of one is chance. Tokens may differ.
     OwnError(f64),
     /// To nothing: what was asked for is another model.
     Unjudged,
@@ -49,13 +50,23 @@ impl Row {
         }
     }
 
-    /// The largest error that the row allows an output, given transformers' own. `None`: any.
-    pub(super) fn allowed(self, difference: &Difference, own: Option<f64>) -> Option<f64> {
+    /// The errors that the row allows an output, the largest and the mean, given transformers' own. `None`: any.
+    pub(super) fn allowed(
+        self,
+        difference: &Difference,
+        own: Option<OwnError>,
+    ) -> Option<OwnError> {
         let relative = |factor: f64| factor * difference.max_abs_reference.max(1.0);
         match self {
-            Self::Reference(factor) => Some(relative(factor)),
+            Self::Reference(factor) => Some(OwnError {
+                max_abs_error: relative(factor),
+                mean_abs_error: relative(factor),
+            }),
             // An output may be exact in transformers: an embedding. Then rounding of f32 is what is left.
-            Self::OwnError(factor) => own.map(|own| (factor * own).max(relative(STRICT_CPU))),
+            Self::OwnError(factor) => own.map(|own| OwnError {
+                max_abs_error: (factor * own.max_abs_error).max(relative(STRICT_CPU)),
+                mean_abs_error: (factor * own.mean_abs_error).max(relative(STRICT_CPU)),
+            }),
             Self::Unjudged | Self::Dequantized(_) => None,
         }
     }
@@ -97,6 +108,7 @@ pub struct Difference {
     /// Of all numbers that count.
     sum_abs_error: f64,
     sum_abs_reference: f64,
+    count: u64,
 }
 
 impl Difference {
@@ -104,6 +116,13 @@ impl Difference {
     #[must_use]
     pub fn relative(&self) -> f64 {
         self.max_abs_error / self.max_abs_reference.max(1.0)
+    }
+
+    /// The mean error.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a count below 2^53")]
+    pub fn mean_abs_error(&self) -> f64 {
+        self.sum_abs_error / self.count.max(1) as f64
     }
 
     /// The mean error, relative to the mean absolute value of the reference.
@@ -124,6 +143,7 @@ impl Difference {
             max_abs_reference: self.max_abs_reference.max(other.max_abs_reference),
             sum_abs_error: self.sum_abs_error + other.sum_abs_error,
             sum_abs_reference: self.sum_abs_reference + other.sum_abs_reference,
+            count: self.count + other.count,
         }
     }
 
@@ -137,6 +157,7 @@ impl Difference {
             let error = if error.is_nan() { f64::INFINITY } else { error };
             worst.max_abs_error = worst.max_abs_error.max(error);
             worst.sum_abs_error += error;
+            worst.count += 1;
             if r.is_finite() {
                 worst.sum_abs_reference += r.abs();
                 worst.max_abs_reference = worst.max_abs_reference.max(r.abs());
@@ -232,13 +253,15 @@ mod tests {
             assert_eq!(row(dtype, f32, Precision::Strict), Row::Unjudged);
         }
         let difference = Difference::of(&[10.5, 0.0], &[10.0, 0.0]);
-        let allowed = Row::OwnError(1.25).allowed(&difference, Some(0.4));
-        assert!((allowed.unwrap() - 0.5).abs() < 1e-12);
-        assert_eq!(Row::OwnError(1.25).allowed(&difference, None), None);
-        assert_eq!(
-            Row::OwnError(1.25).allowed(&difference, Some(0.0)),
-            Some(2e-4)
-        );
+        let own = |max_abs_error, mean_abs_error| OwnError {
+            max_abs_error,
+            mean_abs_error,
+        };
+        let allowed = |own| Row::OwnError(1.25).allowed(&difference, own);
+        assert_eq!(allowed(Some(own(0.4, 0.2))), Some(own(0.5, 0.25)));
+        assert_eq!(allowed(Some(own(0.4, 0.0))), Some(own(0.5, 2e-4)));
+        assert_eq!(allowed(None), None);
+        assert!((difference.mean_abs_error() - 0.25).abs() < 1e-12);
         assert!((difference.mean_relative() - 0.05).abs() < 1e-12);
     }
 

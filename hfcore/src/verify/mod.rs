@@ -278,25 +278,27 @@ fn forward_case(
         for actual in given {
             let difference = compare::compare(actual, &expected).map_err(Failure)?;
             let own_error = case.own_error(name);
-            let allowed = row.allowed(&difference, own_error.map(|own| own.max_abs_error));
+            let own = own_error.map(|own| OwnError {
+                max_abs_error: reference.largest_own_error(name),
+                ..own
+            });
+            let allowed = row.allowed(&difference, own);
+            // 1 is just allowed.
             let badness = match allowed {
-                Some(allowed) => difference.max_abs_error / allowed,
+                Some(allowed) => (difference.max_abs_error / allowed.max_abs_error)
+                    .max(difference.mean_abs_error() / allowed.mean_abs_error),
                 None => difference.relative(),
             };
             if badness > worst {
                 worst = badness;
+                result.holds = allowed.is_none() || badness <= 1.0;
                 result.worst_output = Some(name.clone());
                 result.difference = Some(difference);
-                result.allowed = allowed;
+                result.allowed = allowed.map(|allowed| allowed.max_abs_error);
                 result.own_error = own_error;
             }
         }
     }
-    result.holds = match (result.difference, result.allowed) {
-        (Some(difference), Some(allowed)) => difference.max_abs_error <= allowed,
-        (Some(_), None) => true,
-        (None, _) => false,
-    };
     if let (Row::Dequantized(factor), Some(exact)) = (row, exact) {
         let mut worst = Difference::default();
         for (actual, exact) in actual.iter().zip(&forward::run(exact, reference, case)?) {

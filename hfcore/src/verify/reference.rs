@@ -105,6 +105,16 @@ impl Reference {
         })
     }
 
+    /// The largest error that transformers itself makes in an output, in any case of the folder.
+    pub(super) fn largest_own_error(&self, output: &str) -> f64 {
+        let errors = self
+            .json
+            .cases
+            .iter()
+            .filter_map(|case| case.own_error(output));
+        errors.map(|own| own.max_abs_error).fold(0.0, f64::max)
+    }
+
     /// Whether the case has the input `name`.
     pub(super) fn has_input(case: &Case, name: &str) -> bool {
         case.inputs.iter().any(|input| input == name)
