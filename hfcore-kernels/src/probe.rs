@@ -96,6 +96,25 @@ pub fn bf16_rate(device: &Device) -> Option<f64> {
     Some((units * flops) as f64 / seconds)
 }
 
+/// Operations on bytes per second that the device's threads reach together, when a multiplication and its
+/// addition to a sum count as two and nothing else is done: what products with [`Quantized`](crate::Quantized)
+/// matrices are compared with.
+///
+/// Takes some hundredths of a second.
+#[must_use]
+pub fn int8_rate(device: &Device) -> f64 {
+    let Backend::Cpu(cpu) = device.backend();
+    let units = 16 * cpu.pool.threads();
+    let seconds = best(|| {
+        cpu.pool.for_each(units, 1, |range| {
+            for _ in range {
+                crate::quant::peak(cpu.isa, ROUNDS);
+            }
+        });
+    });
+    (units * 2 * crate::quant::peak(cpu.isa, ROUNDS)) as f64 / seconds
+}
+
 fn best(mut run: impl FnMut()) -> f64 {
     let time = |_| {
         let start = Instant::now();

@@ -22,6 +22,8 @@ use super::QuantFormat;
 use super::neon;
 use super::quantized::Panel;
 use super::scalar;
+#[cfg(target_arch = "x86_64")]
+use super::{avx2, avx512, avx512vnni, avxvnni};
 use crate::Isa;
 
 /// The most sums of sixteen outputs that a [`Pass`] has: rows times panels.
@@ -36,6 +38,16 @@ pub(super) struct Kernels {
     pub(super) int8: &'static [Pass],
     /// As `int8`.
     pub(super) int4: &'static [Pass],
+    /// What these are compared with.
+    pub(super) peak: Peak,
+}
+
+/// Products of bytes and sums of them, in registers: what the processor does at best.
+pub(super) struct Peak {
+    /// Multiplications for each round.
+    pub(super) products: usize,
+    /// Arguments: rounds, and a number that the compiler does not know.
+    pub(super) run: unsafe fn(usize, i32) -> f32,
 }
 
 /// A kernel: a tile of rows of activations times panels.
@@ -65,7 +77,6 @@ pub(super) struct Tile<'a> {
     pub(super) scales: &'a [f32],
     /// What the products have too much where q is `q + 128` (int8) or `q + 8` (int4), with its sign turned:
     /// -128 or -8 times the sum of the bytes, `[groups, rows]`. Sums may start with it.
-    #[allow(dead_code, reason = "kernels with vectors start their sums with it")]
     pub(super) offsets: &'a [i32],
     /// Words in a group: all of a row with int8; 8, 16 or 32 with int4.
     pub(super) group: usize,
@@ -75,13 +86,21 @@ impl Kernels {
     /// The kernels of `isa`.
     pub(super) fn of(isa: Isa) -> &'static Self {
         match isa {
+            Isa::Scalar => &scalar::KERNELS,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2(_) => &avx2::KERNELS,
+            #[cfg(target_arch = "x86_64")]
+            Isa::AvxVnni(_) => &avxvnni::KERNELS,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(_) => &avx512::KERNELS,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Vnni(_) | Isa::Avx512Bf16(_) | Isa::Amx(_) => &avx512vnni::KERNELS,
             #[cfg(target_arch = "aarch64")]
             Isa::Neon(_) => &neon::PLAIN,
             #[cfg(target_arch = "aarch64")]
             Isa::NeonDotprod(_) => &neon::DOTPROD,
             #[cfg(target_arch = "aarch64")]
             Isa::NeonI8mm(_) | Isa::NeonBf16(_) => &neon::I8MM,
-            _ => &scalar::KERNELS,
         }
     }
 

@@ -15,6 +15,14 @@
 //! [`Quantized::to_f32`].
 
 mod activations;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx512vnni;
+#[cfg(target_arch = "x86_64")]
+mod avxvnni;
 mod format;
 mod kernels;
 mod matrix;
@@ -26,7 +34,10 @@ mod quantized;
 mod scalar;
 #[cfg(test)]
 mod tests;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 pub use format::{GroupSize, PlaneLayout, PlaneType, QuantFormat};
 pub use matrix::{Matrix, MatrixRef, linear};
+pub(crate) use product::peak;
 pub use quantized::{Plane, QuantError, Quantized};

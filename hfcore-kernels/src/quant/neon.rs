@@ -16,7 +16,7 @@
 use std::arch::aarch64::*;
 
 use super::format::LINE;
-use super::kernels::{Kernels, Pass, Tile};
+use super::kernels::{Kernels, Pass, Peak, Tile};
 use super::quantized::Panel;
 use crate::neon::{
     dot_bytes, load, load_bytes, load_words, multiply_bytes, store, widen_bf16_high, widen_bf16_low,
@@ -33,12 +33,20 @@ macro_rules! passes {
 pub(super) static PLAIN: Kernels = Kernels {
     int8: passes!(2, int8_plain: 1 x 2 1 x 1 2 x 1 3 x 1),
     int4: passes!(2, int4_plain: 1 x 8 1 x 1 2 x 4 2 x 1 4 x 2 4 x 1),
+    peak: Peak {
+        products: CHAINS * 8,
+        run: peak_plain,
+    },
 };
 
 /// 16 to 24 of the 32 registers have sums.
 pub(super) static DOTPROD: Kernels = Kernels {
     int8: passes!(4, int8_dot: 1 x 4 1 x 1 2 x 3 2 x 1 3 x 2 3 x 1 4 x 1 5 x 1 6 x 1),
     int4: passes!(4, int4_dot: 1 x 8 1 x 1 2 x 4 2 x 1 3 x 2 3 x 1 4 x 2 4 x 1 5 x 1),
+    peak: Peak {
+        products: CHAINS * 16,
+        run: peak_dot,
+    },
 };
 
 /// 8 to 20 of the registers have sums, of two rows each: with more, the compiler copies them around. With
@@ -65,6 +73,10 @@ pub(super) static I8MM: Kernels = Kernels {
         matrix(8, 1, int4_matrix::<4, 1, 2>),
         matrix(10, 1, int4_matrix::<5, 1, 2>),
     ],
+    peak: Peak {
+        products: CHAINS * 32,
+        run: peak_matrix,
+    },
 };
 
 const fn matrix(
@@ -79,6 +91,48 @@ const fn matrix(
         run,
     }
 }
+
+/// Sums that are added to independently.
+const CHAINS: usize = 12;
+
+macro_rules! peak {
+    ($name:ident, $features:literal, $multiply:expr) => {
+        /// See [`Peak::run`].
+        #[target_feature(enable = $features)]
+        fn $name(rounds: usize, word: i32) -> f32 {
+            let mut factors = [vdupq_n_s8(1); CHAINS];
+            for (factor, byte) in factors
+                .iter_mut()
+                .zip(word.to_le_bytes()[0].cast_signed()..)
+            {
+                *factor = vdupq_n_s8(byte);
+            }
+            let mut sums = [vdupq_n_s32(word); CHAINS];
+            for round in 0..rounds {
+                let x = vdupq_n_s8(round.to_le_bytes()[0].cast_signed());
+                for c in 0..CHAINS {
+                    sums[c] = $multiply(sums[c], factors[c], x);
+                }
+            }
+            let mut total = 0.0;
+            for sum in sums {
+                total += vgetq_lane_f32::<0>(vcvtq_f32_s32(sum));
+            }
+            total
+        }
+    };
+}
+peak!(peak_plain, "neon", |sum, a: int8x16_t, b: int8x16_t| {
+    vpadalq_s16(sum, vmull_s8(vget_low_s8(a), vget_low_s8(b)))
+});
+peak!(peak_dot, "neon,dotprod", |sum, a, b| dot_bytes::<0>(
+    sum, a, b
+));
+peak!(
+    peak_matrix,
+    "neon,i8mm,dotprod",
+    |sum, a, b| multiply_bytes(sum, a, b)
+);
 
 /// A line: its quarters.
 type Line = [[u8; 16]; 4];

@@ -11,6 +11,7 @@
 //!
 //! Nothing is fused, so that planes are the same whatever the instruction set.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::format::{LINE, PANEL};
@@ -100,25 +101,16 @@ fn pack(
     };
     let padded = format.padded(inputs);
     let (value_bytes, scale_bytes) = (format.panel_bytes(padded), format.panel_scale_bytes(padded));
-    let row_bytes = inputs * weight.dtype().size();
     cpu.pool.for_each(outputs.div_ceil(PANEL), 1, |panels| {
-        let mut row = vec![0.0; inputs];
         let mut panel = vec![[0.0; PANEL]; padded];
         for index in panels {
             let rows = index * PANEL..outputs.min((index + 1) * PANEL);
             if rows.len() < PANEL {
                 panel.fill([0.0; PANEL]);
             }
-            for (o, n) in rows.enumerate() {
-                let bytes = &weight.bytes()[n * row_bytes..][..row_bytes];
-                widen(weight.dtype(), bytes, &mut row);
-                if !row.iter().fold(true, |all, w| all & w.is_finite()) {
-                    first_bad.fetch_min(n, Ordering::Relaxed);
-                    return;
-                }
-                for (lanes, w) in panel.iter_mut().zip(&row) {
-                    lanes[o] = *w;
-                }
+            if let Some(o) = turn(weight, rows.clone(), &mut panel) {
+                first_bad.fetch_min(rows.start + o, Ordering::Relaxed);
+                return;
             }
             // SAFETY: each panel is dealt once.
             let values = unsafe { values.part(index * value_bytes..(index + 1) * value_bytes) };
@@ -132,6 +124,30 @@ fn pack(
             }
         }
     });
+}
+
+/// Widen `rows` of `weight` and lay them side by side. The first that has a number that is not finite, if any
+/// has.
+fn turn(weight: &Weight, rows: Range<usize>, panel: &mut [Lanes]) -> Option<usize> {
+    /// Inputs that are turned together: what is written stays in the first cache.
+    const BLOCK: usize = 64;
+    let size = weight.dtype().size();
+    let inputs = weight.shape()[1];
+    let mut finite = [true; PANEL];
+    for (block, panel) in panel.chunks_mut(BLOCK).enumerate() {
+        let start = (block * BLOCK).min(inputs);
+        let len = BLOCK.min(inputs - start);
+        let mut row = [0.0; BLOCK];
+        for (o, n) in rows.clone().enumerate() {
+            let bytes = &weight.bytes()[(n * inputs + start) * size..][..len * size];
+            widen(weight.dtype(), bytes, &mut row[..len]);
+            for (lanes, w) in panel.iter_mut().zip(&row[..len]) {
+                lanes[o] = *w;
+                finite[o] &= w.is_finite();
+            }
+        }
+    }
+    finite.iter().position(|finite| !finite)
 }
 
 multiversion! { fn pack_int8(panel: &[Lanes], values: &mut [u8], scales: &mut [u8]) = pack_int8_body }

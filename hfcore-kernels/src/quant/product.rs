@@ -14,6 +14,7 @@
 //! `matmul::few`.
 
 use std::cell::Cell;
+use std::hint::black_box;
 use std::ops::Range;
 
 use super::Quantized;
@@ -22,12 +23,14 @@ use super::format::PANEL;
 use super::kernels::{Kernels, MAX_SUMS, Pass, Tile};
 use crate::device::{Backend, Cpu};
 use crate::pool::Parts;
-use crate::{Bytes, DType, Precision, Tensor, Weight, matmul};
+use crate::{Bytes, DType, Isa, Precision, Tensor, Weight, matmul};
 
 /// Rows of activations that are rounded together, about: their bytes stay in a shared cache.
 const BLOCK: usize = 512;
 /// Bytes of the matrix in a unit of work.
 const UNIT_BYTES: usize = 256 << 10;
+/// The same where the matrix is read once: streams are to be long.
+const STREAM_BYTES: usize = 2 << 20;
 /// Units per thread, at least, where there is that much to do: threads are not equally fast.
 const UNITS_PER_THREAD: usize = 4;
 /// Panels that are widened together with [`Precision::Strict`].
@@ -127,7 +130,9 @@ impl Product<'_> {
         let (panels, tiles) = (self.matrix.panels(), rows.div_ceil(pass.rows));
         let panel_bytes = self.matrix.panel(0).values.len();
         let wanted = UNITS_PER_THREAD * cpu.pool.threads();
-        let in_bytes = UNIT_BYTES / (panel_bytes * pass.panels);
+        // What only one tile is multiplied with need not stay in a cache.
+        let in_bytes =
+            if tiles > 1 { UNIT_BYTES } else { STREAM_BYTES } / (panel_bytes * pass.panels);
         let in_share = panels / (pass.panels * wanted);
         let piece = in_bytes.min(in_share).max(1);
         let unit_panels = piece * pass.panels;
@@ -255,4 +260,12 @@ fn choose(passes: &'static [Pass], rows: usize, panels: usize, threads: usize) -
         .find(goes_round)
         .or(last)
         .expect("a kernel of this height")
+}
+
+/// Multiplications of bytes in so many rounds of the instruction set's best, which are done.
+pub(crate) fn peak(isa: Isa, rounds: usize) -> usize {
+    let peak = &Kernels::of(isa).peak;
+    // SAFETY: the table is the one of the device's instruction set, which the CPU has.
+    black_box(unsafe { (peak.run)(rounds, black_box(3)) });
+    rounds * peak.products
 }

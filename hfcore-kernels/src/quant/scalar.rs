@@ -1,12 +1,16 @@
 //! Products with quantized matrices in plain Rust: the definition that all others are held to.
 
 use super::format::LINE;
-use super::kernels::{Kernels, Pass, Tile, passes};
+use super::kernels::{Kernels, Pass, Peak, Tile, passes};
 use super::quantized::Panel;
 
 pub(super) static KERNELS: Kernels = Kernels {
     int8: passes!(int8: 1 x 1 2 x 1 4 x 1),
     int4: passes!(int4: 1 x 1 2 x 1 4 x 1),
+    peak: Peak {
+        products: LINE,
+        run: peak,
+    },
 };
 
 /// See [`Pass::run`].
@@ -68,8 +72,21 @@ fn add_products<const R: usize>(sums: &mut [[i32; 16]; R], line: &[i8; LINE], wo
         let x = word.to_le_bytes().map(|x| i32::from(x.cast_signed()));
         for (sum, q) in sums.iter_mut().zip(line.as_chunks::<4>().0) {
             for i in 0..4 {
-                *sum += x[i] * i32::from(q[i]);
+                *sum = sum.wrapping_add(x[i] * i32::from(q[i]));
             }
         }
     }
+}
+
+/// See [`Peak::run`].
+fn peak(rounds: usize, word: i32) -> f32 {
+    let line = [word.to_le_bytes()[0].cast_signed(); LINE];
+    let mut sums = [[word; 16]];
+    for round in 0..rounds {
+        let word = i32::from_le_bytes([round.to_le_bytes()[0]; 4]);
+        add_products(&mut sums, &line, &[word]);
+    }
+    sums.as_flattened()
+        .iter()
+        .fold(0, |a: i32, b| a.wrapping_add(*b)) as f32
 }
