@@ -30,6 +30,8 @@
 #[cfg(all(test, target_os = "linux"))]
 pub(crate) mod emulator;
 
+pub(crate) mod split;
+
 use std::arch::asm;
 use std::marker::PhantomData;
 

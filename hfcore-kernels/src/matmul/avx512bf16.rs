@@ -40,7 +40,7 @@ const PAIRS: Tile = Tile {
     piece: 1024,
     block: 48,
     few: 12,
-    widen: copy,
+    widen: copy::<ROWS>,
     arrange,
     run: tile::<2>,
     narrow: tile::<1>,
@@ -78,7 +78,7 @@ fn multiply_add_pairs(a: __m512, b: __m512, c: __m512) -> __m512 {
 /// Sixteen pairs, rounded, of up to 32 numbers; zeros after them.
 #[inline]
 #[target_feature(enable = "avx512bf16,avx512f,avx512bw,avx512dq,avx512vl")]
-fn round(from: &[f32]) -> __m512i {
+pub(super) fn round(from: &[f32]) -> __m512i {
     let mut parts = [zero(); 2];
     if let Some(whole) = from.first_chunk::<32>() {
         let halves = whole.as_chunks::<16>().0;
@@ -100,7 +100,7 @@ fn round(from: &[f32]) -> __m512i {
 
 /// See [`Tile::widen`].
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
-fn copy(from: &[u8], to: &mut [f32]) {
+pub(super) fn copy<const ROWS: usize>(from: &[u8], to: &mut [f32]) {
     let (groups, rest) = from.as_chunks::<{ 4 * GROUP }>();
     let mut to = to.as_chunks_mut::<GROUP>().0.iter_mut().step_by(ROWS);
     for (from, to) in groups.iter().zip(&mut to) {
@@ -118,7 +118,13 @@ const STRETCH: usize = 512;
 
 /// See [`Tile::arrange`].
 #[target_feature(enable = "avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
-fn arrange(x: &[f32], stride: usize, [rows, inputs]: [usize; 2], to: &mut [f32], width: usize) {
+pub(super) fn arrange(
+    x: &[f32],
+    stride: usize,
+    [rows, inputs]: [usize; 2],
+    to: &mut [f32],
+    width: usize,
+) {
     // [inputs / 32, 16 rows, 16 words]
     let mut rounded = [[_mm512_setzero_si512(); 16]; STRETCH / 32];
     for first in (0..width).step_by(16) {
@@ -154,7 +160,7 @@ fn arrange(x: &[f32], stride: usize, [rows, inputs]: [usize; 2], to: &mut [f32],
 /// The transpose of 16 by 16 words.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn transposed(rows: [__m512i; 16]) -> [__m512i; 16] {
+pub(super) fn transposed(rows: [__m512i; 16]) -> [__m512i; 16] {
     let zero = [_mm512_setzero_si512(); 16];
     let (mut a, mut b) = (zero, zero);
     for i in 0..8 {

@@ -9,7 +9,7 @@ use crate::{DType, Isa, Precision};
 
 use super::scalar;
 #[cfg(target_arch = "x86_64")]
-use super::{avx2, avx512, avx512bf16};
+use super::{amx, avx2, avx512, avx512bf16};
 #[cfg(target_arch = "aarch64")]
 use super::{neon, neon_bf16};
 
@@ -22,7 +22,8 @@ pub(super) const GROUP: usize = 8;
 /// The kernels of one instruction set.
 ///
 /// The functions are `unsafe` for one reason: the CPU must have the instruction set. Whoever has the
-/// table from [`Kernels::of`] has the proof.
+/// table from [`Kernels::of`] has the proof. (And for one more: the tiles of AMX must be configured
+/// around a unit of work, see [`amx::tiles`].)
 pub(super) struct Kernels {
     /// One for each of `f32`, `f16` and `bf16`, as everywhere here.
     pub(super) dots: [Dot; 3],
@@ -112,7 +113,9 @@ impl Kernels {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512(_) | Isa::Avx512Vnni(_) => &avx512::KERNELS,
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512Bf16(_) | Isa::Amx(_) => &avx512bf16::KERNELS,
+            Isa::Avx512Bf16(_) => &avx512bf16::KERNELS,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Amx(_) => &amx::KERNELS,
             #[cfg(target_arch = "aarch64")]
             Isa::Neon(_) | Isa::NeonDotprod(_) | Isa::NeonI8mm(_) => &neon::KERNELS,
             #[cfg(target_arch = "aarch64")]

@@ -161,6 +161,8 @@ fn multiply(
     let panel_blocks = wanted.div_ceil(row_blocks).min(panels.count());
     let panel_block = panels.count().div_ceil(panel_blocks);
     cpu.pool.for_each(row_blocks * panel_blocks, 1, |unit| {
+        #[cfg(target_arch = "x86_64")]
+        let _tiles = super::amx::tiles(cpu);
         let mut scratch = SCRATCH.take();
         for unit in unit {
             let (row_block, panel_block_index) = (unit / panel_blocks, unit % panel_blocks);
@@ -241,7 +243,8 @@ fn block(
                     .zip(to)
                     .take(together / tile.rows)
                 {
-                    // SAFETY: the table is the one of the device's instruction set, which the CPU has.
+                    // SAFETY: the table is the one of the device's instruction set, which the CPU has, and
+                    // tiles are configured where there are such.
                     unsafe { run(w, x, steps, to, piece.start > 0) };
                 }
                 if last {

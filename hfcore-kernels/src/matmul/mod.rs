@@ -5,6 +5,8 @@
 //! multiplying. Each has its own kernels for each instruction set, see [`kernels`].
 
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
