@@ -1,6 +1,6 @@
 //! Several linear layers of the same input.
 
-use crate::{Matrix, Tensor, linear, matmul};
+use crate::{Matrix, Quantized, Tensor, linear, matmul, quant};
 
 /// [`linear`] of `x` with each matrix and bias: queries, keys and values; gate and up.
 ///
@@ -19,6 +19,14 @@ pub fn linears<const N: usize>(x: &Tensor, layers: [(&Matrix, Option<&Tensor>); 
     if plain.iter().all(Option::is_some) {
         return matmul::linears(x, plain.map(|layer| layer.expect("all are plain")));
     }
+    let quantized = layers.map(|(matrix, bias)| match matrix {
+        Matrix::Quantized(matrix) => Some((matrix, bias)),
+        Matrix::Plain(_) => None,
+    });
+    let format = |layer: &Option<(&Quantized, _)>| layer.map(|(matrix, _)| matrix.format());
+    if (quantized.iter()).all(|layer| layer.is_some() && format(layer) == format(&quantized[0])) {
+        return quant::linears(x, quantized.map(|layer| layer.expect("all are quantized")));
+    }
     layers.map(|(matrix, bias)| linear(x, matrix, bias))
 }
 
@@ -27,7 +35,7 @@ mod tests {
     use std::num::NonZeroUsize;
 
     use super::*;
-    use crate::{CpuOptions, DType, Device, Isa, QuantFormat, Quantized, Weight};
+    use crate::{CpuOptions, DType, Device, Isa, QuantFormat, Weight};
 
     fn numbers(n: usize, seed: u32) -> Vec<f32> {
         let mut state = seed;
@@ -94,6 +102,48 @@ mod tests {
         let [a, b] = linears(&x, [(&plain, None), (&quantized, None)]);
         assert_eq!(a.data(), linear(&x, &plain, None).data());
         assert_eq!(b.data(), linear(&x, &quantized, None).data());
+    }
+
+    /// Of one format, of which panels are dealt together, and of several.
+    #[test]
+    fn quantized_together_as_alone_to_the_bit() {
+        let inputs = 70;
+        let int4 = "int4".parse().unwrap();
+        for isa in Isa::tested() {
+            for threads in [1, 3] {
+                let options = CpuOptions::default()
+                    .with_isa(isa)
+                    .with_threads(NonZeroUsize::new(threads).unwrap());
+                let device = Device::cpu_with(&options);
+                let bias = Tensor::from_vec(&device, &[33], numbers(33, 5));
+                for formats in [
+                    [QuantFormat::Int8; 3],
+                    [int4; 3],
+                    [int4, QuantFormat::Int8, int4],
+                ] {
+                    let [a, b, c] = [(400, 0), (33, 1), (1, 2)].map(|(outputs, i)| {
+                        let Matrix::Plain(weight) = matrix(outputs, inputs, DType::F32) else {
+                            unreachable!()
+                        };
+                        Matrix::from(Quantized::quantize(&weight, formats[i], &device).unwrap())
+                    });
+                    for rows in [1, 3, 40] {
+                        let x =
+                            Tensor::from_vec(&device, &[rows, inputs], numbers(rows * inputs, 3));
+                        let together = linears(&x, [(&a, None), (&b, Some(&bias)), (&c, None)]);
+                        let alone = [
+                            linear(&x, &a, None),
+                            linear(&x, &b, Some(&bias)),
+                            linear(&x, &c, None),
+                        ];
+                        for (together, alone) in together.iter().zip(&alone) {
+                            assert_eq!(together.shape(), alone.shape());
+                            assert_eq!(together.data(), alone.data(), "{} {rows}", isa.name());
+                        }
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -88,35 +88,45 @@ impl Drop for Tiles {
     }
 }
 
-/// `rounds` (at least one) times four products of tiles of zeros, each added to sums of its own: as
-/// fast as registers allow.
-///
-/// # Safety
-/// [`Tiles`] must be configured.
-pub(crate) unsafe fn bf16_chains(rounds: usize) {
-    // SAFETY: the caller promises that the CPU has the instructions and that tiles are configured;
-    // no memory is used.
-    unsafe {
-        asm!(
-            "tilezero tmm0",
-            "tilezero tmm1",
-            "tilezero tmm2",
-            "tilezero tmm3",
-            "tilezero tmm4",
-            "tilezero tmm5",
-            "2:",
-            "tdpbf16ps tmm0, tmm4, tmm5",
-            "tdpbf16ps tmm1, tmm4, tmm5",
-            "tdpbf16ps tmm2, tmm4, tmm5",
-            "tdpbf16ps tmm3, tmm4, tmm5",
-            "dec {n}",
-            "jnz 2b",
-            n = inout(reg) rounds => _,
-            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-            options(nostack, nomem),
-        );
-    }
+/// `$name(rounds)`: so many times (at least one) four products of tiles of zeros, each added to sums of its
+/// own: as fast as registers allow.
+macro_rules! chains {
+    ($($name:ident: $multiply:literal;)+) => {$(
+        /// Products with
+        #[doc = $multiply]
+        ///
+        /// # Safety
+        /// [`Tiles`] must be configured.
+        pub(crate) unsafe fn $name(rounds: usize) {
+            // SAFETY: the caller promises that the CPU has the instructions and that tiles are configured;
+            // no memory is used.
+            unsafe {
+                asm!(
+                    "tilezero tmm0",
+                    "tilezero tmm1",
+                    "tilezero tmm2",
+                    "tilezero tmm3",
+                    "tilezero tmm4",
+                    "tilezero tmm5",
+                    "2:",
+                    concat!($multiply, " tmm0, tmm4, tmm5"),
+                    concat!($multiply, " tmm1, tmm4, tmm5"),
+                    concat!($multiply, " tmm2, tmm4, tmm5"),
+                    concat!($multiply, " tmm3, tmm4, tmm5"),
+                    "dec {n}",
+                    "jnz 2b",
+                    n = inout(reg) rounds => _,
+                    out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                    out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                    options(nostack, nomem),
+                );
+            }
+        }
+    )+};
+}
+chains! {
+    bf16_chains: "tdpbf16ps";
+    int8_chains: "tdpbssd";
 }
 
 /// Where the operands of a block lie: two tiles of each, and what follows them along the sum.

@@ -4,6 +4,7 @@
 //! multiple of it, of two the even one. Nothing is fused: the bytes are the same on every instruction set.
 
 use super::QuantFormat;
+use super::format::LINE;
 use super::kernels::{Pass, Tile};
 use crate::device::Cpu;
 use crate::isa::multiversion;
@@ -20,6 +21,8 @@ const SMALLEST: f32 = f32::from_bits((127 - 120) << 23);
 #[derive(Debug, Default)]
 pub(super) struct Activations {
     words: Vec<i32>,
+    /// Where they begin: at a cache line.
+    start: usize,
     scales: Vec<f32>,
     offsets: Vec<i32>,
 }
@@ -57,8 +60,13 @@ impl Layout {
         }
     }
 
+    /// Words of a row, with those that fill up a step.
+    const fn words(&self) -> usize {
+        (self.padded / 4).next_multiple_of(self.step)
+    }
+
     const fn tile_words(&self) -> usize {
-        self.padded / 4 * self.rows
+        self.words() * self.rows
     }
 
     const fn tile_scales(&self) -> usize {
@@ -71,10 +79,12 @@ impl Activations {
     pub(super) fn round(&mut self, cpu: &Cpu, layout: &Layout, x: &[f32]) {
         let tiles = (x.len() / layout.inputs).div_ceil(layout.rows);
         let (words, scales) = (layout.tile_words(), layout.tile_scales());
-        grow(&mut self.words, tiles * words);
+        const LINE_WORDS: usize = LINE / size_of::<i32>();
+        grow(&mut self.words, tiles * words + LINE_WORDS - 1);
+        self.start = (self.words.as_ptr().align_offset(LINE)).min(LINE_WORDS - 1);
         grow(&mut self.scales, tiles * scales);
         grow(&mut self.offsets, tiles * scales);
-        let all_words = Parts::new(&mut self.words);
+        let all_words = Parts::new(&mut self.words[self.start..]);
         let all_scales = Parts::new(&mut self.scales);
         let all_offsets = Parts::new(&mut self.offsets);
         let tile_inputs = layout.rows * layout.inputs;
@@ -90,7 +100,7 @@ impl Activations {
                 let scales = unsafe { all_scales.part(part.clone()) };
                 // SAFETY: as above.
                 let offsets = unsafe { all_offsets.part(part) };
-                if x.len() < tile_inputs || layout.inputs < layout.padded {
+                if x.len() < tile_inputs || layout.inputs < 4 * layout.words() {
                     words.fill(0);
                     scales.fill(0.0);
                     offsets.fill(0);
@@ -106,7 +116,7 @@ impl Activations {
     pub(super) fn tile(&self, layout: &Layout, index: usize) -> Tile<'_> {
         let (words, scales) = (layout.tile_words(), layout.tile_scales());
         Tile {
-            words: &self.words[index * words..][..words],
+            words: &self.words[self.start + index * words..][..words],
             scales: &self.scales[index * scales..][..scales],
             offsets: &self.offsets[index * scales..][..scales],
             group: layout.group / 4,

@@ -23,11 +23,13 @@ use super::neon;
 use super::quantized::Panel;
 use super::scalar;
 #[cfg(target_arch = "x86_64")]
-use super::{avx2, avx512, avx512vnni, avxvnni};
+use super::{amx, avx2, avx512, avx512vnni, avxvnni};
 use crate::Isa;
 
 /// The most sums of sixteen outputs that a [`Pass`] has: rows times panels.
 pub(super) const MAX_SUMS: usize = 128;
+/// The most panels that a [`Pass`] reads side by side.
+pub(super) const MAX_PANELS: usize = 8;
 
 /// The kernels of one instruction set.
 ///
@@ -57,8 +59,10 @@ pub(super) struct Pass {
     pub(super) rows: usize,
     /// Panels.
     pub(super) panels: usize,
-    /// Words of a row of activations that lie side by side. Divides 8.
+    /// Words of a row of activations that lie side by side: a power of two, up to 16.
     pub(super) step: usize,
+    /// Whether it uses the tiles of AMX, which are to be configured.
+    pub(super) tiles: bool,
     /// Arguments: `panels` panels; the tile; and, to write, sixteen outputs for each row of each panel,
     /// `[panels, rows]`.
     ///
@@ -94,7 +98,9 @@ impl Kernels {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512(_) => &avx512::KERNELS,
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512Vnni(_) | Isa::Avx512Bf16(_) | Isa::Amx(_) => &avx512vnni::KERNELS,
+            Isa::Avx512Vnni(_) | Isa::Avx512Bf16(_) => &avx512vnni::KERNELS,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Amx(_) => &amx::KERNELS,
             #[cfg(target_arch = "aarch64")]
             Isa::Neon(_) => &neon::PLAIN,
             #[cfg(target_arch = "aarch64")]
@@ -115,7 +121,7 @@ impl Kernels {
 /// A table's passes: the kernel, then `rows x panels` of each.
 macro_rules! passes {
     ($kernel:ident: $($rows:literal x $panels:literal)*) => {
-        &[$(Pass { rows: $rows, panels: $panels, step: 1, run: $kernel::<$rows, $panels> }),*]
+        &[$(Pass { rows: $rows, panels: $panels, step: 1, tiles: false, run: $kernel::<$rows, $panels> }),*]
     };
 }
 pub(super) use passes;

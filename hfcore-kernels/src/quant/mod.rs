@@ -16,6 +16,8 @@
 
 mod activations;
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -39,5 +41,5 @@ mod x86;
 
 pub use format::{GroupSize, PlaneLayout, PlaneType, QuantFormat};
 pub use matrix::{Matrix, MatrixRef, linear};
-pub(crate) use product::peak;
+pub(crate) use product::{linears, peak};
 pub use quantized::{Plane, QuantError, Quantized};

@@ -25,7 +25,7 @@ use crate::neon::{
 /// A table's passes: words that lie side by side, the kernel, then `rows x panels` of each.
 macro_rules! passes {
     ($step:literal, $kernel:ident: $($rows:literal x $panels:literal)*) => {
-        &[$(Pass { rows: $rows, panels: $panels, step: $step, run: $kernel::<$rows, $panels> }),*]
+        &[$(Pass { rows: $rows, panels: $panels, step: $step, tiles: false, run: $kernel::<$rows, $panels> }),*]
     };
 }
 
@@ -88,6 +88,7 @@ const fn matrix(
         rows,
         panels,
         step: 2,
+        tiles: false,
         run,
     }
 }

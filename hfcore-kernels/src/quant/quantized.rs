@@ -243,6 +243,11 @@ impl Quantized {
         self.outputs.div_ceil(PANEL)
     }
 
+    /// Bytes of the values of a panel.
+    pub(super) fn panel_bytes(&self) -> usize {
+        self.format.panel_bytes(self.format.padded(self.inputs))
+    }
+
     pub(super) fn panel(&self, index: usize) -> Panel<'_> {
         let inputs = self.format.padded(self.inputs);
         let (values, scales) = (
