@@ -18,6 +18,8 @@ mod bytes;
 mod conv;
 mod device;
 mod dtype;
+#[cfg(test)]
+mod effort;
 mod elementwise;
 mod embedding;
 mod isa;
