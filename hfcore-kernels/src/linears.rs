@@ -4,8 +4,8 @@ use crate::{Matrix, Quantized, Tensor, linear, matmul, quant};
 
 /// [`linear`] of `x` with each matrix and bias: queries, keys and values; gate and up.
 ///
-/// The results are those of [`linear`] to the bit. Of few rows, the threads read all matrices in one go: there
-/// is one wait for the last of them, not one for each.
+/// The results are those of [`linear`] to the bit. The threads go through all matrices in one go, so that there
+/// is one wait for the last of them and not one for each, and many rows of `x` are laid out once for all.
 ///
 /// # Panics
 /// As [`linear`].

@@ -45,6 +45,8 @@ thread_local! {
 struct Panels<'a> {
     tile: &'a Tile,
     data: &'a [f32],
+    /// The first of its rows of activations, and their number.
+    first: usize,
     rows: usize,
     inputs: usize,
 }
@@ -56,7 +58,8 @@ impl Panels<'_> {
 
     /// The rows of activations in a panel.
     fn rows(&self, panel: usize) -> Range<usize> {
-        panel * self.tile.columns..self.rows.min((panel + 1) * self.tile.columns)
+        let start = panel * self.tile.columns;
+        self.first + start..self.first + self.rows.min(start + self.tile.columns)
     }
 
     /// The columns of a panel, those of zeros included.
@@ -92,29 +95,38 @@ impl Tile {
 
 /// `out` `[m, outputs]` of `product`, for any m.
 pub(super) fn many(cpu: &Cpu, product: &Product<'_>, out: &mut [f32]) {
+    together(cpu, std::slice::from_ref(product), vec![out]);
+}
+
+/// `outs` `[m, outputs]` of `products`, which all have the same activations and type of weights: those are
+/// transposed once, and the threads part once.
+pub(super) fn together(cpu: &Cpu, products: &[Product<'_>], outs: Vec<&mut [f32]>) {
     let Product {
-        outputs, inputs, ..
-    } = *product;
-    let tile = cpu.tile(product.dtype);
+        x,
+        rows,
+        inputs,
+        dtype,
+        ..
+    } = products[0];
+    let tile = cpu.tile(dtype);
     let most = BLOCK.max(BLOCK_WORDS / tile.words_of(inputs));
-    let block = most.min(product.rows).next_multiple_of(tile.columns);
+    let block = most.min(rows).next_multiple_of(tile.columns);
     let mut buffer = cpu
         .recycler
         .take(aligned::len(block * tile.words_of(inputs)));
     let memory = aligned::slice(&mut buffer);
-    let blocks = product
-        .x
-        .chunks(block * inputs)
-        .zip(out.chunks_mut(block * outputs));
-    for (x, out) in blocks {
-        pack(cpu, tile, x, inputs, memory);
+    let outs: Vec<_> = outs.into_iter().map(Parts::new).collect();
+    for first in (0..rows).step_by(block) {
+        let last = rows.min(first + block);
+        pack(cpu, tile, &x[first * inputs..last * inputs], inputs, memory);
         let panels = Panels {
             tile,
             data: memory,
-            rows: x.len() / inputs,
+            first,
+            rows: last - first,
             inputs,
         };
-        multiply(cpu, tile, product, &panels, &Parts::new(out));
+        multiply(cpu, products, &panels, &outs);
     }
     cpu.recycler.put(buffer);
 }
@@ -124,6 +136,7 @@ fn pack(cpu: &Cpu, tile: &Tile, x: &[f32], inputs: usize, memory: &mut [f32]) {
     let shape = Panels {
         tile,
         data: &[],
+        first: 0,
         rows: x.len() / inputs,
         inputs,
     };
@@ -142,22 +155,25 @@ fn pack(cpu: &Cpu, tile: &Tile, x: &[f32], inputs: usize, memory: &mut [f32]) {
     });
 }
 
-/// All rows of the weight times a block of activations.
-fn multiply(
-    cpu: &Cpu,
-    tile: &Tile,
-    product: &Product<'_>,
-    panels: &Panels<'_>,
-    out: &Parts<'_, f32>,
-) {
-    let outputs = product.outputs;
+/// All rows of the weights times a block of activations.
+fn multiply(cpu: &Cpu, products: &[Product<'_>], panels: &Panels<'_>, outs: &[Parts<'_, f32>]) {
+    let tile = panels.tile;
     // Smaller blocks of the weight, then fewer panels at a time, until all threads have something.
     let wanted = UNITS_PER_THREAD * cpu.pool.threads();
+    let blocks = |rows: usize| {
+        let blocks = products
+            .iter()
+            .map(|product| product.outputs.div_ceil(rows));
+        blocks.sum::<usize>()
+    };
     let mut weight_rows = tile.block;
-    while weight_rows > tile.rows && outputs.div_ceil(weight_rows) < wanted {
+    while weight_rows > tile.rows && blocks(weight_rows) < wanted {
         weight_rows -= tile.rows;
     }
-    let row_blocks = outputs.div_ceil(weight_rows);
+    let row_blocks = blocks(weight_rows);
+    if row_blocks == 0 {
+        return;
+    }
     let panel_blocks = wanted.div_ceil(row_blocks).min(panels.count());
     let panel_block = panels.count().div_ceil(panel_blocks);
     cpu.pool.for_each(row_blocks * panel_blocks, 1, |unit| {
@@ -165,9 +181,15 @@ fn multiply(
         let _tiles = super::amx::tiles(cpu);
         let mut scratch = SCRATCH.take();
         for unit in unit {
-            let (row_block, panel_block_index) = (unit / panel_blocks, unit % panel_blocks);
+            let (mut row_block, panel_block_index) = (unit / panel_blocks, unit % panel_blocks);
+            let mut which = 0;
+            while row_block >= products[which].outputs.div_ceil(weight_rows) {
+                row_block -= products[which].outputs.div_ceil(weight_rows);
+                which += 1;
+            }
+            let (product, out) = (&products[which], &outs[which]);
             let start = row_block * weight_rows;
-            let rows = start..outputs.min(start + weight_rows);
+            let rows = start..product.outputs.min(start + weight_rows);
             let start = panel_block_index * panel_block;
             let some = start..panels.count().min(start + panel_block);
             if !some.is_empty() {

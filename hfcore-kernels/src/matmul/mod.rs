@@ -49,7 +49,7 @@ pub(crate) fn linear(x: &Tensor, w: &Weight, bias: Option<&Tensor>) -> Tensor {
     out
 }
 
-/// [`linear`] of `x` with each weight and bias, as one operation of the threads where `x` has few rows.
+/// [`linear`] of `x` with each weight and bias, as one operation of the threads.
 #[must_use]
 #[track_caller]
 pub(crate) fn linears<const N: usize>(
@@ -59,12 +59,16 @@ pub(crate) fn linears<const N: usize>(
     let products = layers.map(|(w, bias)| Product::new(x, w, bias));
     let mut outs = products.each_ref().map(|product| product.output(x));
     let Backend::Cpu(cpu) = x.device().backend();
-    let together = |product: &Product<'_>| {
-        product.is_few(cpu) && product.outputs > 0 && product.dtype == products[0].dtype
+    let alike = |product: &Product<'_>| {
+        product.rows * product.outputs * product.inputs > 0 && product.dtype == products[0].dtype
     };
-    if products.iter().all(together) {
+    if N > 0 && products.iter().all(alike) {
         let outs = outs.iter_mut().map(Tensor::data_mut).collect();
-        few::together(cpu, &products, outs);
+        if products[0].is_few(cpu) {
+            few::together(cpu, &products, outs);
+        } else {
+            many::together(cpu, &products, outs);
+        }
     } else {
         for (product, out) in products.iter().zip(&mut outs) {
             product.run(cpu, out.data_mut());
