@@ -71,7 +71,7 @@ enum DTypeName {
     F16,
     #[value(alias = "bfloat16")]
     Bf16,
-    /// A byte a weight, and a scale for each output; quantized once, and kept in HFCORE_PACKED_CACHE
+    /// A byte a weight, and a scale for each output; quantized once, and kept in the packed cache
     Int8,
     /// Half a byte a weight, and a scale for each group of --group-size; kept likewise
     Int4,

@@ -401,7 +401,7 @@ fn hash_planes<'a>(planes: impl Iterator<Item = (&'a str, &'a TensorView)>) -> S
     let mut hasher = Sha256::new();
     for (name, plane) in planes {
         hasher.update(name.as_bytes());
-        hasher.update(&(plane.bytes.len() as u64).to_le_bytes());
+        hasher.update((plane.bytes.len() as u64).to_le_bytes());
         hasher.update(plane.bytes.as_ref());
     }
     hexadecimal(hasher)
