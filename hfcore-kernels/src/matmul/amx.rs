@@ -23,8 +23,8 @@
 use std::arch::x86_64::*;
 
 use super::avx2;
-use super::avx512::{self, load, load_bytes, store};
-use super::avx512bf16::{self, round, transposed};
+use super::avx512::{self, load, load_bytes, store, transposed};
+use super::avx512bf16::{self, round};
 use super::kernels::{Kernels, Tile, WidenFn};
 use crate::Isa;
 use crate::amx::{

@@ -85,7 +85,7 @@ fn load_half(from: &[u8; 16]) -> __m128i {
 
 #[inline]
 #[target_feature(enable = "avx")]
-pub(super) fn store(to: &mut [f32; 8], value: __m256) {
+fn store(to: &mut [f32; 8], value: __m256) {
     // SAFETY: `to` is 32 writable bytes; `storeu` needs no alignment.
     unsafe { _mm256_storeu_ps(to.as_mut_ptr(), value) }
 }
@@ -162,7 +162,7 @@ fn sum(lanes: __m256) -> f32 {
 
 /// See [`Tile::widen`], in groups of eight.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn widen_f16<const ROWS: usize>(from: &[u8], to: &mut [f32]) {
+fn widen_f16<const ROWS: usize>(from: &[u8], to: &mut [f32]) {
     let (groups, rest) = from.as_chunks::<{ 2 * GROUP }>();
     let mut to = to.as_chunks_mut::<GROUP>().0.iter_mut().step_by(ROWS);
     for (from, to) in groups.iter().zip(&mut to) {
@@ -176,20 +176,20 @@ pub(super) fn widen_f16<const ROWS: usize>(from: &[u8], to: &mut [f32]) {
 
 /// See [`Tile::widen`], in groups of eight.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn widen_f32<const ROWS: usize>(from: &[u8], to: &mut [f32]) {
+fn widen_f32<const ROWS: usize>(from: &[u8], to: &mut [f32]) {
     scalar::widen_f32::<ROWS>(from, to);
 }
 
 /// See [`Tile::widen`], in groups of eight.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn widen_bf16<const ROWS: usize>(from: &[u8], to: &mut [f32]) {
+fn widen_bf16<const ROWS: usize>(from: &[u8], to: &mut [f32]) {
     scalar::widen_bf16::<ROWS>(from, to);
 }
 
 /// Transpose 8 by 8 numbers.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn square(from: &[f32], from_stride: usize, to: &mut [f32], to_stride: usize) {
+fn square(from: &[f32], from_stride: usize, to: &mut [f32], to_stride: usize) {
     let row = |i: usize| {
         load(
             from[i * from_stride..]

@@ -4,8 +4,8 @@
 
 use std::arch::x86_64::*;
 
-use super::avx2::{self, prefetch, square};
-use super::kernels::{Dot, GROUP, Kernels, Pass, Tile, WidenFn, passes, tails};
+use super::avx2::{self, prefetch};
+use super::kernels::{Dot, Kernels, Pass, Tile, WidenFn, passes, tails};
 use super::vectors::kernels;
 
 pub(super) static KERNELS: Kernels = Kernels {
@@ -33,11 +33,10 @@ pub(super) const DOTS: [Dot; 3] = [
     },
 ];
 
-pub(super) const STRICT: [Tile; 3] = [
-    strict(avx2::widen_f32::<ROWS>),
-    strict(avx2::widen_f16::<ROWS>),
-    strict(avx2::widen_bf16::<ROWS>),
-];
+pub(super) const STRICT: [Tile; 3] = [strict(widen_f32), strict(widen_f16), strict(widen_bf16)];
+
+/// Numbers of a weight row that lie side by side: a vector.
+const GROUP: usize = 16;
 
 /// Tiles of 12 rows by 2 vectors: 24 of the 32 registers hold them.
 const fn strict(widen: WidenFn) -> Tile {
@@ -60,7 +59,7 @@ const fn strict(widen: WidenFn) -> Tile {
 
 kernels!(
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
-    __m512, 16 lanes, 12 rows, squares of 8, prefetch above 4 columns
+    __m512, 16 lanes, 12 rows, prefetch above 4 columns
 );
 
 #[inline]
@@ -140,4 +139,135 @@ fn part_bf16<const PART: usize>(step: &[u8; STEP]) -> __m512 {
     } else {
         _mm512_and_si512(pairs, _mm512_set1_epi32(0xffff_0000_u32.cast_signed()))
     })
+}
+
+/// A [`Tile::widen`], from numbers of so many bytes, of which a function makes a vector.
+macro_rules! widen {
+    ($name:ident, $size:literal, $vector:ident) => {
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+        fn $name(from: &[u8], to: &mut [f32]) {
+            let (groups, rest) = from.as_chunks::<{ $size * GROUP }>();
+            let mut to = to.as_chunks_mut::<GROUP>().0.iter_mut().step_by(ROWS);
+            for (from, to) in groups.iter().zip(&mut to) {
+                store(to, $vector(from));
+            }
+            if let (Some(to), false) = (to.next(), rest.is_empty()) {
+                let [tail] = tails(&[rest], 0);
+                store(to, $vector(&tail));
+            }
+        }
+    };
+}
+widen!(widen_f32, 4, vector_f32);
+widen!(widen_f16, 2, vector_f16);
+widen!(widen_bf16, 2, vector_bf16);
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn vector_f32(bytes: &[u8; 64]) -> __m512 {
+    _mm512_castsi512_ps(load_bytes(bytes))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx2")]
+fn vector_f16(bytes: &[u8; 32]) -> __m512 {
+    _mm512_cvtph_ps(avx2::load_bytes(bytes))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx2")]
+fn vector_bf16(bytes: &[u8; 32]) -> __m512 {
+    let words = _mm512_cvtepu16_epi32(avx2::load_bytes(bytes));
+    _mm512_castsi512_ps(_mm512_slli_epi32::<16>(words))
+}
+
+/// See [`Tile::arrange`].
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+fn arrange(x: &[f32], stride: usize, [rows, inputs]: [usize; 2], to: &mut [f32], width: usize) {
+    // What comes of missing rows is not used, but what lies there could be slow to multiply, as
+    // denormal numbers are.
+    if rows < width {
+        to.fill(0.0);
+    } else {
+        to[inputs * width..].fill(0.0);
+    }
+    transpose(x, stride, [rows, inputs], to, width);
+}
+
+/// See [`Tile::transpose`]: in squares of 16, of which parts may be missing.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+pub(super) fn transpose(
+    from: &[f32],
+    from_stride: usize,
+    [rows, columns]: [usize; 2],
+    to: &mut [f32],
+    to_stride: usize,
+) {
+    for j in (0..columns).step_by(16) {
+        for i in (0..rows).step_by(16) {
+            let (height, width) = ((rows - i).min(16), (columns - j).min(16));
+            let mut square = [_mm512_setzero_si512(); 16];
+            for (r, row) in square.iter_mut().enumerate().take(height) {
+                let start = (i + r) * from_stride + j;
+                *row = _mm512_castps_si512(load_some(&from[start..start + width]));
+            }
+            for (c, column) in transposed(square).into_iter().enumerate().take(width) {
+                let start = (j + c) * to_stride + i;
+                store_some(&mut to[start..start + height], _mm512_castsi512_ps(column));
+            }
+        }
+    }
+}
+
+/// Up to 16 numbers, and zeros.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn load_some(from: &[f32]) -> __m512 {
+    let count = from.len().min(16);
+    if count == 0 {
+        return zero();
+    }
+    // SAFETY: as many numbers are read as the mask has bits, which is as many as there are.
+    unsafe { _mm512_maskz_loadu_ps(u16::MAX >> (16 - count), from.as_ptr()) }
+}
+
+/// The first of 16 numbers, as many as `to` has.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn store_some(to: &mut [f32], value: __m512) {
+    let count = to.len().min(16);
+    if count > 0 {
+        // SAFETY: as many numbers are written as the mask has bits, which is as many as there are.
+        unsafe { _mm512_mask_storeu_ps(to.as_mut_ptr(), u16::MAX >> (16 - count), value) };
+    }
+}
+
+/// The transpose of 16 by 16 words.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn transposed(rows: [__m512i; 16]) -> [__m512i; 16] {
+    let zero = [_mm512_setzero_si512(); 16];
+    let (mut a, mut b) = (zero, zero);
+    for i in 0..8 {
+        a[2 * i] = _mm512_unpacklo_epi32(rows[2 * i], rows[2 * i + 1]);
+        a[2 * i + 1] = _mm512_unpackhi_epi32(rows[2 * i], rows[2 * i + 1]);
+    }
+    // In b[4 i + j], the quarter q is column 4 q + j of the rows 4 i to 4 i + 3.
+    for i in 0..4 {
+        for j in 0..2 {
+            b[4 * i + 2 * j] = _mm512_unpacklo_epi64(a[4 * i + j], a[4 * i + 2 + j]);
+            b[4 * i + 2 * j + 1] = _mm512_unpackhi_epi64(a[4 * i + j], a[4 * i + 2 + j]);
+        }
+    }
+    for i in 0..2 {
+        for j in 0..4 {
+            a[8 * i + j] = _mm512_shuffle_i32x4::<0x88>(b[8 * i + j], b[8 * i + 4 + j]);
+            a[8 * i + 4 + j] = _mm512_shuffle_i32x4::<0xdd>(b[8 * i + j], b[8 * i + 4 + j]);
+        }
+    }
+    for j in 0..8 {
+        b[j] = _mm512_shuffle_i32x4::<0x88>(a[j], a[8 + j]);
+        b[8 + j] = _mm512_shuffle_i32x4::<0xdd>(a[j], a[8 + j]);
+    }
+    b
 }

@@ -20,7 +20,7 @@
 
 use std::arch::x86_64::*;
 
-use super::avx512::{self, add, load, load_bytes, splat, store, zero};
+use super::avx512::{self, add, load, load_bytes, load_some, splat, store, transposed, zero};
 use super::kernels::{Kernels, Tile, tails};
 use super::vectors;
 
@@ -85,9 +85,7 @@ pub(super) fn round(from: &[f32]) -> __m512i {
         parts = [load(&halves[0]), load(&halves[1])];
     } else {
         for (part, from) in parts.iter_mut().zip(from.chunks(16)) {
-            let mask = u16::MAX >> (16 - from.len());
-            // SAFETY: as many numbers are read as the mask has bits, which is as many as there are.
-            *part = unsafe { _mm512_maskz_loadu_ps(mask, from.as_ptr()) };
+            *part = load_some(from);
         }
     }
     let rounded = _mm512_cvtne2ps_pbh(parts[1], parts[0]);
@@ -155,34 +153,4 @@ pub(super) fn arrange(
             }
         }
     }
-}
-
-/// The transpose of 16 by 16 words.
-#[inline]
-#[target_feature(enable = "avx512f")]
-pub(super) fn transposed(rows: [__m512i; 16]) -> [__m512i; 16] {
-    let zero = [_mm512_setzero_si512(); 16];
-    let (mut a, mut b) = (zero, zero);
-    for i in 0..8 {
-        a[2 * i] = _mm512_unpacklo_epi32(rows[2 * i], rows[2 * i + 1]);
-        a[2 * i + 1] = _mm512_unpackhi_epi32(rows[2 * i], rows[2 * i + 1]);
-    }
-    // In b[4 i + j], the quarter q is column 4 q + j of the rows 4 i to 4 i + 3.
-    for i in 0..4 {
-        for j in 0..2 {
-            b[4 * i + 2 * j] = _mm512_unpacklo_epi64(a[4 * i + j], a[4 * i + 2 + j]);
-            b[4 * i + 2 * j + 1] = _mm512_unpackhi_epi64(a[4 * i + j], a[4 * i + 2 + j]);
-        }
-    }
-    for i in 0..2 {
-        for j in 0..4 {
-            a[8 * i + j] = _mm512_shuffle_i32x4::<0x88>(b[8 * i + j], b[8 * i + 4 + j]);
-            a[8 * i + 4 + j] = _mm512_shuffle_i32x4::<0xdd>(b[8 * i + j], b[8 * i + 4 + j]);
-        }
-    }
-    for j in 0..8 {
-        b[j] = _mm512_shuffle_i32x4::<0x88>(a[j], a[8 + j]);
-        b[8 + j] = _mm512_shuffle_i32x4::<0xdd>(a[j], a[8 + j]);
-    }
-    b
 }

@@ -20,6 +20,8 @@
 /// and for tiles of `ROWS` rows `tile::<V>` of `V` vectors of columns, `arrange` and `transpose` (see
 /// [`Tile`](super::kernels::Tile)).
 ///
+/// Without squares, `arrange` and `transpose` are left to the file.
+///
 /// With more columns than `prefetch`, the processor's own prefetching is not enough: it stops at
 /// pages, at which rows often begin, and multiplying takes the time that guessing would need.
 macro_rules! kernels {
@@ -27,6 +29,16 @@ macro_rules! kernels {
         #[$features:meta]
         $vector:ty, $lanes:literal lanes, $rows:literal rows, squares of $square:literal,
         prefetch above $few:literal columns
+    ) => {
+        $crate::matmul::vectors::kernels!(
+            #[$features]
+            $vector, $lanes lanes, $rows rows, prefetch above $few columns
+        );
+        $crate::matmul::vectors::transpose!(#[$features] $square);
+    };
+    (
+        #[$features:meta]
+        $vector:ty, $lanes:literal lanes, $rows:literal rows, prefetch above $few:literal columns
     ) => {
         /// Bytes of a weight row in a step.
         const STEP: usize = 4 * $lanes;
@@ -38,50 +50,6 @@ macro_rules! kernels {
         $crate::matmul::vectors::dot!(#[$features] $vector, $lanes, $few, dot_bf16, step_bf16, part_bf16: 2: 0 1);
 
         $crate::matmul::vectors::tile!(#[$features] $vector, $lanes lanes, multiply_add);
-
-        /// See [`Tile::arrange`].
-        #[$features]
-        pub(super) fn arrange(
-            x: &[f32],
-            stride: usize,
-            [rows, inputs]: [usize; 2],
-            to: &mut [f32],
-            width: usize,
-        ) {
-            // What comes of missing rows is not used, but what lies there could be slow to multiply,
-            // as denormal numbers are.
-            if rows < width {
-                to.fill(0.0);
-            } else {
-                to[inputs * width..].fill(0.0);
-            }
-            transpose(x, stride, [rows, inputs], to, width);
-        }
-
-        /// See [`Tile::transpose`].
-        #[$features]
-        pub(super) fn transpose(
-            from: &[f32],
-            from_stride: usize,
-            [rows, columns]: [usize; 2],
-            to: &mut [f32],
-            to_stride: usize,
-        ) {
-            for i in (0..rows).step_by($square) {
-                for j in (0..columns).step_by($square) {
-                    let (from, to) = (&from[i * from_stride + j..], &mut to[j * to_stride + i..]);
-                    if i + $square <= rows && j + $square <= columns {
-                        square(from, from_stride, to, to_stride);
-                        continue;
-                    }
-                    for i in 0..(rows - i).min($square) {
-                        for j in 0..(columns - j).min($square) {
-                            to[j * to_stride + i] = from[i * from_stride + j];
-                        }
-                    }
-                }
-            }
-        }
     };
 }
 pub(super) use kernels;
@@ -145,6 +113,56 @@ macro_rules! dot {
     };
 }
 pub(super) use dot;
+
+/// `arrange` and `transpose` out of squares.
+macro_rules! transpose {
+    (#[$features:meta] $square:literal) => {
+        /// See [`Tile::arrange`].
+        #[$features]
+        pub(super) fn arrange(
+            x: &[f32],
+            stride: usize,
+            [rows, inputs]: [usize; 2],
+            to: &mut [f32],
+            width: usize,
+        ) {
+            // What comes of missing rows is not used, but what lies there could be slow to multiply,
+            // as denormal numbers are.
+            if rows < width {
+                to.fill(0.0);
+            } else {
+                to[inputs * width..].fill(0.0);
+            }
+            transpose(x, stride, [rows, inputs], to, width);
+        }
+
+        /// See [`Tile::transpose`].
+        #[$features]
+        pub(super) fn transpose(
+            from: &[f32],
+            from_stride: usize,
+            [rows, columns]: [usize; 2],
+            to: &mut [f32],
+            to_stride: usize,
+        ) {
+            for i in (0..rows).step_by($square) {
+                for j in (0..columns).step_by($square) {
+                    let (from, to) = (&from[i * from_stride + j..], &mut to[j * to_stride + i..]);
+                    if i + $square <= rows && j + $square <= columns {
+                        square(from, from_stride, to, to_stride);
+                        continue;
+                    }
+                    for i in 0..(rows - i).min($square) {
+                        for j in 0..(columns - j).min($square) {
+                            to[j * to_stride + i] = from[i * from_stride + j];
+                        }
+                    }
+                }
+            }
+        }
+    };
+}
+pub(super) use transpose;
 
 /// `tile::<V>`: a [`Tile::run`](super::kernels::Tile::run) for tiles of `ROWS` rows and `V` vectors of
 /// columns, of words that the last function multiplies and adds.
