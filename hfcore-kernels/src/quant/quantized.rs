@@ -213,27 +213,35 @@ impl Quantized {
     /// The outputs of a panel, as [`to_f32`](Self::to_f32); the last panel may have fewer than sixteen.
     pub(super) fn widen_panel(&self, panel: usize, to: &mut [f32]) {
         let from = self.panel(panel);
+        let (lines, _) = from.values.as_chunks::<LINE>();
+        let four = |line: &[u8; LINE], o: usize| -> [u8; 4] { line.as_chunks().0[o] };
         for (o, to) in to.chunks_exact_mut(self.inputs).enumerate() {
-            let scale = |group: usize| match self.format {
-                QuantFormat::Int8 => f32_at(from.scales, o),
-                QuantFormat::Int4(_) => bf16_at(from.scales, group * PANEL + o),
-            };
-            let group = self.format.group(self.format.padded(self.inputs));
-            for (g, to) in to.chunks_mut(group).enumerate() {
-                let scale = scale(g);
-                for (i, to) in to.iter_mut().enumerate() {
-                    let i = g * group + i;
-                    let q = match self.format {
-                        QuantFormat::Int8 => {
-                            from.values[i / 4 * LINE + 4 * o + i % 4].cast_signed()
+            match self.format {
+                QuantFormat::Int8 => {
+                    let scale = f32::from_le_bytes(from.scales.as_chunks().0[o]);
+                    for (to, line) in to.chunks_mut(4).zip(lines) {
+                        for (to, q) in to.iter_mut().zip(four(line, o)) {
+                            *to = scale * f32::from(q.cast_signed());
                         }
-                        QuantFormat::Int4(_) => {
-                            let pair = from.values[i / 8 * LINE + 4 * o + i % 4];
-                            let q = if i % 8 < 4 { pair & 15 } else { pair >> 4 };
-                            q.cast_signed() - 8
+                    }
+                }
+                QuantFormat::Int4(group) => {
+                    let group = group.get();
+                    let groups = to.chunks_mut(group).zip(lines.chunks_exact(group / 8));
+                    for (g, (to, lines)) in groups.enumerate() {
+                        let scale = from.scales.as_chunks().0[g * PANEL + o];
+                        let scale = bf16::from_le_bytes(scale).to_f32();
+                        for (to, line) in to.chunks_mut(8).zip(lines) {
+                            let pairs = four(line, o);
+                            let halves = pairs
+                                .map(|q| q & 15)
+                                .into_iter()
+                                .chain(pairs.map(|q| q >> 4));
+                            for (to, q) in to.iter_mut().zip(halves) {
+                                *to = scale * (f32::from(q) - 8.0);
+                            }
                         }
-                    };
-                    *to = scale * f32::from(q);
+                    }
                 }
             }
         }
@@ -268,12 +276,4 @@ pub(super) struct Panel<'a> {
     pub(super) values: &'a [u8],
     /// int8: sixteen `f32`. int4: sixteen `bf16` for each group.
     pub(super) scales: &'a [u8],
-}
-
-fn f32_at(bytes: &[u8], index: usize) -> f32 {
-    f32::from_le_bytes(bytes.as_chunks().0[index])
-}
-
-fn bf16_at(bytes: &[u8], index: usize) -> f32 {
-    bf16::from_le_bytes(bytes.as_chunks().0[index]).to_f32()
 }

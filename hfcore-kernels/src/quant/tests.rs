@@ -2,8 +2,12 @@
 
 use std::num::NonZeroUsize;
 
+use super::activations::{Activations, Layout};
 use super::format::MAX_INPUTS;
+use super::kernels::{Kernels, Pass};
+use super::quantized::Panel;
 use super::{QuantError, QuantFormat, Quantized, linear};
+use crate::device::Backend;
 use crate::reference::{self, Exact};
 use crate::{Bytes, CpuOptions, DType, Device, Isa, Precision, Tensor, Weight};
 
@@ -484,4 +488,45 @@ fn a_bias_has_a_number_per_output() {
         Tensor::zeros(&device, &[3]),
     );
     let _ = linear(&x, &matrix, Some(&bias));
+}
+
+/// One kernel against the scalar one, to the bit, whatever the device has.
+#[allow(
+    dead_code,
+    reason = "of kernels that are tested in another instruction set's place"
+)]
+pub(super) fn agrees_with_scalar(pass: &Pass, format: QuantFormat) {
+    let device = device(Isa::Scalar, 1, Precision::Fast);
+    let Backend::Cpu(cpu) = device.backend();
+    let inputs = 200;
+    let x = numbers(17, pass.rows * inputs);
+    let matrix = quantize(
+        [16 * pass.panels, inputs],
+        &normal(18, 16 * pass.panels * inputs),
+        format,
+    );
+    let panels: Vec<_> = (0..pass.panels).map(|p| matrix.panel(p)).collect();
+    let run = |pass: &Pass, panels: &[Panel<'_>], x: &[f32]| {
+        let layout = Layout::new(format, inputs, pass);
+        let mut activations = Activations::default();
+        activations.round(cpu, &layout, x);
+        let mut out = vec![[f32::NAN; 16]; panels.len() * pass.rows];
+        // SAFETY: who calls this knows that the CPU has what the kernel needs.
+        unsafe { (pass.run)(panels, &activations.tile(&layout, 0), &mut out) };
+        out
+    };
+    let found = run(pass, &panels, &x);
+    let scalar = &Kernels::of(Isa::Scalar).passes(format)[0];
+    for (p, panel) in panels.iter().enumerate() {
+        for (r, x) in x.chunks_exact(inputs).enumerate() {
+            let want = run(scalar, &[*panel], x);
+            assert_eq!(
+                found[p * pass.rows + r],
+                want[0],
+                "{format} {} x {}",
+                pass.rows,
+                pass.panels
+            );
+        }
+    }
 }
