@@ -1,24 +1,30 @@
 //! `linear` at the shapes of published models, next to what the machine can do at best.
 //!
 //! ```sh
-//! cargo bench -p hfcore-kernels                       # everything
-//! cargo bench -p hfcore-kernels -- Llama bf16 m=1     # lines that contain all of these
+//! cargo bench -p hfcore-kernels --bench linear                       # everything
+//! cargo bench -p hfcore-kernels --bench linear -- Llama bf16 m=1     # lines that contain all of these
 //! ```
 //!
-//! `HFCORE_ISA` and `HFCORE_THREADS` choose the instruction set and the threads. A weight is never
-//! used twice in a row: calls walk through more memory than caches hold, as decoding does. Times are
-//! the best and the median of the calls; shares are of the probes' figures, of the best.
+//! `HFCORE_ISA`, `HFCORE_THREADS` and `HFCORE_PRECISION` choose the instruction set, the threads and
+//! the precision. A weight is never used twice in a row: calls walk through more memory than caches
+//! hold, as decoding does. Times are the best and the median of the calls; shares are of the probes'
+//! figures, of the best: of the rate of products of `bf16` where many rows are multiplied by those, else of
+//! `f32`.
 #![allow(clippy::print_stdout, reason = "that is what it is for")]
 
-use std::env;
-use std::num::NonZeroUsize;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+mod common;
 
-use hfcore_kernels::{Bytes, CpuOptions, DType, Device, Tensor, Weight, linear, probe};
+use std::env;
+use std::sync::Arc;
+
+use common::{Wanted, device, time};
+use hfcore_kernels::{Bytes, DType, Device, Precision, Tensor, Weight, linear, probe};
 
 /// Name, outputs, inputs.
-const SHAPES: [(&str, usize, usize); 15] = [
+type Shape = (&'static str, usize, usize);
+
+/// Decoders: of one token or some, and of prompts.
+const DECODERS: [Shape; 15] = [
     ("Llama-3.2-1B q,o", 2048, 2048),
     ("Llama-3.2-1B k,v", 512, 2048),
     ("Llama-3.2-1B gate,up", 8192, 2048),
@@ -35,7 +41,14 @@ const SHAPES: [(&str, usize, usize); 15] = [
     ("SmolLM2-135M down", 576, 1536),
     ("SmolLM2-135M head", 49_152, 576),
 ];
-const ROWS: [usize; 7] = [1, 4, 8, 16, 48, 128, 512];
+const DECODER_ROWS: [usize; 9] = [1, 4, 8, 12, 16, 32, 64, 128, 512];
+/// Encoders: of a sentence, and of batches.
+const ENCODERS: [Shape; 3] = [
+    ("BERT,ViT-base q,k,v,o", 768, 768),
+    ("BERT,ViT-base up", 3072, 768),
+    ("BERT,ViT-base down", 768, 3072),
+];
+const ENCODER_ROWS: [usize; 4] = [16, 128, 2048, 4096];
 const DTYPES: [(DType, &str); 3] = [
     (DType::F32, "f32"),
     (DType::F16, "f16"),
@@ -45,29 +58,19 @@ const DTYPES: [(DType, &str); 3] = [
 /// MiB of weights that calls walk through, unless `HFCORE_BENCH_MIB` says otherwise: with few, they are
 /// multiplied from caches.
 const MEMORY: usize = 640;
-/// Time for each line.
-const TIME: Duration = Duration::from_millis(150);
 
 fn main() {
-    let wanted: Vec<String> = env::args()
-        .skip(1)
-        .filter(|arg| !arg.starts_with("--"))
-        .collect();
-    let mut options = CpuOptions::default();
-    let threads = env::var("HFCORE_THREADS")
-        .ok()
-        .and_then(|threads| threads.parse().ok());
-    if let Some(threads) = threads.and_then(NonZeroUsize::new) {
-        options = options.with_threads(threads);
-    }
-    let device = Device::cpu_with(&options);
+    let wanted = Wanted::from_args();
+    let device = device();
     let bandwidth = probe::read_bandwidth(&device);
     let flops = probe::multiply_add_rate(&device);
+    let bf16_flops = probe::bf16_rate(&device);
     println!(
-        "{}: reads {:.1} GB/s, multiplies {:.0} GFLOP/s",
+        "{}: reads {:.1} GB/s, multiplies {:.0} GFLOP/s, of bf16 {:.0}",
         device.name(),
         bandwidth / 1e9,
-        flops / 1e9
+        flops / 1e9,
+        bf16_flops.unwrap_or(flops) / 1e9
     );
     println!(
         "{:44} {:>9} {:>9}  {:>6} {:>5}  {:>7} {:>5}",
@@ -79,21 +82,26 @@ fn main() {
         .and_then(|mib| mib.parse().ok())
         .unwrap_or(MEMORY);
     let memory = numbers(memory << 20);
-    for (name, outputs, inputs) in SHAPES {
+    let decoders = DECODERS
+        .iter()
+        .map(|shape| (shape, DECODER_ROWS.as_slice()));
+    let encoders = ENCODERS
+        .iter()
+        .map(|shape| (shape, ENCODER_ROWS.as_slice()));
+    for (&(name, outputs, inputs), rows) in decoders.chain(encoders) {
         for (dtype, dtype_name) in DTYPES {
-            for rows in ROWS {
+            for &rows in rows {
                 let line = format!("{name} [{outputs}, {inputs}] {dtype_name} m={rows}");
-                if !wanted.iter().all(|word| contains(&line, word)) {
+                if !wanted.has(&line) {
                     continue;
                 }
+                let (best, median) = measure(&device, &memory, dtype, [rows, outputs, inputs]);
                 let bytes = outputs * inputs * dtype.size();
-                let mut times = measure(&device, &memory, dtype, [rows, outputs, inputs]);
-                times.sort_by(f64::total_cmp);
-                let (best, median) = (times[0], times[times.len() / 2]);
-                let (read, multiplied) = (
-                    bytes as f64 / best,
-                    (2 * rows * outputs * inputs) as f64 / best,
-                );
+                let read = bytes as f64 / best;
+                let multiplied = (2 * rows * outputs * inputs) as f64 / best;
+                let rounded =
+                    dtype == DType::Bf16 && device.precision().of(dtype) == Precision::Fast;
+                let most = bf16_flops.filter(|_| rounded).unwrap_or(flops);
                 println!(
                     "{line:44} {:9.1} {:9.1}  {:6.1} {:4.0}%  {:7.1} {:4.0}%",
                     best * 1e6,
@@ -101,19 +109,11 @@ fn main() {
                     read / 1e9,
                     100.0 * read / bandwidth,
                     multiplied / 1e9,
-                    100.0 * multiplied / flops
+                    100.0 * multiplied / most
                 );
             }
         }
     }
-}
-
-/// Whether `line` has `word`, not as the beginning of a longer number: `m=1` is not `m=16`.
-fn contains(line: &str, word: &str) -> bool {
-    line.match_indices(word).any(|(at, _)| {
-        let next = line[at + word.len()..].chars().next();
-        !(word.ends_with(|c: char| c.is_ascii_digit()) && next.is_some_and(|c| c.is_ascii_digit()))
-    })
 }
 
 /// Bytes that are ordinary numbers near 1 in every type: `f16`, `bf16`, and `f32`, of which every
@@ -129,13 +129,13 @@ fn numbers(len: usize) -> Bytes {
     Bytes::new(Arc::new(bytes))
 }
 
-/// Seconds of each call.
+/// Seconds of the best call, and of the median.
 fn measure(
     device: &Device,
     memory: &Bytes,
     dtype: DType,
     [rows, outputs, inputs]: [usize; 3],
-) -> Vec<f64> {
+) -> (f64, f64) {
     let bytes = outputs * inputs * dtype.size();
     let x: Vec<f32> = (0..rows * inputs)
         .map(|i| (i % 17) as f32 / 16.0 - 0.5)
@@ -145,10 +145,10 @@ fn measure(
     if bytes > len {
         // Too large to have two of them; it is larger than caches by itself.
         let weight = Weight::new(dtype, &[outputs, inputs], vec![0x3d; bytes].into());
-        return repeat(|| drop(linear(&x, &weight, None)));
+        return time(|| drop(linear(&x, &weight, None)));
     }
     let mut start = 0;
-    repeat(|| {
+    time(|| {
         if start + bytes > len {
             start = 0;
         }
@@ -160,16 +160,4 @@ fn measure(
         start += bytes;
         drop(linear(&x, &weight, None));
     })
-}
-
-fn repeat(mut run: impl FnMut()) -> Vec<f64> {
-    run();
-    let begin = Instant::now();
-    let mut times = Vec::new();
-    while times.len() < 5 || begin.elapsed() < TIME {
-        let start = Instant::now();
-        run();
-        times.push(start.elapsed().as_secs_f64());
-    }
-    times
 }

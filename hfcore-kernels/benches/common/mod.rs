@@ -5,12 +5,13 @@ use std::env;
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use hfcore_kernels::{CpuOptions, Device};
+use hfcore_kernels::{CpuOptions, Device, Precision};
 
 /// Time for each line.
 const TIME: Duration = Duration::from_millis(150);
 
-/// The device, with `HFCORE_THREADS` threads if that is set. `HFCORE_ISA` is read by the library.
+/// The device, with `HFCORE_THREADS` threads and in `HFCORE_PRECISION` if those are set. `HFCORE_ISA` is
+/// read by the library.
 pub(crate) fn device() -> Device {
     let mut options = CpuOptions::default();
     let threads = env::var("HFCORE_THREADS")
@@ -18,6 +19,12 @@ pub(crate) fn device() -> Device {
         .and_then(|threads| threads.parse().ok());
     if let Some(threads) = threads.and_then(NonZeroUsize::new) {
         options = options.with_threads(threads);
+    }
+    let precision = env::var("HFCORE_PRECISION").unwrap_or_default();
+    for named in [Precision::Strict, Precision::High, Precision::Fast] {
+        if named.name() == precision {
+            options = options.with_precision(named);
+        }
     }
     Device::cpu_with(&options)
 }
