@@ -26,7 +26,7 @@ pub struct SequenceId(u64);
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct CacheOptions {
-    /// The type of keys and values. The default, `f32`, is exact; 16 bits halve the memory.
+    /// The type of keys and values: `f32` is exact; 16 bits halve the memory.
     pub dtype: CacheDType,
 }
 
@@ -43,8 +43,11 @@ impl CacheOptions {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CacheDType {
-    /// Exact.
+    /// [`Bf16`](Self::Bf16) for a model published in `bf16` whose matrix products may round activations to
+    /// it (`Precision::Fast`, or `Auto`), as transformers does with such a model; else [`F32`](Self::F32).
     #[default]
+    Auto,
+    /// Exact.
     F32,
     /// Half the memory; keys and values are rounded to 8 bits of mantissa.
     Bf16,
@@ -115,21 +118,16 @@ struct LayerSequence {
 }
 
 impl Cache {
-    /// An empty cache for layers like these.
+    /// An empty cache for layers like these; of `f32`, where the options leave it to the model.
     #[must_use]
     pub fn new(layers: &[LayerCacheSpec], options: &CacheOptions, device: &Device) -> Self {
         let dtype = match options.dtype {
-            CacheDType::F32 => KvDType::F32,
+            CacheDType::Auto | CacheDType::F32 => KvDType::F32,
             CacheDType::Bf16 => KvDType::Bf16,
             CacheDType::F16 => KvDType::F16,
         };
-        let size = if options.dtype == CacheDType::F32 {
-            4
-        } else {
-            2
-        };
         let layers = layers.iter().map(|spec| Layer {
-            stride: spec.num_key_value_heads * (spec.key_dim + spec.value_dim) * size,
+            stride: spec.num_key_value_heads * (spec.key_dim + spec.value_dim) * dtype.size(),
             store: KvStore::new(
                 device,
                 spec.num_key_value_heads,

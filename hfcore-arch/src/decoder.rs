@@ -4,10 +4,10 @@
 //! ([`DecoderConfig`]); the skeleton owns the rest, the cache and the limits among it.
 
 use hfcore_config::{Keys, RopeParameters, RopeScaling};
-use hfcore_kernels::{RopeAngles, Tensor, gather_rows, scale, softcap};
+use hfcore_kernels::{DType, Precision, RopeAngles, Tensor, gather_rows, scale, softcap};
 
 use crate::blocks::{Embedding, Linear, Norm, NormSpec, load_embedding_and_head};
-use crate::cache::{Cache, CacheOptions, LayerCacheSpec};
+use crate::cache::{Cache, CacheDType, CacheOptions, LayerCacheSpec};
 use crate::error::ForwardError;
 use crate::loader::Loader;
 use crate::model::{CausalLm, Logits, ModelInfo};
@@ -315,7 +315,15 @@ impl<L: DecoderLayer> CausalLm for Decoder<L> {
     }
 
     fn new_cache(&self, options: &CacheOptions) -> Cache {
-        Cache::new(&self.cache, options, &self.info.device)
+        let bf16 = DType::Bf16;
+        let is_fast = self.info.device.precision().of(bf16) == Precision::Fast;
+        let dtype = match options.dtype {
+            CacheDType::Auto if is_fast && self.embed_tokens.weight().dtype() == bf16 => {
+                CacheDType::Bf16
+            }
+            dtype => dtype,
+        };
+        Cache::new(&self.cache, &options.with_dtype(dtype), &self.info.device)
     }
 
     fn forward_probed(

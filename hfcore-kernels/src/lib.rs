@@ -22,6 +22,7 @@ mod dtype;
 mod effort;
 mod elementwise;
 mod embedding;
+mod float_mode;
 mod isa;
 mod kv;
 mod lanes;

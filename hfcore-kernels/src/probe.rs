@@ -12,6 +12,8 @@
 //! # assert!(flops > 1e6);
 //! ```
 
+pub use crate::float_mode::float_modes;
+
 use std::hint::black_box;
 use std::time::Instant;
 

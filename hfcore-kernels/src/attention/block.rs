@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::product::{Panel, Product, product};
+use super::product::{Number, Panel, Product};
 use crate::elementwise::softcap_body;
 use crate::isa::multiversion;
 use crate::lanes::{larger, max_of, sum_of};
@@ -44,11 +44,43 @@ pub(super) struct Block<'a> {
 #[derive(Clone, Copy, Default)]
 pub(super) struct BlockPage<'a> {
     /// `[Dk, PAGE]`.
-    pub(super) keys: &'a [f32],
+    pub(super) keys: Numbers<'a>,
     /// `[PAGE, W]`.
-    pub(super) values: &'a [f32],
+    pub(super) values: Numbers<'a>,
     /// Keys that have been written.
     pub(super) valid: usize,
+}
+
+/// Keys or values as they lie in a page, or widened. All pages of a block are of one type.
+#[derive(Clone, Copy)]
+pub(super) enum Numbers<'a> {
+    F32(&'a [f32]),
+    /// The bits.
+    Bf16(&'a [u16]),
+}
+
+impl Default for Numbers<'_> {
+    fn default() -> Self {
+        Self::F32(&[])
+    }
+}
+
+impl<'a> Numbers<'a> {
+    /// The numbers if they are `f32`.
+    const fn f32(self) -> &'a [f32] {
+        match self {
+            Self::F32(numbers) => numbers,
+            Self::Bf16(_) => &[],
+        }
+    }
+
+    /// The bits if they are `bf16`.
+    const fn bf16(self) -> &'a [u16] {
+        match self {
+            Self::Bf16(bits) => bits,
+            Self::F32(_) => &[],
+        }
+    }
 }
 
 /// What a row sees of a block.
@@ -61,6 +93,14 @@ pub(super) struct RowBias<'a> {
 
 /// Add a block of keys to the rows' states.
 pub(super) fn process(isa: Isa, block: &mut Block<'_>) {
+    match block.pages[block.first_column / PAGE].keys {
+        Numbers::F32(_) => process_as(isa, block, Numbers::f32),
+        Numbers::Bf16(_) => process_as(isa, block, Numbers::bf16),
+    }
+}
+
+/// [`process`] pages of the type that `of` takes out of them.
+fn process_as<'a, T: Number>(isa: Isa, block: &mut Block<'a>, of: fn(Numbers<'a>) -> &'a [T]) {
     let Block {
         q,
         depth,
@@ -74,7 +114,7 @@ pub(super) fn process(isa: Isa, block: &mut Block<'_>) {
     let each = pages[..columns / PAGE].iter().zip((0..).step_by(PAGE));
     for (page, to) in each.skip(first_column / PAGE) {
         let keys = [Panel {
-            b: page.keys,
+            b: of(page.keys),
             depth,
             a_start: 0,
         }];
@@ -86,7 +126,7 @@ pub(super) fn process(isa: Isa, block: &mut Block<'_>) {
             columns: PAGE,
             add: false,
         };
-        product(isa, &keys, &mut block.scores[to..], BLOCK);
+        T::product(isa, &keys, &mut block.scores[to..], BLOCK);
     }
 
     weigh(isa, block);
@@ -94,7 +134,7 @@ pub(super) fn process(isa: Isa, block: &mut Block<'_>) {
     let mut panels = [Panel::default(); BLOCK / PAGE];
     for (i, (panel, page)) in panels.iter_mut().zip(pages).enumerate() {
         *panel = Panel {
-            b: page.values,
+            b: of(page.values),
             depth: page.valid,
             a_start: i * PAGE,
         };
@@ -107,7 +147,7 @@ pub(super) fn process(isa: Isa, block: &mut Block<'_>) {
         columns: width,
         add: true,
     };
-    product(isa, &values, block.values, width);
+    T::product(isa, &values, block.values, width);
 }
 
 multiversion! {

@@ -3,10 +3,14 @@
 use std::ops::Range;
 
 use super::KeyValues;
+use super::block::Numbers;
 use crate::device::Backend;
 use crate::isa::multiversion;
 use crate::kv::{HeadPage, scatter};
-use crate::{Device, KvStore, PAGE, PageId, Tensor};
+use crate::{Device, KvDType, KvStore, PAGE, PageId, Tensor};
+
+/// Rows, a query times a head each, up to which `bf16` is multiplied where it lies: two tiles.
+const DIRECT_ROWS: usize = 16;
 
 /// The width of a value in memory: whole vectors.
 pub(super) const fn padded(value_dim: usize) -> usize {
@@ -15,11 +19,12 @@ pub(super) const fn padded(value_dim: usize) -> usize {
 
 /// The pages of a span.
 pub(super) enum Pages<'a> {
-    /// Of a store; copied where they are not `f32` or not whole vectors.
+    /// Of a store; widened where they are not whole vectors, or of a type that is.
     Stored {
         store: &'a KvStore,
         pages: &'a [PageId],
-        direct: bool,
+        /// Whether values are whole vectors.
+        whole: bool,
     },
     /// Made of dense keys and values: `[pages, K, Dk * PAGE + PAGE * W]`.
     Packed { numbers: Tensor, heads: usize },
@@ -30,11 +35,10 @@ impl<'a> Pages<'a> {
         match keys {
             KeyValues::Paged { store, pages, .. } => {
                 let whole = store.value_dim().is_multiple_of(16);
-                let direct = whole && store.dtype() == crate::KvDType::F32;
                 Self::Stored {
                     store,
                     pages,
-                    direct,
+                    whole,
                 }
             }
             KeyValues::Dense { k, v, rows } => {
@@ -47,15 +51,30 @@ impl<'a> Pages<'a> {
         }
     }
 
-    /// Numbers of memory that [`get`](Self::get) needs.
-    pub(super) fn scratch(&self, key_dim: usize, value_dim: usize) -> usize {
-        match self {
-            Self::Stored { direct: false, .. } => PAGE * (key_dim + padded(value_dim)),
-            _ => 0,
+    /// Numbers of memory that [`get`](Self::get) needs for that many rows.
+    pub(super) fn scratch(&self, rows: usize, key_dim: usize, value_dim: usize) -> usize {
+        if self.is_direct(rows) {
+            0
+        } else {
+            PAGE * (key_dim + padded(value_dim))
         }
     }
 
-    /// The keys `[Dk, PAGE]` and values `[PAGE, W]` of `head` in page number `page` of the span.
+    /// Whether the numbers can be multiplied where they lie. `bf16` is widened again for every tile of
+    /// rows, so that of many rows it is widened before.
+    fn is_direct(&self, rows: usize) -> bool {
+        match self {
+            Self::Packed { .. } => true,
+            Self::Stored { store, whole, .. } => match store.dtype() {
+                KvDType::F32 => *whole,
+                KvDType::Bf16 => *whole && rows <= DIRECT_ROWS,
+                KvDType::F16 => false,
+            },
+        }
+    }
+
+    /// The keys `[Dk, PAGE]` and values `[PAGE, W]` of `head` in page number `page` of the span, in
+    /// `memory` of as many numbers as [`scratch`](Self::scratch) says.
     pub(super) fn get<'s>(
         &'s self,
         isa: crate::Isa,
@@ -64,22 +83,27 @@ impl<'a> Pages<'a> {
         memory: &'s mut [f32],
         key_dim: usize,
         value_dim: usize,
-    ) -> (&'s [f32], &'s [f32]) {
+    ) -> (Numbers<'s>, Numbers<'s>) {
         let width = padded(value_dim);
         match self {
             Self::Packed { numbers, heads } => {
                 let len = PAGE * (key_dim + width);
                 let part = &numbers.data()[(page * heads + head) * len..][..len];
-                part.split_at(PAGE * key_dim)
+                let (keys, values) = part.split_at(PAGE * key_dim);
+                (Numbers::F32(keys), Numbers::F32(values))
             }
-            Self::Stored {
-                store,
-                pages,
-                direct,
-            } => {
+            Self::Stored { store, pages, .. } => {
                 let from = store.head_page(pages[page], head);
-                if let (HeadPage::F32 { keys, values }, true) = (from, *direct) {
-                    return (keys, values);
+                if memory.is_empty() {
+                    match from {
+                        HeadPage::F32 { keys, values } => {
+                            return (Numbers::F32(keys), Numbers::F32(values));
+                        }
+                        HeadPage::Bf16 { keys, values } => {
+                            return (Numbers::Bf16(keys), Numbers::Bf16(values));
+                        }
+                        HeadPage::F16 { .. } => {}
+                    }
                 }
                 let (keys, values) = memory.split_at_mut(PAGE * key_dim);
                 match from {
@@ -100,7 +124,7 @@ impl<'a> Pages<'a> {
                         });
                     }
                 }
-                (keys, values)
+                (Numbers::F32(keys), Numbers::F32(values))
             }
         }
     }

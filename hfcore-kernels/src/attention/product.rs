@@ -1,4 +1,4 @@
-//! The matrix products of attention: small, with the right side as it lies in pages.
+//! The matrix products of attention: small, with the right side as it lies in pages, `f32` or `bf16`.
 //!
 //! A tile of the result stays in registers while it runs along the inner dimension; a compiler does not
 //! keep arrays there on its own, so that the tile is written for each instruction set, by one macro.
@@ -8,11 +8,11 @@ use crate::isa::Vectors;
 
 /// `a b`: `a` `[rows, ..]` with `a_step` numbers from row to row, `b` in panels of `columns` numbers.
 #[derive(Clone, Copy)]
-pub(super) struct Product<'a> {
+pub(super) struct Product<'a, T = f32> {
     pub(super) a: &'a [f32],
     pub(super) a_step: usize,
     pub(super) rows: usize,
-    pub(super) panels: &'a [Panel<'a>],
+    pub(super) panels: &'a [Panel<'a, T>],
     /// A multiple of 16.
     pub(super) columns: usize,
     /// Whether to add to what is there.
@@ -21,49 +21,86 @@ pub(super) struct Product<'a> {
 
 /// A part of the right side of a product: `b` `[depth, columns]`, which meets the columns of the left side
 /// from `a_start` on.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Panel<'a> {
-    pub(super) b: &'a [f32],
+#[derive(Clone, Copy)]
+pub(super) struct Panel<'a, T = f32> {
+    pub(super) b: &'a [T],
     pub(super) depth: usize,
     pub(super) a_start: usize,
 }
 
-/// Write the product to, or add it to, `c` `[rows, columns]` with `c_step` numbers from row to row.
-///
-/// Each number of `c` is one sum in the order of the panels' rows, whichever tile it is in: it depends on
-/// its row of `a` alone. Fused where the instruction set has that.
-pub(super) fn product(isa: Isa, p: &Product<'_>, c: &mut [f32], c_step: usize) {
-    match isa.vectors() {
-        Vectors::Scalar => scalar::product(p, c, c_step),
-        #[cfg(target_arch = "aarch64")]
-        Vectors::Neon(_) => {
-            // SAFETY: a `Neon` exists only where the CPU has the features.
-            unsafe { neon::product(p, c, c_step) }
-        }
-        #[cfg(target_arch = "x86_64")]
-        Vectors::Avx2(_) => {
-            // SAFETY: an `Avx2` exists only where the CPU has these features.
-            unsafe { avx2::product(p, c, c_step) }
-        }
-        #[cfg(target_arch = "x86_64")]
-        Vectors::Avx512(_) => {
-            // SAFETY: an `Avx512` exists only where the CPU has these features.
-            unsafe { avx512::product(p, c, c_step) }
+impl<T> Default for Panel<'_, T> {
+    fn default() -> Self {
+        Self {
+            b: &[],
+            depth: 0,
+            a_start: 0,
         }
     }
 }
 
-/// [`product`] with vectors of `$lanes` numbers, in tiles of two vectors, or one, by `$rows` rows.
+/// A number of the right side: an `f32`, or the bits of a `bf16`, which are widened on the way.
+pub(super) trait Number: Copy {
+    /// Write the product to, or add it to, `c` `[rows, columns]` with `c_step` numbers from row to row.
+    ///
+    /// Each number of `c` is one sum in the order of the panels' rows, whichever tile it is in: it depends
+    /// on its row of `a` alone. Fused where the instruction set has that.
+    fn product(isa: Isa, p: &Product<'_, Self>, c: &mut [f32], c_step: usize);
+}
+
+macro_rules! number {
+    ($number:ty, $module:ident) => {
+        impl Number for $number {
+            fn product(isa: Isa, p: &Product<'_, Self>, c: &mut [f32], c_step: usize) {
+                match isa.vectors() {
+                    Vectors::Scalar => scalar::$module::product(p, c, c_step),
+                    #[cfg(target_arch = "aarch64")]
+                    Vectors::Neon(_) => {
+                        // SAFETY: a `Neon` exists only where the CPU has the features.
+                        unsafe { neon::$module::product(p, c, c_step) }
+                    }
+                    #[cfg(target_arch = "x86_64")]
+                    Vectors::Avx2(_) => {
+                        // SAFETY: an `Avx2` exists only where the CPU has these features.
+                        unsafe { avx2::$module::product(p, c, c_step) }
+                    }
+                    #[cfg(target_arch = "x86_64")]
+                    Vectors::Avx512(_) => {
+                        // SAFETY: an `Avx512` exists only where the CPU has these features.
+                        unsafe { avx512::$module::product(p, c, c_step) }
+                    }
+                }
+            }
+        }
+    };
+}
+number!(f32, of_f32);
+number!(u16, of_bf16);
+
+/// [`Number::product`] with vectors of `$lanes` numbers, in tiles of two vectors, or one, by `$rows` rows,
+/// in a module for each type of numbers.
 ///
-/// Expects `Vector`, `load`, `store`, `splat` and `mul_add` around it.
+/// Expects `Vector`, `load`, `load_bf16`, `store`, `splat` and `mul_add` around it.
 macro_rules! products {
     ($(#[$features:meta])? $lanes:literal lanes, $rows:literal rows) => {
-        use super::{Panel, Product};
-
         const LANES: usize = $lanes;
 
+        pub(super) mod of_f32 {
+            products!(@of $([$features])? $rows, f32, load);
+        }
+        pub(super) mod of_bf16 {
+            products!(@of $([$features])? $rows, u16, load_bf16);
+        }
+    };
+    (@of $([$features:meta])? $rows:literal, $number:ty, $load:ident) => {
+        use super::*;
+        use crate::attention::product::{Panel, Product};
+
         $(#[$features])?
-        pub(super) fn product(p: &Product<'_>, c: &mut [f32], c_step: usize) {
+        pub(in crate::attention::product) fn product(
+            p: &Product<'_, $number>,
+            c: &mut [f32],
+            c_step: usize,
+        ) {
             let mut column = 0;
             while p.columns - column >= 2 * LANES {
                 strip::<2>(p, column, c, c_step);
@@ -78,7 +115,12 @@ macro_rules! products {
         /// The columns of `N` vectors.
         #[inline]
         $(#[$features])?
-        fn strip<const N: usize>(p: &Product<'_>, column: usize, c: &mut [f32], c_step: usize) {
+        fn strip<const N: usize>(
+            p: &Product<'_, $number>,
+            column: usize,
+            c: &mut [f32],
+            c_step: usize,
+        ) {
             let mut row = 0;
             while row < p.rows {
                 let c = &mut c[row * c_step + column..];
@@ -95,7 +137,7 @@ macro_rules! products {
         #[inline]
         $(#[$features])?
         fn tile<const N: usize, const M: usize>(
-            p: &Product<'_>,
+            p: &Product<'_, $number>,
             row: usize,
             column: usize,
             c: &mut [f32],
@@ -122,7 +164,7 @@ macro_rules! products {
                     let b = &b[column..].as_chunks().0[..N];
                     let mut line = [splat(0.0); N];
                     for n in 0..N {
-                        line[n] = load(&b[n]);
+                        line[n] = $load(&b[n]);
                     }
                     for m in 0..M {
                         let x = splat(a[m][k]);
@@ -156,6 +198,11 @@ mod scalar {
     }
 
     #[inline(always)]
+    fn load_bf16(from: &[u16; LANES]) -> Vector {
+        from.map(|bits| f32::from_bits(u32::from(bits) << 16))
+    }
+
+    #[inline(always)]
     fn store(to: &mut [f32; LANES], v: Vector) {
         *to = v;
     }
@@ -182,6 +229,14 @@ mod avx2 {
     fn load(from: &[f32; LANES]) -> __m256 {
         // SAFETY: `from` is 32 readable bytes; `loadu` needs no alignment.
         unsafe { _mm256_loadu_ps(from.as_ptr()) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn load_bf16(from: &[u16; LANES]) -> __m256 {
+        // SAFETY: `from` is 16 readable bytes; `loadu` needs no alignment.
+        let bits = unsafe { _mm_loadu_si128(from.as_ptr().cast()) };
+        _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(bits)))
     }
 
     #[inline]
@@ -219,6 +274,14 @@ mod avx512 {
 
     #[inline]
     #[target_feature(enable = "avx512f")]
+    fn load_bf16(from: &[u16; LANES]) -> __m512 {
+        // SAFETY: `from` is 32 readable bytes; `loadu` needs no alignment.
+        let bits = unsafe { _mm256_loadu_si256(from.as_ptr().cast()) };
+        _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(bits)))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
     fn store(to: &mut [f32; LANES], v: __m512) {
         // SAFETY: `to` is 64 writable bytes; `storeu` needs no alignment.
         unsafe { _mm512_storeu_ps(to.as_mut_ptr(), v) }
@@ -244,6 +307,14 @@ mod neon {
     use crate::neon::{load, store};
 
     products!(#[target_feature(enable = "neon")] 4 lanes, 8 rows);
+
+    #[inline]
+    #[target_feature(enable = "neon")]
+    fn load_bf16(from: &[u16; LANES]) -> float32x4_t {
+        // SAFETY: `from` is 8 readable bytes.
+        let bits = unsafe { vld1_u16(from.as_ptr()) };
+        vreinterpretq_f32_u32(vshll_n_u16::<16>(bits))
+    }
 
     #[inline]
     #[target_feature(enable = "neon")]

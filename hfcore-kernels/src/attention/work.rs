@@ -182,7 +182,10 @@ impl<'a> Work<'a> {
     }
 
     fn scratch_len(&self, unit: &Unit) -> usize {
-        let wide = self.pages[unit.span].scratch(self.shape.key_dim, self.shape.value_dim);
+        let Shape {
+            key_dim, value_dim, ..
+        } = self.shape;
+        let wide = self.pages[unit.span].scratch(self.rows(unit), key_dim, value_dim);
         self.rows(unit) * (self.shape.key_dim + BLOCK) + wide * BLOCK_PAGES
     }
 
