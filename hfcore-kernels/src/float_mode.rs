@@ -1,6 +1,6 @@
 //! The floating-point mode of threads: rounding, traps, and whether denormal numbers count as zero.
 //!
-//! Nothing here sets it. `MXCSR` (x86-64) and `FPCR` (AArch64) belong to whoever calls, and Rust assumes that
+//! Nothing here sets it. `MXCSR` (x86-64) and `FPCR` (64-bit ARM) belong to whoever calls, and Rust assumes that
 //! they are as a program finds them. That denormal numbers are slow on many processors is met by not
 //! making any: where a softmax underflows there are exact zeros, and padding is zeros.
 
