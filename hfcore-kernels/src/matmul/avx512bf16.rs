@@ -15,9 +15,8 @@
 //! would be, whatever the processor's mode. On Zen 4 it is as fast as a fused multiplication and
 //! addition, which does half of the work; on Sapphire Rapids it is slower than that and AMX is used.
 //!
-//! On an AMD EPYC with Zen 4, `HFCORE_THREADS=1 cargo bench -p hfcore-kernels --bench linear -- bf16 m=512`
-//! finds 83 to 90 %
-//! of [`bf16_rate`](crate::probe::bf16_rate).
+//! On an AMD EPYC with Zen 4, prompts of 512 reach 83 to 90 % of [`bf16_rate`](crate::probe::bf16_rate):
+//! `HFCORE_THREADS=1 cargo bench -p hfcore-kernels --bench linear -- bf16 m=512`.
 
 use std::arch::x86_64::*;
 

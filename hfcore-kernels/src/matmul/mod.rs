@@ -28,16 +28,7 @@ use crate::device::{Backend, Cpu};
 use crate::{DType, Tensor, Weight};
 use kernels::{Kernels, Tile};
 
-/// `x` `[.., I]` times the transpose of `w` `[O, I]`, plus `bias` `[O]`: `[.., O]`.
-///
-/// Products and sums are `f32`, whatever the weight is stored as. The result does not depend on the
-/// number of threads. Its rounding may differ between instruction sets, and for a row of `x` between
-/// calls with few rows and with many (a prompt of more than 128, with AVX).
-///
-/// Reference: `torch.nn.functional.linear`.
-///
-/// # Panics
-/// If the shapes disagree.
+/// [`linear`](crate::linear) of a plain weight.
 #[must_use]
 #[track_caller]
 pub(crate) fn linear(x: &Tensor, w: &Weight, bias: Option<&Tensor>) -> Tensor {

@@ -115,8 +115,10 @@ impl<'a> From<&'a Quantized> for MatrixRef<'a> {
 /// `w` is a [`Matrix`], a [`Weight`] or a [`Quantized`]. The result does not depend on the number of
 /// threads.
 ///
-/// * Of a [`Weight`], products and sums are `f32`, whatever it is stored as. Rounding may differ between
-///   instruction sets, and for a row of `x` between calls with few rows and with many.
+/// * Of a [`Weight`], sums are `f32`, and so are products with [`Precision::Strict`](crate::Precision::Strict),
+///   whatever it is stored as; the other precisions may round many rows of activations to the type of the
+///   weight first. Rounding may differ between instruction sets, and for a row of `x` between calls with few
+///   rows and with many.
 /// * Of a [`Quantized`] matrix, activations are rounded to bytes, each row (int8) or group of a row (int4)
 ///   by a scale of its own, and the result is the same to the bit on every instruction set and for every
 ///   number of rows; with [`Precision::Strict`](crate::Precision::Strict) or
