@@ -4,7 +4,9 @@
 //! ([`DecoderConfig`]); the skeleton owns the rest, the cache and the limits among it.
 
 use hfcore_config::{Keys, RopeParameters, RopeScaling};
-use hfcore_kernels::{DType, Precision, RopeAngles, Tensor, gather_rows, scale, softcap};
+use hfcore_kernels::{
+    DType, Precision, RopeAngles, Tensor, concat_rows, gather_rows, scale, softcap,
+};
 
 use crate::blocks::{Embedding, Linear, Norm, NormSpec, load_embedding_and_head};
 use crate::cache::{Cache, CacheDType, CacheOptions, LayerCacheSpec};
@@ -294,6 +296,36 @@ impl<L: DecoderLayer> Decoder<L> {
         }
     }
 
+    fn limits(&self) -> Limits {
+        Limits {
+            vocab_size: self.info.vocab_size,
+            max_positions: self.info.max_position_embeddings,
+            num_layers: self.layers.len(),
+        }
+    }
+
+    /// `[R, E]`: what the head sees of the rows the step asks for. The sequences have grown.
+    fn body(&self, step: &Step, mut pass: Pass<'_>) -> Tensor {
+        pass.set_ropes(rope_angles(&self.ropes, &pass, &self.info));
+        let mut x = self.embed(step, &pass);
+        pass.record(|| "embed_tokens".to_owned(), &x);
+        for (i, layer) in self.layers.iter().enumerate() {
+            pass.enter(i);
+            x = layer.forward(x, &mut pass);
+            pass.record(|| format!("layers.{i}"), &x);
+        }
+        // Rows nobody asked for stop here; a probe sees all of them.
+        let x = if pass.is_probed() {
+            let normed = self.norm.forward(&x);
+            pass.record(|| "norm".to_owned(), &normed);
+            gather_rows(&normed, step.logits())
+        } else {
+            self.norm.forward(&gather_rows(&x, step.logits()))
+        };
+        pass.finish();
+        x
+    }
+
     /// `[R, V]`: scores of the rows the step asks for.
     fn head(&self, x: &Tensor) -> Tensor {
         let logits = self.lm_head.forward(x);
@@ -332,44 +364,28 @@ impl<L: DecoderLayer> CausalLm for Decoder<L> {
         cache: &mut Cache,
         probe: &mut dyn Probe,
     ) -> Result<Logits, ForwardError> {
-        let limits = Limits {
-            vocab_size: self.info.vocab_size,
-            max_positions: self.info.max_position_embeddings,
-            num_layers: self.layers.len(),
-        };
-        let mut pass = Pass::begin(step, cache, probe, &limits)?;
+        let pass = Pass::begin(step, cache, probe, &self.limits())?;
         let is_long = step.tokens().len() > MOST_ROWS;
-        if is_long && !pass.is_probed() && !self.info.depends_on_length {
-            // All of it can be run, or nothing has changed.
+        let x = if is_long && !pass.is_probed() && !self.info.depends_on_length {
+            // All of it can be run, or nothing would have changed.
             drop(pass);
-            let mut logits = Vec::with_capacity(step.logits().len() * self.info.vocab_size);
-            for part in step.parts(MOST_ROWS) {
-                logits.extend(self.forward_probed(&part, cache, probe)?.into_vec());
-            }
-            return Ok(Logits::new(logits, self.info.vocab_size));
-        }
-        pass.set_ropes(rope_angles(&self.ropes, &pass, &self.info));
-        let mut x = self.embed(step, &pass);
-        pass.record(|| "embed_tokens".to_owned(), &x);
-        for (i, layer) in self.layers.iter().enumerate() {
-            pass.enter(i);
-            x = layer.forward(x, &mut pass);
-            pass.record(|| format!("layers.{i}"), &x);
-        }
-        // Rows nobody asked for stop here; a probe sees all of them.
-        let x = if pass.is_probed() {
-            let normed = self.norm.forward(&x);
-            pass.record(|| "norm".to_owned(), &normed);
-            gather_rows(&normed, step.logits())
+            let parts = step.parts(MOST_ROWS);
+            let parts = parts
+                .iter()
+                .map(|part| {
+                    let pass = Pass::begin(part, cache, probe, &self.limits())?;
+                    Ok(self.body(part, pass))
+                })
+                .collect::<Result<Vec<_>, ForwardError>>()?;
+            concat_rows(&parts.iter().collect::<Vec<_>>())
         } else {
-            self.norm.forward(&gather_rows(&x, step.logits()))
+            self.body(step, pass)
         };
         let logits = if step.logits().is_empty() {
             Vec::new()
         } else {
             self.head(&x).into_vec()?
         };
-        pass.finish();
         Ok(Logits::new(logits, self.info.vocab_size))
     }
 }

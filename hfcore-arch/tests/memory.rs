@@ -128,5 +128,6 @@ fn memory_is_bounded_and_numbers_are_the_same() {
         .with(cache.add(), &prompt[900..], LogitsFor::Last);
     let in_parts = model.forward(&in_parts, &mut cache).unwrap();
     assert_eq!(in_parts.rows(), 901);
-    assert_eq!(at_once.into_vec(), in_parts.into_vec());
+    let same = at_once.into_vec() == in_parts.into_vec();
+    assert!(same, "parts of a prompt give other numbers than all of it");
 }
