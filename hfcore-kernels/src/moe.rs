@@ -6,7 +6,7 @@
 use crate::device::Backend;
 use crate::elementwise::scale_to;
 use crate::softmax::softmax_row;
-use crate::{Activation, Isa, Matrix, Tensor, clamped_swiglu, gated, gather_rows, linear};
+use crate::{Activation, Isa, Matrix, Tensor, clamped_swiglu, gated, gather_rows, linear, linears};
 
 /// How logits become weights of experts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,17 +180,18 @@ impl Experts {
 
     /// Expert number `expert` of `x` `[M, E]`: `[M, E]`.
     fn forward(&self, expert: usize, x: &Tensor) -> Tensor {
-        let project = |x: &Tensor, weights: &[Matrix], biases: &[Tensor]| {
-            linear(x, &weights[expert], biases.get(expert))
-        };
-        let gate = project(x, &self.gate, &self.gate_bias);
+        let gate = (&self.gate[expert], self.gate_bias.get(expert));
         let inner = match self.kind {
             ExpertKind::Gated(activation) => {
-                gated(gate, &project(x, &self.up, &self.up_bias), activation)
+                let up = (&self.up[expert], self.up_bias.get(expert));
+                let [gate, up] = linears(x, [gate, up]);
+                gated(gate, &up, activation)
             }
-            ExpertKind::ClampedSwiglu { limit, alpha } => clamped_swiglu(&gate, limit, alpha),
+            ExpertKind::ClampedSwiglu { limit, alpha } => {
+                clamped_swiglu(&linear(x, gate.0, gate.1), limit, alpha)
+            }
         };
-        project(&inner, &self.down, &self.down_bias)
+        linear(&inner, &self.down[expert], self.down_bias.get(expert))
     }
 }
 
@@ -251,7 +252,7 @@ fn add_weighted(isa: Isa, out: &mut [f32], y: &mut [f32], weight: f32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Device, Weight};
+    use crate::{Device, Quantized, Weight};
 
     #[test]
     fn the_lower_number_wins_a_tie() {
@@ -285,6 +286,34 @@ mod tests {
             moe(&x, &routing, &experts).into_vec().unwrap(),
             [10.0, 2.0, 180.0]
         );
+    }
+
+    /// Quantized experts give what their products, one by one, give.
+    #[test]
+    fn experts_may_be_quantized() {
+        let device = Device::cpu();
+        let numbers =
+            |n: usize| -> Vec<f32> { (0..n).map(|i| (i * 37 % 101) as f32 / 50.0 - 1.0).collect() };
+        let quantize = |shape: [usize; 2], format: &str| {
+            let weight = Weight::from_f32(&shape, &numbers(shape[0] * shape[1]));
+            Quantized::quantize(&weight, format.parse().unwrap(), &device).unwrap()
+        };
+        let (gate, up) = (quantize([24, 40], "int4"), quantize([24, 40], "int8"));
+        let down = quantize([40, 24], "int4-64");
+        let experts = Experts::new(
+            vec![gate.clone().into()],
+            vec![up.clone().into()],
+            vec![down.clone().into()],
+            ExpertKind::Gated(Activation::Silu),
+        );
+        let x = Tensor::from_vec(&device, &[3, 40], numbers(120));
+        let found = moe(&x, &Routing::new(1, vec![0; 3], vec![1.0; 3]), &experts);
+        let inner = gated(
+            linear(&x, &gate, None),
+            &linear(&x, &up, None),
+            Activation::Silu,
+        );
+        assert_eq!(found.data(), linear(&inner, &down, None).data());
     }
 
     #[test]

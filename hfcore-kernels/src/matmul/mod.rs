@@ -32,11 +32,20 @@ use kernels::{Kernels, Tile};
 #[must_use]
 #[track_caller]
 pub(crate) fn linear(x: &Tensor, w: &Weight, bias: Option<&Tensor>) -> Tensor {
+    let out = uncounted(x, w, bias);
+    let Backend::Cpu(cpu) = x.device().backend();
+    Product::new(x, w, bias).count(cpu);
+    out
+}
+
+/// [`linear`] with what stands for another weight, which the caller counts.
+#[must_use]
+#[track_caller]
+pub(crate) fn uncounted(x: &Tensor, w: &Weight, bias: Option<&Tensor>) -> Tensor {
     let product = Product::new(x, w, bias);
     let mut out = product.output(x);
     let Backend::Cpu(cpu) = x.device().backend();
     product.run(cpu, out.data_mut());
-    product.count(cpu);
     out
 }
 

@@ -14,8 +14,8 @@ use crate::pool::Parts;
 const GRAIN: usize = 1 << 14;
 /// Inputs that are rounded together: eight words.
 const CHUNK: usize = 32;
-/// Where the largest number of a group is smaller, the group counts as zeros: 127 over it would be no number.
-const SMALLEST: f32 = f32::from_bits((127 - 120) << 23);
+/// Where the largest number of a group is smaller, the group counts as zeros: its scale would be denormal.
+const SMALLEST: f32 = f32::from_bits((127 - 119) << 23);
 
 /// Tiles of rows. Kept for the next product.
 #[derive(Debug, Default)]
@@ -302,5 +302,6 @@ mod tests {
         }
         let (_, inverse) = scale(&[SMALLEST]);
         assert!(inverse.is_finite());
+        assert!(scale(&[SMALLEST]).0.is_normal());
     }
 }

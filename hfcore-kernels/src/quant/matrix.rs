@@ -123,7 +123,7 @@ impl<'a> From<&'a Quantized> for MatrixRef<'a> {
 ///   by a scale of its own, and the result is the same to the bit on every instruction set and for every
 ///   number of rows; with [`Precision::Strict`](crate::Precision::Strict) or
 ///   [`High`](crate::Precision::High) it is the product with [`Quantized::to_f32`]. A row (group) that has a
-///   NaN or an infinity gives NaN for all outputs; one whose largest number is below 2⁻¹²⁰ counts as zeros.
+///   NaN or an infinity gives NaN for all outputs; one whose largest number is below 2⁻¹¹⁹ counts as zeros.
 ///
 /// Reference: `torch.nn.functional.linear`.
 ///

@@ -12,6 +12,18 @@ use crate::Bytes;
 ///
 /// Made by [`quantize`](Self::quantize), or from the planes of one that was
 /// ([`from_planes`](Self::from_planes)). Cloning shares the planes.
+///
+/// ```
+/// use hfcore_kernels::{Device, QuantFormat, Quantized, Tensor, Weight, linear};
+///
+/// let device = Device::cpu();
+/// let weight = Weight::from_f32(&[2, 3], &[1.0, 2.0, 3.0, -1.0, 0.5, 0.25]);
+/// let matrix = Quantized::quantize(&weight, QuantFormat::Int8, &device)?;
+/// let x = Tensor::from_vec(&device, &[1, 3], vec![1.0; 3]);
+/// let y = linear(&x, &matrix, None).into_vec()?;
+/// assert!((y[0] - 6.0).abs() < 0.05 && (y[1] + 0.25).abs() < 0.05);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Quantized {
     pub(super) format: QuantFormat,
@@ -124,16 +136,19 @@ impl Quantized {
     }
 
     fn check_scales(&self) -> Result<(), QuantError> {
+        // Not finite is what has all bits of the exponent, in the upper half of the number.
+        let special = |[low, high]: [u8; 2]| u16::from_le_bytes([low, high]) & 0x7f80 == 0x7f80;
         for panel in 0..self.panels() {
             let bytes = self.panel(panel).scales;
-            let finite = match self.format {
-                QuantFormat::Int8 => {
-                    (bytes.as_chunks().0.iter()).all(|bytes| f32::from_le_bytes(*bytes).is_finite())
+            // Without an early end, so that it becomes a loop over vectors.
+            let bad = match self.format {
+                QuantFormat::Int8 => (bytes.as_chunks().0.iter())
+                    .fold(false, |bad, [_, _, low, high]| bad | special([*low, *high])),
+                QuantFormat::Int4(_) => {
+                    (bytes.as_chunks().0.iter()).fold(false, |bad, upper| bad | special(*upper))
                 }
-                QuantFormat::Int4(_) => (bytes.as_chunks().0.iter())
-                    .all(|bytes| bf16::from_le_bytes(*bytes).is_finite()),
             };
-            if !finite {
+            if bad {
                 let first = panel * PANEL;
                 let last = self.outputs.min(first + PANEL) - 1;
                 return Err(QuantError::BadScale { first, last });

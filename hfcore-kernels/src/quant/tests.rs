@@ -190,6 +190,20 @@ fn strict_products_are_those_of_the_widened_matrix() {
     }
 }
 
+/// Whatever it is multiplied as, a matrix is read once, as it is stored.
+#[test]
+fn work_is_counted() {
+    let matrix = quantize([40, 100], &numbers(19, 4000), QuantFormat::Int8);
+    for precision in [Precision::Auto, Precision::Strict] {
+        let device = device(Isa::get(), 2, precision);
+        let before = device.work();
+        drop(linear(&Tensor::zeros(&device, &[3, 100]), &matrix, None));
+        let work = device.work() - before;
+        assert_eq!(work.bytes, 48 * 128 + 48 * 4, "{precision:?}");
+        assert_eq!(work.operations, 2 * 3 * 40 * 100, "{precision:?}");
+    }
+}
+
 #[test]
 fn nothing_to_multiply() {
     for format in formats() {
