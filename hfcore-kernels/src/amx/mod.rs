@@ -22,11 +22,6 @@
 //! 2.2 TFLOP/s on a core of Sapphire Rapids with operands in its caches, where registers alone
 //! allow 2.9.
 
-#![cfg_attr(
-    not(test),
-    allow(dead_code, reason = "the blocks of bytes are for quantized weights")
-)]
-
 #[cfg(all(test, target_os = "linux"))]
 pub(crate) mod emulator;
 
@@ -138,16 +133,16 @@ pub(crate) struct Operand {
     pub(crate) stride: usize,
 }
 
-/// A block of two by two tiles, or two by one, summed over steps of which each is a tile of each operand.
+/// A block of two by two tiles, summed over steps of which each is a tile of each operand.
 ///
 /// `$name::<A, B>(a, b, steps, c, stride, add)`, where the tiles of a step lie `A` and `B` bytes after
-/// those of the one before. `c` is 32 rows of 32 numbers (or of 16), `stride` bytes apart, to which the
+/// those of the one before. `c` is 32 rows of 32 numbers, `stride` bytes apart, to which the
 /// product is added, or over which it is written.
 ///
 /// The loads for a step are among the multiplications of the one before: 4 multiplications and 4 loads
 /// took 87 cycles in this order with all operands in the first cache, and no order took less.
 macro_rules! blocks {
-    ($($name:ident, $narrow:ident: $multiply:literal;)+) => {$(
+    ($($name:ident: $multiply:literal;)+) => {$(
         /// Two tiles of `a` by two of `b`, multiplied with
         #[doc = $multiply]
         ///
@@ -229,65 +224,64 @@ macro_rules! blocks {
                 );
             }
         }
-
-        /// Two tiles of `a` by the first of `b`, multiplied with
-        #[doc = $multiply]
-        ///
-        /// # Safety
-        /// As above; `c` are 32 writable rows of 64 bytes.
-        pub(crate) unsafe fn $narrow<const A: usize, const B: usize>(
-            a: Operand,
-            b: Operand,
-            steps: usize,
-            c: *mut u8,
-            stride: usize,
-            add: bool,
-        ) {
-            // SAFETY: as above; nothing is loaded ahead.
-            unsafe {
-                asm!(
-                    "test {add:e}, {add:e}",
-                    "jz 3f",
-                    "tileloadd tmm0, [{c} + {stride}]",
-                    "tileloadd tmm2, [{d} + {stride}]",
-                    "jmp 2f",
-                    "3:",
-                    "tilezero tmm0",
-                    "tilezero tmm2",
-                    "2:",
-                    "tileloadd tmm5, [{b0} + {sb}]",
-                    "tileloadd tmm4, [{a0} + {sa}]",
-                    "tileloadd tmm6, [{a1} + {sa}]",
-                    concat!($multiply, " tmm0, tmm4, tmm5"),
-                    concat!($multiply, " tmm2, tmm6, tmm5"),
-                    "add {a0}, {da}",
-                    "add {a1}, {da}",
-                    "add {b0}, {db}",
-                    "dec {n}",
-                    "jnz 2b",
-                    "tilestored [{c} + {stride}], tmm0",
-                    "tilestored [{d} + {stride}], tmm2",
-                    a0 = inout(reg) a.tiles[0] => _,
-                    a1 = inout(reg) a.tiles[1] => _,
-                    b0 = inout(reg) b.tiles[0] => _,
-                    sa = in(reg) a.stride,
-                    sb = in(reg) b.stride,
-                    c = in(reg) c,
-                    d = in(reg) c.wrapping_add(ROWS * stride),
-                    stride = in(reg) stride,
-                    n = inout(reg) steps => _,
-                    add = in(reg) u32::from(add),
-                    da = const A,
-                    db = const B,
-                    out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-                    out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-                    options(nostack),
-                );
-            }
-        }
     )+};
 }
 blocks! {
-    bf16_block, bf16_narrow: "tdpbf16ps";
-    int8_block, int8_narrow: "tdpbssd";
+    bf16_block: "tdpbf16ps";
+    int8_block: "tdpbssd";
+}
+
+/// As [`bf16_block`], of two tiles of `a` by the first of `b`.
+///
+/// # Safety
+/// As of that; `c` must be 32 writable rows of 64 bytes.
+pub(crate) unsafe fn bf16_narrow<const A: usize, const B: usize>(
+    a: Operand,
+    b: Operand,
+    steps: usize,
+    c: *mut u8,
+    stride: usize,
+    add: bool,
+) {
+    // SAFETY: as above; nothing is loaded ahead.
+    unsafe {
+        asm!(
+            "test {add:e}, {add:e}",
+            "jz 3f",
+            "tileloadd tmm0, [{c} + {stride}]",
+            "tileloadd tmm2, [{d} + {stride}]",
+            "jmp 2f",
+            "3:",
+            "tilezero tmm0",
+            "tilezero tmm2",
+            "2:",
+            "tileloadd tmm5, [{b0} + {sb}]",
+            "tileloadd tmm4, [{a0} + {sa}]",
+            "tileloadd tmm6, [{a1} + {sa}]",
+            "tdpbf16ps tmm0, tmm4, tmm5",
+            "tdpbf16ps tmm2, tmm6, tmm5",
+            "add {a0}, {da}",
+            "add {a1}, {da}",
+            "add {b0}, {db}",
+            "dec {n}",
+            "jnz 2b",
+            "tilestored [{c} + {stride}], tmm0",
+            "tilestored [{d} + {stride}], tmm2",
+            a0 = inout(reg) a.tiles[0] => _,
+            a1 = inout(reg) a.tiles[1] => _,
+            b0 = inout(reg) b.tiles[0] => _,
+            sa = in(reg) a.stride,
+            sb = in(reg) b.stride,
+            c = in(reg) c,
+            d = in(reg) c.wrapping_add(ROWS * stride),
+            stride = in(reg) stride,
+            n = inout(reg) steps => _,
+            add = in(reg) u32::from(add),
+            da = const A,
+            db = const B,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            options(nostack),
+        );
+    }
 }
