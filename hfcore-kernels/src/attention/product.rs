@@ -313,7 +313,7 @@ mod neon {
     fn load_bf16(from: &[u16; LANES]) -> float32x4_t {
         // SAFETY: `from` is 8 readable bytes.
         let bits = unsafe { vld1_u16(from.as_ptr()) };
-        vreinterpretq_f32_u32(vshll_n_u16::<16>(bits))
+        vreinterpretq_f32_u32(vshlq_n_u32::<16>(vmovl_u16(bits)))
     }
 
     #[inline]
