@@ -385,6 +385,32 @@ fn int4_of_simple_groups() {
     }
 }
 
+/// Multiplying with a denormal number is slow, and its inverse may be none: no scale is one.
+#[test]
+fn scales_are_not_denormal() {
+    for format in formats() {
+        for size in [1e-44, 1e-39, 1e-37] {
+            let w: Vec<f32> = numbers(20, 300).iter().map(|w| w * size).collect();
+            let [_, scales] = quantize([3, 100], &w, format).planes();
+            for upper in scales.bytes.as_ref().as_chunks::<2>().0 {
+                // Of an `f32`, both halves: the lower one of a normal number may be anything.
+                let upper = u16::from_le_bytes(*upper);
+                let int4 = matches!(format, QuantFormat::Int4(_));
+                assert!(
+                    !int4 || upper & 0x7f80 != 0 || upper & 0x7fff == 0,
+                    "{size:e}"
+                );
+            }
+            if format == QuantFormat::Int8 {
+                for scale in scales.bytes.as_ref().as_chunks().0 {
+                    let scale = f32::from_le_bytes(*scale);
+                    assert!(scale == 0.0 || scale.is_normal(), "{size:e}: {scale:e}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn planes_make_the_matrix_again_and_rows_are_cut_from_it() {
     let (outputs, inputs) = (50, 100);
