@@ -437,6 +437,36 @@ fn planes_make_the_matrix_again_and_rows_are_cut_from_it() {
     }
 }
 
+/// Planes may lie anywhere in a file.
+#[test]
+fn alignment_changes_nothing() {
+    let (rows, outputs, inputs) = (19, 70, 200);
+    let x = numbers(21, rows * inputs);
+    for format in formats() {
+        let matrix = quantize([outputs, inputs], &numbers(22, outputs * inputs), format);
+        let planes = matrix.planes().map(|plane| {
+            let mut bytes = vec![0xff; 3];
+            bytes.extend_from_slice(plane.bytes.as_ref());
+            let end = bytes.len();
+            (plane.layout.name, Bytes::from(bytes).slice(3..end))
+        });
+        let moved = Quantized::from_planes(format, [outputs, inputs], &planes).unwrap();
+        for isa in Isa::tested() {
+            let device = device(isa, 2, Precision::Fast);
+            for rows in [1, rows] {
+                let x = tensor(&device, rows, &x[..rows * inputs]);
+                let want = linear(&x, &matrix, None);
+                assert_eq!(
+                    linear(&x, &moved, None).data(),
+                    want.data(),
+                    "{}",
+                    isa.name()
+                );
+            }
+        }
+    }
+}
+
 #[test]
 #[should_panic(expected = "Quantized::rows: 8..16 of [50, 3], in sixteens")]
 fn panels_are_not_cut() {
