@@ -35,6 +35,7 @@ use crate::device::Cpu;
 
 pub(super) static KERNELS: Kernels = Kernels {
     dots: avx512::DOTS,
+    rounded: [None, None, None],
     strict: avx512::STRICT,
     high: [
         Some(parts(split_f32)),

@@ -10,6 +10,7 @@ use super::vectors::kernels;
 
 pub(super) static KERNELS: Kernels = Kernels {
     dots: DOTS,
+    rounded: [None, None, None],
     strict: STRICT,
     high: [None, None, None],
     fast: [None, None, None],
@@ -110,7 +111,7 @@ fn multiply_add(a: __m512, b: __m512, c: __m512) -> __m512 {
 /// The sum of the lanes.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn sum(lanes: __m512) -> f32 {
+pub(super) fn sum(lanes: __m512) -> f32 {
     _mm512_reduce_add_ps(lanes)
 }
 

@@ -11,6 +11,10 @@
 //!   sums[w][x]  +=  w(k0) * x(k0) + w(k1) * x(k1)
 //! ```
 //!
+//! Of fewer rows than 49, the weight is read where it lies and nothing is transposed: a vector is 16 pairs of
+//! one row, of the weight and of activations. Of fewer than 5, reading takes longer than multiplying without
+//! any rounding.
+//!
 //! The instruction rounds to nearest even, takes denormal numbers for zero and flushes results that
 //! would be, whatever the processor's mode. On Zen 4 it is as fast as a fused multiplication and
 //! addition, which does half of the work; on Sapphire Rapids it is slower than that and AMX is used.
@@ -20,15 +24,30 @@
 
 use std::arch::x86_64::*;
 
-use super::avx512::{self, add, load, load_bytes, load_some, splat, store, transposed, zero};
-use super::kernels::{Kernels, Tile, tails};
+use super::avx2::prefetch;
+use super::avx512::{self, add, load, load_bytes, load_some, splat, store, sum, transposed, zero};
+use super::kernels::{Dot, Kernels, Pass, Rounded, Tile, passes, tails};
 use super::vectors;
 
 pub(super) static KERNELS: Kernels = Kernels {
     dots: avx512::DOTS,
+    rounded: [None, None, Some(DOT)],
     strict: avx512::STRICT,
     high: [None, None, None],
     fast: [None, None, Some(PAIRS)],
+};
+
+/// Rows of the weight where they lie, for a few rows of activations: words are multiplied as they follow
+/// each other.
+const DOT: Rounded = Rounded {
+    dot: Dot {
+        step: GROUP,
+        split: false,
+        passes: passes!(dot_pairs: 1 x 8 2 x 8 3 x 6 4 x 4 5 x 4 6 x 4 7 x 3 8 x 3),
+    },
+    rows: 5,
+    words: |inputs| inputs.div_ceil(2 * GROUP) * GROUP,
+    round: round_row,
 };
 
 const PAIRS: Tile = Tile {
@@ -39,7 +58,7 @@ const PAIRS: Tile = Tile {
     group: GROUP,
     piece: 1024,
     block: 48,
-    few: 12,
+    few: 48,
     widen: copy::<ROWS>,
     arrange,
     run: tile::<2>,
@@ -54,8 +73,31 @@ const ROWS: usize = 12;
 
 vectors::tile!(
     #[target_feature(enable = "avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
-    __m512, 16 lanes, multiply_add_pairs
+    __m512, 16 lanes, multiply_add
 );
+
+/// Bytes of a weight row in a step.
+const STEP: usize = 4 * GROUP;
+
+vectors::dot!(
+    #[target_feature(enable = "avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+    __m512, 16, 4, dot_pairs, step_pairs, part_pairs: 1: 0
+);
+
+/// The words of a step of a weight.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn part_pairs<const PART: usize>(step: &[u8; STEP]) -> __m512 {
+    _mm512_castsi512_ps(load_bytes(step))
+}
+
+/// See [`Rounded::round`].
+#[target_feature(enable = "avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+fn round_row(from: &[f32], to: &mut [f32]) {
+    for (from, to) in from.chunks(2 * GROUP).zip(to.as_chunks_mut().0) {
+        store(to, _mm512_castsi512_ps(round(from)));
+    }
+}
 
 /// Sixteen words as pairs of `bf16`.
 #[inline]
@@ -71,7 +113,7 @@ fn pairs(words: __m512) -> __m512bh {
 /// `c + a.0 * b.0 + a.1 * b.1` for pairs in the words of `a` and `b`.
 #[inline]
 #[target_feature(enable = "avx512bf16,avx512f")]
-fn multiply_add_pairs(a: __m512, b: __m512, c: __m512) -> __m512 {
+fn multiply_add(a: __m512, b: __m512, c: __m512) -> __m512 {
     _mm512_dpbf16_ps(c, pairs(a), pairs(b))
 }
 

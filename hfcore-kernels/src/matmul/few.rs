@@ -39,13 +39,24 @@ pub(super) fn few(cpu: &Cpu, product: &Product<'_>, out: &mut [f32]) {
 /// `outs` `[m, outputs]` of `products`, which all have the same activations and type of weights.
 pub(super) fn together(cpu: &Cpu, products: &[Product<'_>], outs: Vec<&mut [f32]>) {
     let Product {
-        x: input,
+        x,
         rows,
         inputs,
         dtype,
         ..
     } = products[0];
-    let dot = cpu.kernels().dot(dtype);
+    let rounded = cpu.kernels().rounded(cpu.precision, dtype, rows);
+    let (mut words, mut input, mut inputs) = (Vec::new(), x, inputs);
+    if let Some(rounded) = rounded {
+        let len = (rounded.words)(inputs);
+        words = cpu.recycler.take(rows * len);
+        for (from, to) in x.chunks_exact(inputs).zip(words.chunks_exact_mut(len)) {
+            // SAFETY: the table is the one of the device's instruction set, which the CPU has.
+            unsafe { (rounded.round)(from, to) };
+        }
+        (input, inputs) = (&words, len);
+    }
+    let dot = rounded.map_or_else(|| cpu.kernels().dot(dtype), |rounded| &rounded.dot);
     let passes = rows.div_ceil(dot.passes.len());
     let columns = |pass: usize| pass * rows / passes..(pass + 1) * rows / passes;
     let padded = inputs.next_multiple_of(dot.step);
@@ -88,6 +99,7 @@ pub(super) fn together(cpu: &Cpu, products: &[Product<'_>], outs: Vec<&mut [f32]
             }
         });
     cpu.recycler.put(buffer);
+    cpu.recycler.put(words);
 }
 
 /// The rows `unit` of the weight times `x`, the rows `columns` of the activations.

@@ -27,6 +27,8 @@ pub(super) const GROUP: usize = 8;
 pub(super) struct Kernels {
     /// One for each of `f32`, `f16` and `bf16`, as everywhere here.
     pub(super) dots: [Dot; 3],
+    /// For [`Precision::Fast`], where it is faster than `dots`.
+    pub(super) rounded: [Option<Rounded>; 3],
     /// Exact: for [`Precision::Strict`].
     pub(super) strict: [Tile; 3],
     /// For [`Precision::High`], where it is faster than `strict`.
@@ -46,6 +48,17 @@ pub(super) struct Dot {
     pub(super) split: bool,
     /// The kernel for one row of activations, for two, and so on; more take several passes.
     pub(super) passes: &'static [Pass],
+}
+
+/// [`Dot`] of activations that are rounded, to as many words as `step` says for a step of the weight.
+pub(super) struct Rounded {
+    pub(super) dot: Dot,
+    /// The fewest rows of activations for which it is faster: reading takes longer before.
+    pub(super) rows: usize,
+    /// The words of a row of this many inputs.
+    pub(super) words: fn(usize) -> usize,
+    /// Round a row. Arguments: its numbers, and its words.
+    pub(super) round: unsafe fn(&[f32], &mut [f32]),
 }
 
 /// A [`Dot`] kernel for one number of rows of activations.
@@ -125,6 +138,17 @@ impl Kernels {
 
     pub(super) const fn dot(&self, dtype: DType) -> &Dot {
         &self.dots[index(dtype)]
+    }
+
+    /// The rounded dot products for `rows` rows of activations, if they are as exact as `precision` wants it.
+    pub(super) fn rounded(
+        &self,
+        precision: Precision,
+        dtype: DType,
+        rows: usize,
+    ) -> Option<&Rounded> {
+        let rounded = self.rounded[index(dtype)].as_ref();
+        rounded.filter(|rounded| precision.of(dtype) == Precision::Fast && rows >= rounded.rows)
     }
 
     /// The tile for weights in `dtype` that is as exact as `precision` wants it.

@@ -16,6 +16,7 @@ use crate::neon::{widen_bf16_high, widen_bf16_low, widen_f16_high, widen_f16_low
 
 pub(super) static KERNELS: Kernels = Kernels {
     dots: DOTS,
+    rounded: [None, None, None],
     strict: STRICT,
     high: [None, None, None],
     fast: [None, None, None],

@@ -21,6 +21,7 @@ use crate::neon::{load, load_half, multiply_bf16, round_bf16, store_half};
 
 pub(super) static KERNELS: Kernels = Kernels {
     dots: neon::DOTS,
+    rounded: [None, None, None],
     strict: neon::STRICT,
     high: [None, None, None],
     fast: [None, None, Some(FOURS)],

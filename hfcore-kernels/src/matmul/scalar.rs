@@ -27,6 +27,7 @@ pub(super) static KERNELS: Kernels = Kernels {
             passes: passes!(dot_bf16: 1 x 8 2 x 4 3 x 2 4 x 2),
         },
     ],
+    rounded: [None, None, None],
     strict: [
         strict(widen_f32::<ROWS>),
         strict(widen_f16::<ROWS>),

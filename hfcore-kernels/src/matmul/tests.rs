@@ -7,7 +7,7 @@ use super::Product;
 use super::few::few;
 use super::kernels::Kernels;
 use super::many::many;
-use crate::device::{Backend, Cpu};
+use crate::device::Backend;
 use crate::{Bytes, CpuOptions, DType, Device, Isa, Precision, Tensor, Weight, effort, linear};
 
 const DTYPES: [DType; 3] = [DType::F32, DType::F16, DType::Bf16];
@@ -87,29 +87,44 @@ fn first_wrong(
 #[derive(Clone, Copy)]
 struct Way {
     name: &'static str,
-    run: fn(&Cpu, &Product<'_>, &mut [f32]),
+    few: bool,
     precision: Precision,
 }
 
-const WAYS: [Way; 4] = [
+/// What a [`Way`] leaves of activations.
+#[derive(Clone, Copy, PartialEq)]
+enum Rounding {
+    Exact,
+    /// They are `bf16`.
+    Bf16,
+    /// They are, as the weight, two `bf16`.
+    Parts,
+}
+
+const WAYS: [Way; 5] = [
     Way {
         name: "few",
-        run: few,
+        few: true,
         precision: Precision::Strict,
     },
     Way {
+        name: "few, fast",
+        few: true,
+        precision: Precision::Fast,
+    },
+    Way {
         name: "many",
-        run: many,
+        few: false,
         precision: Precision::Strict,
     },
     Way {
         name: "many, high",
-        run: many,
+        few: false,
         precision: Precision::High,
     },
     Way {
         name: "many, fast",
-        run: many,
+        few: false,
         precision: Precision::Fast,
     },
 ];
@@ -120,33 +135,44 @@ fn ways(dtype: DType) -> impl Iterator<Item = (Isa, Way)> {
     Isa::tested().flat_map(move |isa| {
         let exact = !seen.contains(&isa.vectors());
         seen.push(isa.vectors());
-        let kernels = Kernels::of(isa);
         WAYS.into_iter()
             .filter(move |way| match way.precision {
                 Precision::Strict => exact,
-                precision => !std::ptr::eq(
-                    kernels.tile(precision, dtype),
-                    kernels.tile(Precision::Strict, dtype),
-                ),
+                _ => way.rounding(isa, dtype, usize::MAX) != Rounding::Exact,
             })
             .map(move |way| (isa, way))
     })
 }
 
 impl Way {
-    /// What is left of activations, and how much of each product a rest that is left out may be.
-    fn rounded(&self, isa: Isa, dtype: DType, x: &[f32]) -> (Vec<f32>, f64) {
+    fn rounding(&self, isa: Isa, dtype: DType, rows: usize) -> Rounding {
+        let kernels = Kernels::of(isa);
+        let tile = kernels.tile(self.precision, dtype);
+        let exact = if self.few {
+            kernels.rounded(self.precision, dtype, rows).is_none()
+        } else {
+            std::ptr::eq(tile, kernels.tile(Precision::Strict, dtype))
+        };
         match (self.precision, dtype) {
-            (Precision::Strict, _) => (x.to_vec(), 0.0),
-            (Precision::Fast, DType::Bf16) => {
+            _ if exact => Rounding::Exact,
+            (Precision::Fast, DType::Bf16) => Rounding::Bf16,
+            (Precision::High, _) | (Precision::Fast, DType::F16) => Rounding::Parts,
+            _ => panic!("{} {dtype:?}: {} has no rule", isa.name(), self.name),
+        }
+    }
+}
+
+impl Rounding {
+    /// What is left of activations, and how much of each product a rest that is left out may be.
+    fn of(self, x: &[f32]) -> (Vec<f32>, f64) {
+        match self {
+            Self::Exact => (x.to_vec(), 0.0),
+            Self::Bf16 => {
                 let rounded = |x: &f32| half::bf16::from_f32(*x).to_f32();
                 (x.iter().map(rounded).collect(), 0.0)
             }
             // Of each factor, two parts of 8 bits; and the product of the smaller parts.
-            (Precision::High, _) | (Precision::Fast, DType::F16) => {
-                (x.to_vec(), 3.0 * 2_f64.powi(-18))
-            }
-            _ => panic!("{} {dtype:?}: {} has no rule", isa.name(), self.name),
+            Self::Parts => (x.to_vec(), 3.0 * 2_f64.powi(-18)),
         }
     }
 }
@@ -166,7 +192,8 @@ fn multiply(
     let (rows, dtype, weight) = (x.len() / inputs, weight.dtype(), weight.bytes());
     // Whatever is not written shows.
     let mut out = vec![f32::NAN; rows * outputs];
-    (way.run)(
+    let run = if way.few { few } else { many };
+    run(
         cpu,
         &Product {
             x,
@@ -200,7 +227,7 @@ fn check(shape: [usize; 3]) {
         for (isa, way) in ways(dtype) {
             let device = |threads: &usize| device(isa, *threads, way.precision);
             let devices: Vec<Device> = threads.iter().map(device).collect();
-            let (x_left, parts) = way.rounded(isa, dtype, &x);
+            let (x_left, parts) = way.rounding(isa, dtype, rows).of(&x);
             for &bias in biases {
                 let with = bias.is_some();
                 let what = format!(
@@ -320,8 +347,8 @@ fn special_values_reach_what_they_enter() {
     for dtype in DTYPES {
         for (isa, way) in ways(dtype) {
             let device = device(isa, 2, way.precision);
-            let in_parts = way.rounded(isa, dtype, &[]).1 > 0.0;
             for rows in [1, 2, 8, 9, 17, 40] {
+                let in_parts = way.rounding(isa, dtype, rows) == Rounding::Parts;
                 for (outputs, inputs) in [(5, 3), (13, 33), (50, 270)] {
                     let mut w = vec![0.5; outputs * inputs];
                     let mut x = vec![1.0; rows * inputs];
@@ -370,7 +397,8 @@ fn denormal_numbers_count() {
                 let exact = w.to_f32()[0] * 40.0;
                 assert!(exact > 0.0);
                 // In `f16` it is denormal, in parts of `bf16` it is not.
-                let flushed = way.precision != Precision::Strict && dtype != DType::F16;
+                let rounding = way.rounding(isa, dtype, rows);
+                let flushed = rounding != Rounding::Exact && dtype != DType::F16;
                 let want = if flushed { 0.0 } else { exact };
                 let y = multiply(&device, &way, &vec![1.0; rows * 40], &w, None);
                 let near = |y: &f32| (y - want).abs() <= want * 1e-4;
