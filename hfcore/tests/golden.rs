@@ -80,6 +80,18 @@ fn every_kind_of_vectors_passes_too() {
     }
 }
 
+/// Elsewhere *high* has the kernels of *strict*.
+#[test]
+fn high_passes_where_it_has_kernels_of_its_own() {
+    if !hfcore::Isa::all().any(|isa| isa.name() == "amx") {
+        return;
+    }
+    let high = CpuOptions::default().with_precision(Precision::High);
+    let options = VerifyOptions::default().with_device(Device::cpu_with(&high));
+    let failures = failures(&options);
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
 /// Of 16-bit weights: whatever rounding gains by, it costs no more than a quarter above what transformers loses.
 #[test]
 fn fast_is_as_near_as_transformers_in_that_type() {

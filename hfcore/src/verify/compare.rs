@@ -35,8 +35,8 @@ impl Row {
             return Self::Unjudged;
         }
         match (precision.of(dtype), dtype) {
-            (Precision::High | Precision::Fast, DType::F32) => Self::Reference(HIGH_CPU),
-            (Precision::Fast, _) => Self::OwnError(FAST),
+            (Precision::High, _) => Self::Reference(HIGH_CPU),
+            (Precision::Fast, DType::F16 | DType::Bf16) => Self::OwnError(FAST),
             _ => Self::Reference(STRICT_CPU),
         }
     }
@@ -239,13 +239,14 @@ mod tests {
     fn rows_are_those_of_the_table() {
         let row = |published, dtype, precision| Row::of(published, dtype, precision);
         let (f32, bf16, f16) = (DType::F32, DType::Bf16, DType::F16);
-        for precision in [Precision::Auto, Precision::Strict] {
+        for precision in [Precision::Auto, Precision::Strict, Precision::Fast] {
             assert_eq!(row(f32, f32, precision), Row::Reference(2e-5));
         }
+        for dtype in [f32, bf16, f16] {
+            assert_eq!(row(dtype, dtype, Precision::High), Row::Reference(1e-4));
+        }
         for dtype in [bf16, f16] {
-            for precision in [Precision::Strict, Precision::High] {
-                assert_eq!(row(dtype, dtype, precision), Row::Reference(2e-5));
-            }
+            assert_eq!(row(dtype, dtype, Precision::Strict), Row::Reference(2e-5));
             for precision in [Precision::Auto, Precision::Fast] {
                 assert_eq!(row(dtype, dtype, precision), Row::OwnError(1.25));
             }
@@ -261,6 +262,12 @@ mod tests {
         assert_eq!(allowed(Some(own(0.4, 0.2))), Some(own(0.5, 0.25)));
         assert_eq!(allowed(Some(own(0.4, 0.0))), Some(own(0.5, 2e-4)));
         assert_eq!(allowed(None), None);
+        for precision in [Precision::Strict, Precision::High] {
+            assert_eq!(Row::of_quantized(precision), Row::Dequantized(1e-5));
+        }
+        for precision in [Precision::Auto, Precision::Fast] {
+            assert_eq!(Row::of_quantized(precision), Row::Unjudged);
+        }
         assert!((difference.mean_abs_error() - 0.25).abs() < 1e-12);
         assert!((difference.mean_relative() - 0.05).abs() < 1e-12);
     }
