@@ -453,6 +453,71 @@ fn verify_holds_with_0() {
 }
 
 #[test]
+fn verify_of_quantized_weights_reports_what_that_costs() {
+    let report = stdout(&["verify", text(&golden("llama-bf16")), "--dtype", "int8"]);
+    assert!(report.contains("mean relative"), "{report}");
+    assert!(report.contains("of products"), "{report}");
+    assert!(!report.contains("FAIL"), "{report}");
+    let llama = golden("llama-bf16");
+    let int4 = [
+        "--dtype",
+        "int4",
+        "--group-size",
+        "64",
+        "--precision",
+        "fast",
+    ];
+    let report = json_of(&[&["verify", text(&llama), "--json"], &int4[..]].concat());
+    assert_eq!(report["dtype"], "int4-64");
+    assert_eq!(report["precision"], "fast");
+    assert_eq!(report["holds"], true);
+    let case = &report["cases"][0];
+    let error = case["mean_relative_error"].as_f64().unwrap();
+    assert!(error > 0.05 && error < 0.5, "{report}");
+    assert!(case["max_abs_error_allowed"].is_null());
+
+    for (size, dtype, expected) in [
+        ("32", "int8", "--group-size is about --dtype int4"),
+        ("48", "int4", "32, 64 or 128 is expected"),
+    ] {
+        let arguments = ["verify", text(&llama), "--dtype", dtype];
+        let error = failure(&[&arguments[..], &["--group-size", size]].concat(), 2);
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn quantized_weights_are_kept_where_the_environment_says() {
+    let cache = tempfile::tempdir().unwrap();
+    let generate = |folder: &str| {
+        let arguments = [
+            "generate",
+            PROMPT,
+            "--dtype",
+            "int8",
+            "--max-new-tokens",
+            "8",
+        ];
+        let mut command = hfcore(&arguments);
+        let output = command.env("HFCORE_PACKED_CACHE", folder).output().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        let said = String::from_utf8(output.stderr).unwrap();
+        (String::from_utf8(output.stdout).unwrap(), said)
+    };
+    let kept = |said: &str| said.contains("quantized to int8; kept for the next time");
+    let folder = cache.path().join("packed");
+    let (text_off, said) = generate("off");
+    assert!(!kept(&said), "{said}");
+    assert!(!folder.exists());
+    let (first, said) = generate(text(&folder));
+    assert!(kept(&said) && said.contains(text(&folder)), "{said}");
+    let (second, said) = generate(text(&folder));
+    assert!(!said.contains("kept"), "{said}");
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+    assert_eq!([&first, &second], [&text_off, &text_off]);
+}
+
+#[test]
 fn verify_of_another_model_is_1() {
     let spoiled = copy_of(&golden("llama"));
     let weights = Weights::open(spoiled.path(), &OpenOptions::default()).unwrap();
@@ -643,7 +708,14 @@ fn bench_measures_encoders() {
 
 #[test]
 fn help_names_the_flags() {
-    let runs_a_model = ["--json", "--threads", "--dtype", "--device"];
+    let runs_a_model = [
+        "--json",
+        "--threads",
+        "--dtype",
+        "--group-size",
+        "--precision",
+        "--device",
+    ];
     for (command, flags) in [
         (
             "generate",
@@ -657,7 +729,7 @@ fn help_names_the_flags() {
                 "--verbose",
             ][..],
         ),
-        ("verify", &["--precision"]),
+        ("verify", &[]),
         (
             "bench",
             &[
