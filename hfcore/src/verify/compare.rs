@@ -21,7 +21,7 @@ pub(super) enum Row {
 
 /// f32 activations and sums on the CPU. It is never loosened: a family that needs more is wrong.
 const STRICT_CPU: f64 = 2e-5;
-/// Sums of three products of bf16 parts, which leave 16 bits of each factor: 2^-16 = 1.5e-5 of each term.
+/// Sums of three products of bf16 parts, which lose up to 3 * 2^-18 = 1.1e-5 of each term.
 const HIGH_CPU: f64 = 1e-4;
 /// Activations in the type of the weights.
 const FAST: f64 = 1.25;
