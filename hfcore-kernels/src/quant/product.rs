@@ -341,3 +341,38 @@ pub(crate) fn peak(isa: Isa, rounds: usize) -> usize {
     black_box(unsafe { (peak.run)(rounds, black_box(3)) });
     rounds * peak.products
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peaks_are_of_every_instruction_set() {
+        for isa in Isa::tested() {
+            let products = peak(isa, 3);
+            assert!(
+                products > 0 && products.is_multiple_of(3),
+                "{}",
+                isa.name()
+            );
+        }
+    }
+
+    /// As few tiles as can be, of as few rows as can be, and panels for every thread.
+    #[test]
+    fn kernels_are_chosen_by_rows_and_panels() {
+        let isa = Isa::tested().last().expect("there is always one");
+        for format in ["int8", "int4"] {
+            let passes = Kernels::of(isa).passes(format.parse().unwrap());
+            let most = passes.last().unwrap().rows;
+            for rows in 1..200 {
+                let pass = choose(passes, rows, 1000, 4);
+                assert_eq!(rows.div_ceil(pass.rows), rows.div_ceil(most), "{rows}");
+                let padded = rows.next_multiple_of(pass.rows);
+                assert!(padded - rows < most, "{rows} in tiles of {}", pass.rows);
+            }
+            let (many, few) = (choose(passes, 1, 1000, 4), choose(passes, 1, 8, 4));
+            assert!(few.panels <= 2 && few.panels <= many.panels);
+        }
+    }
+}
