@@ -131,56 +131,57 @@ fn int4(panels: &[Panel<'_>], tile: &Tile<'_>, out: &mut [[f32; 16]]) {
     assert!(tile.words.len() == rounded * BLOCK, "whole rows of tiles");
     let steps = (tile.group / WORDS).max(1);
     let mut values = Values([[[[0; ROW]; ROWS]; 2]; 2]);
-    // Two, so that the next sums need not wait until these are read.
+    // Of two groups, so that totals are read and written once for both.
     let mut sums = [Block([[[0; 16]; 2]; BLOCK]); 2];
-    for g in 0..groups {
-        let first_word = g * tile.group;
-        // Of a group of 32, the lines of the other half of the tile are zeros.
-        let half = first_word % WORDS;
-        for (p, panel) in panels.iter().enumerate() {
-            let lines = panel.values.as_chunks::<ROW>().0;
-            let lines = &lines[first_word / 2..][..tile.group / 2];
-            if tile.group < WORDS {
-                values.0[p][0][WORDS / 2 - half..][..WORDS / 2].fill([0; ROW]);
+    for first in (0..groups).step_by(2) {
+        let some = first..groups.min(first + 2);
+        for (g, sums) in some.clone().zip(&mut sums) {
+            let word = g * tile.group;
+            // Of a group of 32, the lines of the other half of the tile are zeros.
+            let half = word % WORDS;
+            for (panel, values) in panels.iter().zip(&mut values.0) {
+                let lines = &panel.values.as_chunks::<ROW>().0[word / 2..][..tile.group / 2];
+                if tile.group < WORDS {
+                    values[0][WORDS / 2 - half..][..WORDS / 2].fill([0; ROW]);
+                }
+                let to = values.as_flattened_mut()[half..].as_chunks_mut::<2>().0;
+                for (line, to) in lines.iter().zip(to) {
+                    unpack(line, to);
+                }
             }
-            let to = values.0[p].as_flattened_mut();
-            for (line, to) in lines.iter().zip(to[half..].as_chunks_mut::<2>().0) {
-                unpack(line, to);
+            let [a, b] = &values.0;
+            let values = Operand {
+                tiles: [a.as_ptr().cast(), b.as_ptr().cast()],
+                stride: ROW,
+            };
+            let words = activations(tile.words, word - half);
+            let to = (&raw mut *sums).cast();
+            // SAFETY: the driver configures the tiles where `Pass::tiles` says so. The activations were found
+            // to be whole tiles, of which `steps` begin here; so many there are of the values, one or
+            // two; and the sums are 32 rows of 128 bytes.
+            unsafe {
+                int8_block::<{ 2 * TILE }, TILE>(words, values, steps, to, 2 * ROW, false);
             }
-        }
-        let [a, b] = &values.0;
-        let values = Operand {
-            tiles: [a.as_ptr().cast(), b.as_ptr().cast()],
-            stride: ROW,
-        };
-        let words = activations(tile.words, first_word - half);
-        let sums = &mut sums[g % 2];
-        // SAFETY: the driver configures the tiles where `Pass::tiles` says so. The activations were found to be
-        // whole tiles, of which `steps` begin here; so many there are of the values, one or two; and the
-        // sums are 32 rows of 128 bytes.
-        unsafe {
-            int8_block::<{ 2 * TILE }, TILE>(
-                words,
-                values,
-                steps,
-                (&raw mut *sums).cast(),
-                2 * ROW,
-                false,
-            );
         }
         for (p, out) in outs.iter_mut().enumerate() {
-            let scales = &panels[p].scales.as_chunks::<32>().0[g];
+            let scales = &panels[p].scales.as_chunks::<32>().0[some.clone()];
             for r in 0..BLOCK {
-                // SAFETY: sixteen numbers that may be read.
-                let total = unsafe { _mm512_loadu_ps(out[r].as_ptr()) };
-                let sums = load_sums(&sums.0[r][p]);
-                store(
-                    &mut out[r],
-                    fold(total, sums, tile.scales[g * BLOCK + r], scales),
-                );
+                let mut total = load_total(&out[r]);
+                for ((g, sums), scales) in some.clone().zip(&sums).zip(scales) {
+                    let sums = load_sums(&sums.0[r][p]);
+                    total = fold(total, sums, tile.scales[g * BLOCK + r], scales);
+                }
+                store(&mut out[r], total);
             }
         }
     }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load_total(from: &[f32; 16]) -> __m512 {
+    // SAFETY: `from` is 64 readable bytes; `loadu` needs no alignment.
+    unsafe { _mm512_loadu_ps(from.as_ptr()) }
 }
 
 #[inline]

@@ -350,11 +350,7 @@ mod tests {
     fn peaks_are_of_every_instruction_set() {
         for isa in Isa::tested() {
             let products = peak(isa, 3);
-            assert!(
-                products > 0 && products.is_multiple_of(3),
-                "{}",
-                isa.name()
-            );
+            assert!(products > 0 && products.is_multiple_of(3), "{}", isa.name());
         }
     }
 
