@@ -1,9 +1,21 @@
 //! The non-linearities between two linear maps.
 
+use crate::Tensor;
 use crate::device::Backend;
+use crate::device::Cpu;
 use crate::isa::multiversion;
 use crate::math::{erf, sigmoid, tanh};
-use crate::{Tensor, rows};
+use crate::rows;
+
+/// Numbers that a thread works at before it asks for more: each costs some instructions.
+const GRAIN: usize = 1 << 12;
+
+/// Run `f` on parts of `data`, rows of `width`, on the device's threads: the number of the first row, and the
+/// rows.
+fn for_each_mut(cpu: &Cpu, data: &mut [f32], width: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
+    cpu.pool
+        .for_rows(data, width, GRAIN.div_ceil(width.max(1)), f);
+}
 
 /// A function of one number, applied to each of a tensor.
 ///
@@ -37,7 +49,7 @@ pub enum Activation {
 pub fn activate(mut x: Tensor, activation: Activation) -> Tensor {
     let device = x.device().clone();
     let Backend::Cpu(cpu) = device.backend();
-    rows::for_each_mut(cpu, x.data_mut(), 1, |_, x| apply(cpu.isa, x, activation));
+    for_each_mut(cpu, x.data_mut(), 1, |_, x| apply(cpu.isa, x, activation));
     x
 }
 
@@ -54,7 +66,7 @@ pub fn gated(mut gate: Tensor, up: &Tensor, activation: Activation) -> Tensor {
     assert_eq!(gate.shape(), up.shape(), "gated: shapes of gate and up");
     let device = gate.device().clone();
     let Backend::Cpu(cpu) = device.backend();
-    rows::for_each_mut(cpu, gate.data_mut(), 1, |first, gate| {
+    for_each_mut(cpu, gate.data_mut(), 1, |first, gate| {
         apply_gated(cpu.isa, gate, &up.data()[first..], activation);
     });
     gate
@@ -69,7 +81,7 @@ pub fn gated(mut gate: Tensor, up: &Tensor, activation: Activation) -> Tensor {
 pub fn gated_halves(x: &Tensor, activation: Activation) -> Tensor {
     let (mut out, inner) = halved(x, "gated_halves");
     let Backend::Cpu(cpu) = x.device().backend();
-    rows::for_each_mut(cpu, out.data_mut(), inner, |first, out| {
+    for_each_mut(cpu, out.data_mut(), inner, |first, out| {
         let x = &x.data()[first * 2 * inner..];
         for (out, x) in out.chunks_exact_mut(inner).zip(x.chunks_exact(2 * inner)) {
             out.copy_from_slice(&x[..inner]);
@@ -91,7 +103,7 @@ pub fn gated_halves(x: &Tensor, activation: Activation) -> Tensor {
 pub fn clamped_swiglu(x: &Tensor, limit: f32, alpha: f32) -> Tensor {
     let (mut out, inner) = halved(x, "clamped_swiglu");
     let Backend::Cpu(cpu) = x.device().backend();
-    rows::for_each_mut(cpu, out.data_mut(), inner, |first, out| {
+    for_each_mut(cpu, out.data_mut(), inner, |first, out| {
         let x = &x.data()[first * 2 * inner..][..2 * out.len()];
         clamped(cpu.isa, x, out, limit, alpha);
     });

@@ -22,6 +22,9 @@ pub(super) struct Measured {
     units: usize,
     /// Of these a second, once for each repetition.
     samples: Vec<f64>,
+    /// Seconds of the run that warmed up. Of the first thing that is measured it begins with a model that was
+    /// loaded and never used.
+    first_s: Option<f64>,
     /// What one run had to read and compute.
     work: Work,
 }
@@ -39,6 +42,7 @@ impl Measured {
     ) -> Result<Self> {
         let mut work = Work::default();
         let mut samples = Vec::with_capacity(repetitions);
+        let mut first_s = None;
         for repetition in 0..=repetitions {
             if units == 0 {
                 break;
@@ -47,6 +51,8 @@ impl Measured {
             work = device.work() - timed.before;
             if repetition > 0 {
                 samples.push(units as f64 / timed.seconds);
+            } else {
+                first_s = Some(timed.seconds);
             }
         }
         Ok(Self {
@@ -55,6 +61,7 @@ impl Measured {
             unit,
             units,
             samples,
+            first_s,
             work,
         })
     }
@@ -66,6 +73,7 @@ impl Measured {
             ("unit", Some(json!(self.unit))),
             ("per_run", Some(json!(self.units))),
             ("per_s", Some(json!(self.samples))),
+            ("first_s", self.first_s.map(|seconds| json!(seconds))),
             ("bytes", Some(json!(self.work.bytes))),
             ("operations", Some(json!(self.work.operations))),
             ("best_bytes_per_s", shares.as_ref().map(|s| json!(s.read))),

@@ -1,11 +1,11 @@
-//! What a forward pass takes of memory: bounded by the tokens that go through the layers together, however long the
-//! prompt; and nothing but keys and values stays.
+//! What a forward pass takes and leaves. Memory is bounded by the tokens that go through the layers together, however
+//! long the prompt; nothing but keys and values stays; the floating-point mode of every thread is what it was.
 
 #![allow(clippy::unwrap_used, reason = "a failed expectation fails the test")]
 
 use hfcore_arch::{CacheOptions, CausalLm, LoadOptions, LogitsFor, Registry, Source, Step};
 use hfcore_config::PretrainedConfig;
-use hfcore_kernels::Tensor;
+use hfcore_kernels::{Tensor, probe};
 use hfcore_weights::{TensorView, Weights};
 use peak_alloc::PeakAlloc;
 
@@ -81,6 +81,7 @@ fn peak_of_prompt(model: &dyn CausalLm, n: usize) -> usize {
 #[test]
 fn memory_is_bounded_and_numbers_are_the_same() {
     let model = model();
+    let modes = probe::float_modes(&model.info().device);
     let one = INNER * size_of::<f32>();
     // What the device keeps for later is there after the first.
     peak_of_prompt(&*model, 512);
@@ -130,4 +131,5 @@ fn memory_is_bounded_and_numbers_are_the_same() {
     assert_eq!(in_parts.rows(), 901);
     let same = at_once.into_vec() == in_parts.into_vec();
     assert!(same, "parts of a prompt give other numbers than all of it");
+    assert_eq!(probe::float_modes(&model.info().device), modes);
 }
