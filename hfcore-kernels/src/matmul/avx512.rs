@@ -34,13 +34,17 @@ pub(super) const DOTS: [Dot; 3] = [
     },
 ];
 
-pub(super) const STRICT: [Tile; 3] = [strict(widen_f32), strict(widen_f16), strict(widen_bf16)];
+pub(super) const STRICT: [Tile; 3] = [
+    strict(widen_f32, 48),
+    strict(widen_f16, 64),
+    strict(widen_bf16, 64),
+];
 
 /// Numbers of a weight row that lie side by side: a vector.
 const GROUP: usize = 16;
 
 /// Tiles of 12 rows by 2 vectors: 24 of the 32 registers hold them.
-const fn strict(widen: WidenFn) -> Tile {
+const fn strict(widen: WidenFn, few: usize) -> Tile {
     Tile {
         rows: ROWS,
         columns: 32,
@@ -49,7 +53,7 @@ const fn strict(widen: WidenFn) -> Tile {
         group: GROUP,
         piece: 256,
         block: 48,
-        few: 128,
+        few,
         widen,
         arrange,
         run: tile::<2>,
