@@ -10,7 +10,9 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use hfcore::{AutoModelForCausalLm, Error, Pretrained, hub::HubError};
+use hfcore::{
+    AutoModelForCausalLm, Error, Packed, PackedCache, Pretrained, QuantFormat, hub::HubError,
+};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
@@ -48,6 +50,29 @@ fn a_model_in_the_cache_is_found() {
         let origin = model.origin().unwrap();
         assert_eq!(origin.to_string(), format!("org/demo@{COMMIT}"));
     }
+}
+
+/// The commit says which bytes these are: not the folder, and not the time at which they were downloaded.
+#[test]
+fn a_model_quantized_once_is_found_from_another_cache() {
+    let packed = tempfile::tempdir().unwrap();
+    let load = |root: &Path| {
+        let builder = AutoModelForCausalLm::builder()
+            .quantize(QuantFormat::Int8)
+            .packed_cache(PackedCache::Folder(packed.path().to_owned()));
+        let model = builder.from_pretrained(source(root)).unwrap();
+        model.quantization().unwrap().packed.clone()
+    };
+    let first = tempfile::tempdir().unwrap();
+    lay_out(first.path());
+    let Packed::Written(file) = load(first.path()) else {
+        panic!("nothing was written")
+    };
+    let name = file.file_name().unwrap().to_string_lossy();
+    assert!(name.starts_with("org--demo-"), "{name}");
+    let second = tempfile::tempdir().unwrap();
+    lay_out(second.path());
+    assert_eq!(load(second.path()), Packed::Found(file));
 }
 
 #[test]

@@ -337,6 +337,23 @@ fn a_folder_that_cannot_be_written_is_no_error() {
 }
 
 #[test]
+fn several_loads_at_once_do_each_other_no_harm() {
+    let fixture = Fixture::new("llama-bf16");
+    let start = std::sync::Barrier::new(4);
+    let all: Vec<Vec<f32>> = std::thread::scope(|scope| {
+        let load = || {
+            start.wait();
+            logits(&fixture.load(INT4))
+        };
+        let loads: Vec<_> = (0..4).map(|_| scope.spawn(load)).collect();
+        loads.into_iter().map(|load| load.join().unwrap()).collect()
+    });
+    assert!(all.iter().all(|logits| *logits == all[0]));
+    assert!(is_found(&fixture.load(INT4)));
+    let _ = fixture.file();
+}
+
+#[test]
 fn what_a_dead_process_left_is_removed() {
     let fixture = Fixture::new("llama-bf16");
     let _ = fixture.load(QuantFormat::Int8);
