@@ -10,13 +10,10 @@
 //! median of the calls; shares are of the probes' figures, of the best.
 #![allow(clippy::print_stdout, reason = "that is what it is for")]
 
-use std::env;
-use std::num::NonZeroUsize;
-use std::time::{Duration, Instant};
+mod common;
 
-use hfcore_kernels::{
-    Bytes, CpuOptions, Device, QuantFormat, Quantized, Tensor, Weight, linear, probe,
-};
+use common::{Wanted, device, time};
+use hfcore_kernels::{Bytes, Device, QuantFormat, Quantized, Tensor, Weight, linear, probe};
 
 /// Name, outputs, inputs.
 const SHAPES: [(&str, usize, usize); 5] = [
@@ -31,22 +28,10 @@ const FORMATS: [&str; 4] = ["int8", "int4", "int4-64", "int4-128"];
 
 /// Bytes of matrices that calls walk through.
 const MEMORY: usize = 320 << 20;
-/// Time for each line.
-const TIME: Duration = Duration::from_millis(150);
 
 fn main() {
-    let wanted: Vec<String> = env::args()
-        .skip(1)
-        .filter(|arg| !arg.starts_with("--"))
-        .collect();
-    let mut options = CpuOptions::default();
-    let threads = env::var("HFCORE_THREADS")
-        .ok()
-        .and_then(|threads| threads.parse().ok());
-    if let Some(threads) = threads.and_then(NonZeroUsize::new) {
-        options = options.with_threads(threads);
-    }
-    let device = Device::cpu_with(&options);
+    let wanted = Wanted::from_args();
+    let device = device();
     let (bandwidth, rate) = (probe::read_bandwidth(&device), probe::int8_rate(&device));
     println!(
         "{}: reads {:.1} GB/s, multiplies bytes with {:.0} GOP/s",
@@ -65,7 +50,7 @@ fn main() {
                 let line = format!("{name} [{outputs}, {inputs}] {format} m={rows}");
                 (rows, line)
             });
-            let lines = lines.iter().filter(|(_, line)| matches(line, &wanted));
+            let lines = lines.iter().filter(|(_, line)| wanted.has(line));
             let mut matrices = Vec::new();
             for (rows, line) in lines {
                 if matrices.is_empty() {
@@ -73,9 +58,7 @@ fn main() {
                     matrices = make(&device, format, [outputs, inputs]);
                 }
                 let bytes = matrices[0].bytes_len();
-                let mut times = measure(&device, &matrices, *rows);
-                times.sort_by(f64::total_cmp);
-                let (best, median) = (times[0], times[times.len() / 2]);
+                let (best, median) = measure(&device, &matrices, *rows);
                 let read = bytes as f64 / best;
                 let multiplied = (2 * rows * outputs * inputs) as f64 / best;
                 println!(
@@ -93,7 +76,7 @@ fn main() {
 }
 
 /// How fast weights are quantized.
-fn quantizing(device: &Device, wanted: &[String]) {
+fn quantizing(device: &Device, wanted: &Wanted) {
     let shape = [2048, 2048];
     let values: Vec<f32> = (0..shape[0] * shape[1])
         .map(|i| (i % 251) as f32 / 125.0 - 1.0)
@@ -101,14 +84,13 @@ fn quantizing(device: &Device, wanted: &[String]) {
     let weight = Weight::from_f32(&shape, &values).to_dtype(hfcore_kernels::DType::Bf16);
     for format in FORMATS {
         let line = format!("quantize {shape:?} to {format}");
-        if !matches(&line, wanted) {
+        if !wanted.has(&line) {
             continue;
         }
         let format: QuantFormat = format.parse().expect("a format");
-        let times = repeat(|| {
+        let (best, _) = time(|| {
             drop(Quantized::quantize(&weight, format, device).expect("finite numbers"));
         });
-        let best = times.into_iter().fold(f64::INFINITY, f64::min);
         let rate = values.len() as f64 / best;
         println!(
             "{line:44} {:9.1} {:22.2} G weights/s",
@@ -116,19 +98,6 @@ fn quantizing(device: &Device, wanted: &[String]) {
             rate / 1e9
         );
     }
-}
-
-fn matches(line: &str, wanted: &[String]) -> bool {
-    wanted.iter().all(|word| contains(line, word))
-}
-
-/// Whether `line` has `word`, not as the beginning of a longer one: `m=1` is not `m=16`, `int4` not `int4-64`.
-fn contains(line: &str, word: &str) -> bool {
-    line.match_indices(word).any(|(at, _)| {
-        let next = line[at + word.len()..].chars().next();
-        !(word.ends_with(|c: char| c.is_ascii_digit())
-            && next.is_some_and(|c| c.is_ascii_digit() || c == '-'))
-    })
 }
 
 /// Matrices that are together larger than caches.
@@ -162,28 +131,16 @@ fn aligned(bytes: &[u8]) -> Bytes {
     Bytes::from(memory).slice(start..start + bytes.len())
 }
 
-/// Seconds of each call.
-fn measure(device: &Device, matrices: &[Quantized], rows: usize) -> Vec<f64> {
+/// The best and the median of the seconds of a call.
+fn measure(device: &Device, matrices: &[Quantized], rows: usize) -> (f64, f64) {
     let [_, inputs] = matrices[0].shape();
     let x: Vec<f32> = (0..rows * inputs)
         .map(|i| (i % 17) as f32 / 16.0 - 0.5)
         .collect();
     let x = Tensor::from_vec(device, &[rows, inputs], x);
     let mut matrices = matrices.iter().cycle();
-    repeat(|| {
+    time(|| {
         let matrix = matrices.next().expect("there is at least one");
         drop(linear(&x, matrix, None));
     })
-}
-
-fn repeat(mut run: impl FnMut()) -> Vec<f64> {
-    run();
-    let begin = Instant::now();
-    let mut times = Vec::new();
-    while times.len() < 5 || begin.elapsed() < TIME {
-        let start = Instant::now();
-        run();
-        times.push(start.elapsed().as_secs_f64());
-    }
-    times
 }

@@ -43,11 +43,12 @@ impl Wanted {
     }
 }
 
-/// Whether `line` has `word`, not as the beginning of a longer number: `m=1` is not `m=16`.
+/// Whether `line` has `word`, not as the beginning of a longer one: `m=1` is not `m=16`, `int4` not `int4-64`.
 fn contains(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| {
         let next = line[at + word.len()..].chars().next();
-        !(word.ends_with(|c: char| c.is_ascii_digit()) && next.is_some_and(|c| c.is_ascii_digit()))
+        !(word.ends_with(|c: char| c.is_ascii_digit())
+            && next.is_some_and(|c| c.is_ascii_digit() || c == '-'))
     })
 }
 

@@ -66,7 +66,7 @@ impl Measured {
         })
     }
 
-    /// The figures, for programs. The samples stand under their own name, as in earlier versions.
+    /// The figures, for programs.
     pub(super) fn json(&self, ceilings: &Ceilings) -> Value {
         let shares = self.shares(ceilings);
         object([
@@ -86,8 +86,8 @@ impl Measured {
                 shares.as_ref().map(|s| json!(s.share_of_read)),
             ),
             (
-                "share_of_multiply_add",
-                shares.as_ref().map(|s| json!(s.share_of_multiply_add)),
+                "share_of_multiply",
+                shares.as_ref().map(|s| json!(s.share_of_multiply)),
             ),
         ])
     }
@@ -109,11 +109,12 @@ impl Measured {
         writeln!(
             out,
             "            {bytes:.1} MB and {operations:.2} GFLOP for each; at best {:.1} GB/s, {:.0} % of what is read, \
-             and {:.0} GFLOP/s, {:.0} % of what is multiplied in f32",
+             and {:.0} GFLOP/s, {:.0} % of what is multiplied in {}",
             shares.read / 1e9,
             shares.share_of_read * 1e2,
             shares.computed / 1e9,
-            shares.share_of_multiply_add * 1e2,
+            shares.share_of_multiply * 1e2,
+            ceilings.factors,
         )
     }
 
@@ -142,7 +143,7 @@ impl Measured {
             read,
             computed,
             share_of_read: read / ceilings.read,
-            share_of_multiply_add: computed / ceilings.multiply_add,
+            share_of_multiply: computed / ceilings.multiply(),
         })
     }
 }
@@ -152,7 +153,7 @@ struct Shares {
     read: f64,
     computed: f64,
     share_of_read: f64,
-    share_of_multiply_add: f64,
+    share_of_multiply: f64,
 }
 
 /// How long something took, and what the device had done before it.

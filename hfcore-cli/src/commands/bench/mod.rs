@@ -89,7 +89,7 @@ impl Report {
     fn print(&self, args: &Args, dir: &ModelDir, weight_bytes: u64) -> Result<()> {
         // Before the probes, which take memory too.
         let peak_rss = measure::peak_rss_bytes();
-        let ceilings = Ceilings::of(&self.device);
+        let ceilings = Ceilings::of(&self.device, &args.runtime, &dir.config()?);
         let mut out = output::stdout();
         if args.json {
             let mut result = json!({
