@@ -209,13 +209,11 @@ fn int8_dot<const R: usize, const P: usize>(
         for r in 0..R {
             x[r] = load_words(&words[r]);
         }
-        for p in 0..P {
-            let [first, second, third, fourth] = &lines[p][i];
-            add_line::<0, R>(&mut sums[p], first, &x);
-            add_line::<1, R>(&mut sums[p], second, &x);
-            add_line::<2, R>(&mut sums[p], third, &x);
-            add_line::<3, R>(&mut sums[p], fourth, &x);
-        }
+        // One loop of the panels for each line: longer loops are not unrolled, and keep sums in memory.
+        add_line::<0, R, P>(&mut sums, |p| &lines[p][i][0], &x);
+        add_line::<1, R, P>(&mut sums, |p| &lines[p][i][1], &x);
+        add_line::<2, R, P>(&mut sums, |p| &lines[p][i][2], &x);
+        add_line::<3, R, P>(&mut sums, |p| &lines[p][i][3], &x);
     }
     for (p, out) in out.as_chunks_mut::<R>().0.iter_mut().take(P).enumerate() {
         for r in 0..R {
@@ -226,18 +224,20 @@ fn int8_dot<const R: usize, const P: usize>(
     }
 }
 
-/// A line times one word of each row.
+/// A line of each panel times one word of each row.
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
-fn add_line<const LANE: usize, const R: usize>(
-    sums: &mut [[int32x4_t; 4]; R],
-    line: &Line,
+fn add_line<'a, const LANE: usize, const R: usize, const P: usize>(
+    sums: &mut [[[int32x4_t; 4]; R]; P],
+    line: impl Fn(usize) -> &'a Line,
     x: &[int8x16_t; R],
 ) {
-    for q in 0..4 {
-        let line = load_signed(&line[q]);
-        for r in 0..R {
-            sums[r][q] = dot_bytes::<LANE>(sums[r][q], line, x[r]);
+    for p in 0..P {
+        for q in 0..4 {
+            let line = load_signed(&line(p)[q]);
+            for r in 0..R {
+                sums[p][r][q] = dot_bytes::<LANE>(sums[p][r][q], line, x[r]);
+            }
         }
     }
 }
