@@ -82,7 +82,7 @@ SINGLE_LENGTH, BATCH_LENGTH, PROMPT_LENGTH = 13, 17, 9
 BATCH_PADDING = 6
 MANY_ROWS, MANY_LENGTH = 8, 20
 # Of the case `many`, which is for matrix products, the outputs that end a model.
-JUDGED = ("logits", "last_hidden_state", "pooler_output")
+JUDGED = ("logits", "last_hidden_state", "encoder_last_hidden_state", "pooler_output")
 MARGIN = 1e-3
 MAX_SEEDS = 400
 MIN_DISTINCT_TOKENS = 4

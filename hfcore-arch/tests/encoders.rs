@@ -11,15 +11,24 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use hfcore_arch::config::PretrainedConfig;
-use hfcore_arch::kernels::{Device, Tensor};
+use hfcore_arch::kernels::{CpuOptions, Device, Precision, Tensor};
 use hfcore_arch::{
     CacheOptions, EncoderInput, EncoderOutput, LoadOptions, LogitsFor, NoProbe, Registry, Seq2Seq,
     SequenceId, Source, Step, TokenBatch,
 };
 use hfcore_weights::{DType, Weights};
 use serde_json::Value;
+
+/// The device of all: what 16-bit weights are multiplied with is not rounded.
+fn strict() -> Device {
+    static STRICT: LazyLock<Device> = LazyLock::new(|| {
+        Device::cpu_with(&CpuOptions::default().with_precision(Precision::Strict))
+    });
+    STRICT.clone()
+}
 
 /// One folder of reference data.
 struct Golden {
@@ -142,7 +151,7 @@ impl Case<'_> {
 
     fn tensor(&self, name: &str) -> Tensor {
         let (shape, values) = self.floats(name);
-        Tensor::from_vec(&Device::cpu(), &shape, values)
+        Tensor::from_vec(&strict(), &shape, values)
     }
 }
 
@@ -210,7 +219,9 @@ fn goldens(architectures: &[&str]) -> Vec<Golden> {
 /// Run `check` over all folders of these classes, and require that each class was there and all was well.
 fn walk(architectures: &[&str], check: impl Fn(&Golden, &Source<'_>, &mut Verdicts)) {
     let mut verdicts = Verdicts::default();
-    let options = LoadOptions::default().with_strict(true);
+    let options = LoadOptions::default()
+        .with_device(strict())
+        .with_strict(true);
     for golden in goldens(architectures) {
         let source = Source {
             config: &golden.config,
@@ -550,7 +561,7 @@ fn encoder_decoders_equal_transformers() {
 #[test]
 fn a_sequence_does_not_see_its_neighbours() {
     for golden in goldens(&["BertModel", "T5ForConditionalGeneration"]) {
-        let options = LoadOptions::default();
+        let options = LoadOptions::default().with_device(strict());
         let source = Source {
             config: &golden.config,
             weights: &golden.weights,
