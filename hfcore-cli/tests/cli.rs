@@ -287,8 +287,8 @@ fn inspect_json_is_stable() {
     assert_eq!(keys(&report["parameters_by_dtype"]), ["BF16"]);
     assert_eq!(report["context"], 512);
     assert_eq!(report["cache_tokens"], 512);
-    // Keys and values of 4 layers, 2 heads of width 64, in f32.
-    assert_eq!(report["cache_bytes"], 512 * 4 * 2 * 2 * 64 * 4);
+    // Keys and values of 4 layers, 2 heads of width 64, in bf16, as the weights are.
+    assert_eq!(report["cache_bytes"], 512 * 4 * 2 * 2 * 64 * 2);
     assert_eq!(
         report["memory_bytes"].as_u64().unwrap(),
         report["weight_bytes"].as_u64().unwrap() + report["cache_bytes"].as_u64().unwrap()
@@ -701,9 +701,9 @@ fn bench_measures_encoders() {
     assert_eq!(result["encode"]["per_s"].as_array().unwrap().len(), 1);
     let text_form = stdout(&["bench", text(&golden("vit-base")), "-b", "2", "-r", "1"]);
     assert!(text_form.contains("2 images"), "{text_form}");
-    let error = failure(&["bench", text(&golden("t5"))], 1);
+    let error = failure(&["bench", text(&golden("whisper"))], 1);
     assert!(
-        error.contains("t5 is none of them (it has Seq2Seq)"),
+        error.contains("whisper is none of them (it has Seq2Seq)"),
         "{error}"
     );
 }
