@@ -17,8 +17,8 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle, Thread};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// How long a thread without work, or a caller whose threads still work, spins before it sleeps: longer
@@ -44,8 +44,8 @@ struct Shared {
     busy: Line<AtomicBool>,
     /// Which workers sleep, or are about to.
     asleep: Vec<Line<AtomicBool>>,
-    /// The caller that sleeps until nobody is at work, or is about to.
-    caller: Mutex<Option<Thread>>,
+    /// What a caller sleeps on until nobody is at work.
+    done: (Mutex<()>, Condvar),
     spin: Duration,
 }
 
@@ -147,7 +147,7 @@ impl Pool {
             task: AtomicPtr::new(ptr::null_mut()),
             busy: Line(AtomicBool::new(false)),
             asleep: Vec::new(),
-            caller: Mutex::new(None),
+            done: Default::default(),
             // With fewer processors than threads, one that spins keeps another from its work.
             spin: if threads > available {
                 Duration::ZERO
@@ -334,28 +334,24 @@ impl Shared {
             task.work();
             let before = self.state.0.fetch_sub(1, Ordering::AcqRel);
             if before & (AT_WORK | AWAITED) == 1 | AWAITED {
-                // By now the caller may be gone, or another: a thread woken up for nothing sleeps again.
-                if let Some(caller) = self.caller().take() {
-                    caller.unpark();
-                }
+                // The caller has the lock from before it asked to be woken up until it sleeps.
+                drop(self.done.0.lock().unwrap_or_else(PoisonError::into_inner));
+                self.done.1.notify_all();
             }
         }
     }
 
     /// The caller sleeps until nobody is at work: the processor is free for a thread that was interrupted.
     fn sleep_while_at_work(&self) {
-        *self.caller() = Some(thread::current());
+        let (lock, done) = &self.done;
+        let mut guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
         // Either the last thread at work sees this bit, or this thread sees that nobody is at work.
         let mut state = self.state.0.fetch_or(AWAITED, Ordering::AcqRel);
         while state & AT_WORK != 0 {
-            thread::park();
+            guard = done.wait(guard).unwrap_or_else(PoisonError::into_inner);
             state = self.state.0.load(Ordering::Acquire);
         }
-        *self.caller() = None;
-    }
-
-    fn caller(&self) -> MutexGuard<'_, Option<Thread>> {
-        self.caller.lock().unwrap_or_else(PoisonError::into_inner)
+        drop(guard);
     }
 
     /// Wait for an operation other than `last`, or for the end. Returns the state that says so.

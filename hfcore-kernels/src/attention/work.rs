@@ -2,12 +2,11 @@
 
 use std::ops::Range;
 
-use super::block::{BLOCK, Block, BlockPage, RowBias, process};
+use super::block::{BLOCK, Block, BlockPage, RowBias, process, weight};
 use super::pages::{Pages, padded};
 use super::{AttentionParams, AttentionSpan, CHUNK, CHUNK_PAGES};
 use crate::PAGE;
 use crate::device::Cpu;
-use crate::math::exp;
 use crate::pool::Parts;
 
 /// Pages of a block.
@@ -75,7 +74,7 @@ impl<'a> State<'a> {
         for row in 0..self.max.len() {
             let max = self.max[row].max(other.max[row]);
             let base = if max == f32::NEG_INFINITY { 0.0 } else { max };
-            let (a, b) = (exp(self.max[row] - base), exp(other.max[row] - base));
+            let (a, b) = (weight(self.max[row] - base), weight(other.max[row] - base));
             self.max[row] = max;
             self.sum[row] = self.sum[row] * a + other.sum[row] * b;
             let values = &mut self.values[row * width..][..width];
@@ -329,8 +328,8 @@ impl<'a> Work<'a> {
                     } else {
                         larger
                     };
-                    factor = exp(max - base);
-                    sum = sum * factor + exp(sink - base);
+                    factor = weight(max - base);
+                    sum = sum * factor + weight(sink - base);
                 }
                 // Of no key, the sum is exactly 0. NaN is not.
                 let factor = if sum == 0.0 { 0.0 } else { factor / sum };
