@@ -50,7 +50,7 @@ class Row:
 
 
 def hfcore(dtype: str | None = None, *more: str) -> list[str]:
-    command = [str(ROOT / "target" / "release" / "hfcore"), "bench", "MODEL", "--json"]
+    command = ["HFCORE", "bench", "MODEL", "--json"]
     return command + (["--dtype", dtype] if dtype else []) + list(more)
 
 
@@ -115,10 +115,11 @@ def folder(models: Path, row: Row) -> Path:
     return path
 
 
-def measure(row: Row, path: Path, rounds: int, threads: int) -> None:
+def measure(row: Row, path: Path, hfcore: Path, rounds: int, threads: int) -> None:
+    places = {"MODEL": str(path), "HFCORE": str(hfcore)}
     for number in range(rounds):
         for contender in row.contenders:
-            command = [str(path) if part == "MODEL" else part for part in contender.command]
+            command = [places.get(part, part) for part in contender.command]
             run = subprocess.run([*command, *row.work, "-t", str(threads)], stdout=subprocess.PIPE, check=False)
             if run.returncode:
                 print(f"{contender.name}: failed with {run.returncode}", file=sys.stderr)
@@ -150,11 +151,10 @@ def table(measured: list[Row]) -> list[str]:
                 for c in row.contenders
                 if c.name.startswith("hfcore") and (kind, c.name) in row.samples
             }
-            first = label(row, kind)
-            for contender in row.contenders:
-                samples = row.samples.get((kind, contender.name))
-                if not samples:
-                    continue
+            present = [contender for contender in row.contenders if (kind, contender.name) in row.samples]
+            first = label(row, kind) if present else ""
+            for contender in present:
+                samples = row.samples[kind, contender.name]
                 median, own = statistics.median(samples), contender.name.startswith("hfcore")
                 ratio = "" if own or contender.group not in ours else f"**{ours[contender.group] / median:.2f}**"
                 lines.append(f"| {first} | {contender.name} | {median:.1f} | {max(samples):.1f} | {ratio} |")
@@ -182,6 +182,8 @@ def write(path: Path, lines: list[str]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", type=Path)
+    built = ROOT / "target" / "release" / "hfcore"
+    parser.add_argument("--hfcore", type=Path, default=built, help="the program [default: %(default)s]")
     parser.add_argument("--llama-cpp", type=Path, help="where `llama_cpp.py build` built it")
     parser.add_argument("--only", default="", help="rows whose name contains this")
     parser.add_argument("--contenders", default="", help="parts of their names, with commas between")
@@ -202,7 +204,7 @@ def main() -> None:
         row.contenders = [
             c for c in row.contenders if not reasons[c.name] and (not wanted or any(part in c.name for part in wanted))
         ]
-        measure(row, folder(args.models, row), args.rounds, args.threads)
+        measure(row, folder(args.models, row), args.hfcore, args.rounds, args.threads)
         measured.append(row)
     lines = [f"{started}; {args.rounds} rounds.", "", *table(measured)]
     lines += [f"\nLeft out: {reason}." for reason in sorted(absent)]
