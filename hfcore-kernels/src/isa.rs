@@ -137,8 +137,13 @@ mod amx {
     const OSXSAVE: u32 = 1 << 27;
 
     pub(super) fn detected() -> bool {
-        // Leaf 7 exists on every CPU that has AVX-512, which is asked first.
-        let (leaf_1, leaf_7) = (__cpuid(1), __cpuid_count(7, 0));
+        #[allow(
+            unused_unsafe,
+            reason = "the function is safe in later versions of Rust"
+        )]
+        // SAFETY: every CPU of this architecture has the instruction. Leaf 7 exists on all that have AVX-512, which
+        // is asked first.
+        let (leaf_1, leaf_7) = unsafe { (__cpuid(1), __cpuid_count(7, 0)) };
         leaf_1.ecx & OSXSAVE != 0 && leaf_7.edx & FEATURES == FEATURES
     }
 

@@ -25,8 +25,8 @@ use crate::isa::Vectors;
 /// Bytes that are read to measure: more than the caches of most processors have.
 const BYTES: usize = 256 << 20;
 /// Bytes of a unit of work, read as [`STREAMS`] streams; their distance is no power of two, whose
-/// multiples caches keep in the same few places.
-const UNIT: usize = STREAMS * (33 << 10);
+/// multiples caches keep in the same few places. Which of them memory gives faster differs between machines.
+const UNITS: [usize; 2] = [STREAMS * (33 << 10), STREAMS * (257 << 10)];
 /// Parts of the bytes that are timed, one by one: in a short time nobody may interfere.
 const PARTS: usize = 4;
 /// Streams that are read side by side.
@@ -47,18 +47,22 @@ const ROUNDS: usize = 1 << 14;
 pub fn read_bandwidth(device: &Device) -> f64 {
     let Backend::Cpu(cpu) = device.backend();
     let words = vec![1_u64; BYTES / size_of::<u64>()];
-    let (units, _) = words.as_chunks::<{ UNIT / size_of::<u64>() }>();
-    let mut seconds = f64::INFINITY;
-    for part in units.chunks_exact(units.len() / PARTS) {
-        seconds = seconds.min(best(|| {
-            cpu.pool.for_each(part.len(), 1, |range| {
-                for unit in &part[range] {
-                    black_box(read(cpu.isa, unit));
-                }
+    let parts = || words.chunks_exact(words.len() / PARTS);
+    let rates = UNITS.into_iter().flat_map(|unit| {
+        parts().map(move |part| {
+            let units = part.chunks_exact(unit / size_of::<u64>());
+            let units: Vec<&[u64]> = units.collect();
+            let seconds = best(|| {
+                cpu.pool.for_each(units.len(), 1, |range| {
+                    for unit in &units[range] {
+                        black_box(read(cpu.isa, unit));
+                    }
+                });
             });
-        }));
-    }
-    (units.len() / PARTS * UNIT) as f64 / seconds
+            (units.len() * unit) as f64 / seconds
+        })
+    });
+    rates.fold(0.0, f64::max)
 }
 
 /// `f32` operations per second that the device's threads reach together, when a fused

@@ -78,7 +78,7 @@ def rows(llama_cpp: Path | None) -> list[Row]:
         ]
         table.append(Row(shape, "bf16", ["-p", "512", "-n", generated, "-r", "2"], contenders))
     # A token at a depth of 4,096 beside one at none.
-    deep = [Contender("hfcore bf16", "16 bits", hfcore()), Contender("llama.cpp BF16", "16 bits", llama("BF16"))]
+    deep = [Contender("hfcore bf16", "16 bits", hfcore())]
     table.append(Row("Llama-3.2-1B", "bf16", ["-p", "0", "-n", "16", "-d", "4096", "-r", "1"], deep))
     for work in (["-b", "32", "-p", "128", "-r", "2"], ["-b", "1", "-p", "16", "-r", "20"]):
         sixteen = [Contender("hfcore bf16", "16 bits", hfcore()), Contender("PyTorch bf16", "16 bits", torch)]
