@@ -14,9 +14,10 @@
 //! together, one after the other: one operation of the threads instead of three, and one end of it at
 //! which a thread may wait for another.
 //!
-//! On a Zen 4 with two threads, a loop of nothing but this kernel read 56 to 62 GB/s with 6 rows in ranges of
-//! 2 MiB, depending on the width; 51 to 58 in ranges of 256 KiB; 52 to 54 with 8 rows in those. What the whole
-//! reaches beside the probe: `cargo bench -p hfcore-kernels --bench linear -- bf16 m=1`.
+//! On a Zen 4 with two threads, a loop of nothing but this kernel, made to find these constants and not kept,
+//! read 56 to 62 GB/s with 6 rows in ranges of 2 MiB, depending on the width; 51 to 58 in ranges of 256 KiB; 52
+//! to 54 with 8 rows in those. What the whole reaches beside the probe:
+//! `cargo bench -p hfcore-kernels --bench linear -- bf16 m=1`.
 
 use std::ops::Range;
 
