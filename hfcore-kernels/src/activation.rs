@@ -1,7 +1,6 @@
 //! The non-linearities between two linear maps.
 
 use crate::Tensor;
-use crate::device::Backend;
 use crate::device::Cpu;
 use crate::isa::multiversion;
 use crate::math::{erf, sigmoid, tanh};
@@ -48,7 +47,7 @@ pub enum Activation {
 #[must_use]
 pub fn activate(mut x: Tensor, activation: Activation) -> Tensor {
     let device = x.device().clone();
-    let Backend::Cpu(cpu) = device.backend();
+    let cpu = device.on_cpu();
     for_each_mut(cpu, x.data_mut(), 1, |_, x| apply(cpu.isa, x, activation));
     x
 }
@@ -65,7 +64,7 @@ pub fn activate(mut x: Tensor, activation: Activation) -> Tensor {
 pub fn gated(mut gate: Tensor, up: &Tensor, activation: Activation) -> Tensor {
     assert_eq!(gate.shape(), up.shape(), "gated: shapes of gate and up");
     let device = gate.device().clone();
-    let Backend::Cpu(cpu) = device.backend();
+    let cpu = device.on_cpu();
     for_each_mut(cpu, gate.data_mut(), 1, |first, gate| {
         apply_gated(cpu.isa, gate, &up.data()[first..], activation);
     });
@@ -80,7 +79,7 @@ pub fn gated(mut gate: Tensor, up: &Tensor, activation: Activation) -> Tensor {
 #[track_caller]
 pub fn gated_halves(x: &Tensor, activation: Activation) -> Tensor {
     let (mut out, inner) = halved(x, "gated_halves");
-    let Backend::Cpu(cpu) = x.device().backend();
+    let cpu = x.device().on_cpu();
     for_each_mut(cpu, out.data_mut(), inner, |first, out| {
         let x = &x.data()[first * 2 * inner..];
         for (out, x) in out.chunks_exact_mut(inner).zip(x.chunks_exact(2 * inner)) {
@@ -102,7 +101,7 @@ pub fn gated_halves(x: &Tensor, activation: Activation) -> Tensor {
 #[track_caller]
 pub fn clamped_swiglu(x: &Tensor, limit: f32, alpha: f32) -> Tensor {
     let (mut out, inner) = halved(x, "clamped_swiglu");
-    let Backend::Cpu(cpu) = x.device().backend();
+    let cpu = x.device().on_cpu();
     for_each_mut(cpu, out.data_mut(), inner, |first, out| {
         let x = &x.data()[first * 2 * inner..][..2 * out.len()];
         clamped(cpu.isa, x, out, limit, alpha);

@@ -1,6 +1,5 @@
 //! Convolutions as matrix products.
 
-use crate::device::Backend;
 use crate::{Tensor, Weight, linear, rows};
 
 /// The convolution of `x` `[B, T, C]` with `w` `[O, C, k]`, plus `bias` `[O]`: `[B, T', O]` with
@@ -44,7 +43,7 @@ pub fn conv1d(
     // Each window as a row, in the order of the weight's `[C, k]`.
     let width = channels * kernel;
     let mut windows = Tensor::unspecified(x.device(), &[batch, out_len, width]);
-    let Backend::Cpu(cpu) = x.device().backend();
+    let cpu = x.device().on_cpu();
     rows::for_each_mut(cpu, windows.data_mut(), width, |first, windows| {
         for (i, window) in windows.chunks_exact_mut(width).enumerate() {
             let (b, t) = ((first + i) / out_len, (first + i) % out_len);
@@ -79,7 +78,7 @@ pub fn patches(pixels: &Tensor, patch: usize) -> Tensor {
     let (down, across) = (height / patch, width / patch);
     let size = channels * patch * patch;
     let mut out = Tensor::unspecified(pixels.device(), &[batch * down * across, size]);
-    let Backend::Cpu(cpu) = pixels.device().backend();
+    let cpu = pixels.device().on_cpu();
     rows::for_each_mut(cpu, out.data_mut(), size, |first, out| {
         for (i, out) in out.chunks_exact_mut(size).enumerate() {
             let (row, column) = ((first + i) / across, (first + i) % across);

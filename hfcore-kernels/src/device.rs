@@ -3,6 +3,8 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+#[cfg(feature = "wgpu")]
+use crate::gpu::{Gpu, WgpuCounters, WgpuOptions};
 use crate::pool::Pool;
 use crate::recycle::Recycler;
 use crate::work::{Counter, Work};
@@ -14,11 +16,12 @@ use crate::{Isa, Precision};
 #[derive(Clone, Debug)]
 pub struct Device(Arc<Backend>);
 
-/// What a [`Device`] is. The wgpu backend will be the second.
+/// What a [`Device`] is.
 #[derive(Debug)]
-#[non_exhaustive]
-pub(crate) enum Backend {
+enum Backend {
     Cpu(Cpu),
+    #[cfg(feature = "wgpu")]
+    Wgpu(Arc<Gpu>),
 }
 
 /// The CPU: an instruction set and threads.
@@ -67,14 +70,42 @@ impl CpuOptions {
 }
 
 /// Why a device could not do what was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeviceError {
+    /// There is no such device.
+    #[error("no GPU can be used: {why}")]
+    NoAdapter {
+        /// What was looked for, and what was found.
+        why: String,
+    },
     /// The device's memory is exhausted.
     #[error("out of device memory: {wanted} bytes were wanted")]
     OutOfMemory {
         /// Bytes that were wanted.
         wanted: usize,
+    },
+    /// One tensor is larger than the device can handle.
+    #[error(
+        "a tensor of {wanted} bytes is more than the {limit} that this device can bind: use shorter or fewer sequences at once"
+    )]
+    TooLarge {
+        /// Bytes of the tensor.
+        wanted: usize,
+        /// The most that the device takes.
+        limit: usize,
+    },
+    /// The device is gone: what was on it is lost. A model can be loaded again, on a new device.
+    #[error("the device was lost: {reason}")]
+    Lost {
+        /// What the driver says.
+        reason: String,
+    },
+    /// The driver refused what we asked for: a bug in hfcore or in the driver.
+    #[error("the device's driver refused a command: {message}")]
+    Internal {
+        /// What it says.
+        message: String,
     },
 }
 
@@ -100,10 +131,37 @@ impl Device {
         })))
     }
 
+    /// A GPU: the first that is not software, of those that wgpu reaches.
+    ///
+    /// # Errors
+    /// If there is none, or it cannot be used.
+    #[cfg(feature = "wgpu")]
+    pub fn wgpu() -> Result<Self, DeviceError> {
+        Self::wgpu_with(&WgpuOptions::default())
+    }
+
+    /// A GPU, as `options` say.
+    ///
+    /// # Errors
+    /// If there is none like that, or it cannot be used.
+    #[cfg(feature = "wgpu")]
+    pub fn wgpu_with(options: &WgpuOptions) -> Result<Self, DeviceError> {
+        Gpu::open(options).map(Self::of_gpu)
+    }
+
+    #[cfg(feature = "wgpu")]
+    pub(crate) fn of_gpu(gpu: Arc<Gpu>) -> Self {
+        Self(Arc::new(Backend::Wgpu(gpu)))
+    }
+
     /// A name for people and reports: `cpu (avx512, 2 threads)`, with the precision if one was asked for.
     #[must_use]
     pub fn name(&self) -> String {
-        let Backend::Cpu(cpu) = &*self.0;
+        let cpu = match &*self.0 {
+            Backend::Cpu(cpu) => cpu,
+            #[cfg(feature = "wgpu")]
+            Backend::Wgpu(gpu) => return gpu.name().to_owned(),
+        };
         let (isa, threads) = (cpu.isa.name(), cpu.pool.threads());
         match cpu.precision {
             Precision::Auto => format!("cpu ({isa}, {threads} threads)"),
@@ -111,22 +169,63 @@ impl Device {
         }
     }
 
-    /// What matrix products and attention on this device had to read and compute so far.
+    /// What matrix products and attention on this device had to read and compute so far. Of a GPU, nothing
+    /// is known.
     #[must_use]
     pub fn work(&self) -> Work {
-        let Backend::Cpu(cpu) = &*self.0;
-        cpu.work.sum()
+        match &*self.0 {
+            Backend::Cpu(cpu) => cpu.work.sum(),
+            #[cfg(feature = "wgpu")]
+            Backend::Wgpu(_) => Work::default(),
+        }
     }
 
     /// How exact its matrix products are.
     #[must_use]
     pub fn precision(&self) -> Precision {
-        let Backend::Cpu(cpu) = &*self.0;
-        cpu.precision
+        match &*self.0 {
+            Backend::Cpu(cpu) => cpu.precision,
+            #[cfg(feature = "wgpu")]
+            Backend::Wgpu(_) => Precision::Auto,
+        }
     }
 
-    pub(crate) fn backend(&self) -> &Backend {
-        &self.0
+    /// What a GPU was asked to do so far; `None` for a CPU.
+    #[cfg(feature = "wgpu")]
+    #[must_use]
+    pub fn wgpu_counters(&self) -> Option<WgpuCounters> {
+        self.on_gpu().map(|gpu| gpu.counters())
+    }
+
+    /// Begin with all that operations on this device have recorded so far, without waiting for it. A CPU has
+    /// done it already. To read numbers does it too; this is for those who record more than they read.
+    pub fn submit(&self) {
+        #[cfg(feature = "wgpu")]
+        if let Some(gpu) = self.on_gpu() {
+            gpu.submit();
+        }
+    }
+
+    /// The GPU it is.
+    #[cfg(feature = "wgpu")]
+    pub(crate) fn on_gpu(&self) -> Option<&Arc<Gpu>> {
+        match &*self.0 {
+            Backend::Cpu(_) => None,
+            Backend::Wgpu(gpu) => Some(gpu),
+        }
+    }
+
+    /// The CPU it is.
+    ///
+    /// # Panics
+    /// If it is a GPU: an operation that computes with the CPU's numbers has looked for one before.
+    #[track_caller]
+    pub(crate) fn on_cpu(&self) -> &Cpu {
+        match &*self.0 {
+            Backend::Cpu(cpu) => cpu,
+            #[cfg(feature = "wgpu")]
+            Backend::Wgpu(gpu) => panic!("this operation has no kernel for {}", gpu.name()),
+        }
     }
 }
 

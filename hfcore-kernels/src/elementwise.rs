@@ -2,7 +2,8 @@
 
 use std::ops::{Add, Mul};
 
-use crate::device::Backend;
+#[cfg(feature = "wgpu")]
+use crate::gpu::ops::elementwise::{Function, elementwise};
 use crate::isa::multiversion;
 use crate::math::tanh;
 use crate::{Tensor, rows};
@@ -15,8 +16,12 @@ use crate::{Tensor, rows};
 #[track_caller]
 pub fn add(mut a: Tensor, b: &Tensor) -> Tensor {
     assert_eq!(a.shape(), b.shape(), "add: shapes");
+    #[cfg(feature = "wgpu")]
+    if let Some(gpu) = a.device().on_gpu() {
+        return elementwise(gpu, Function::Add, &a, Some(b));
+    }
     let device = a.device().clone();
-    let Backend::Cpu(cpu) = device.backend();
+    let cpu = device.on_cpu();
     rows::for_each_mut(cpu, a.data_mut(), 1, |first, a| {
         add_to(cpu.isa, a, &b.data()[first..]);
     });
@@ -31,8 +36,12 @@ pub fn add(mut a: Tensor, b: &Tensor) -> Tensor {
 #[track_caller]
 pub fn mul(mut a: Tensor, b: &Tensor) -> Tensor {
     assert_eq!(a.shape(), b.shape(), "mul: shapes");
+    #[cfg(feature = "wgpu")]
+    if let Some(gpu) = a.device().on_gpu() {
+        return elementwise(gpu, Function::Mul, &a, Some(b));
+    }
     let device = a.device().clone();
-    let Backend::Cpu(cpu) = device.backend();
+    let cpu = device.on_cpu();
     rows::for_each_mut(cpu, a.data_mut(), 1, |first, a| {
         mul_to(cpu.isa, a, &b.data()[first..]);
     });
@@ -52,9 +61,13 @@ pub fn add_row(mut x: Tensor, row: &Tensor) -> Tensor {
         "add_row: shape of the row for {:?}",
         x.shape()
     );
+    #[cfg(feature = "wgpu")]
+    if let Some(gpu) = x.device().on_gpu() {
+        return elementwise(gpu, Function::Add, &x, Some(row));
+    }
     let width = x.width();
     let device = x.device().clone();
-    let Backend::Cpu(cpu) = device.backend();
+    let cpu = device.on_cpu();
     rows::for_each_mut(cpu, x.data_mut(), width, |_, x| {
         for x in x.chunks_exact_mut(width) {
             add_to(cpu.isa, x, row.data());
@@ -77,9 +90,13 @@ pub fn add_tiled(mut x: Tensor, p: &Tensor) -> Tensor {
         x.shape(),
         p.shape()
     );
+    #[cfg(feature = "wgpu")]
+    if let Some(gpu) = x.device().on_gpu() {
+        return elementwise(gpu, Function::Add, &x, Some(p));
+    }
     let (width, tile) = (x.width(), p.rows());
     let device = x.device().clone();
-    let Backend::Cpu(cpu) = device.backend();
+    let cpu = device.on_cpu();
     rows::for_each_mut(cpu, x.data_mut(), width, |first, x| {
         for (i, x) in x.chunks_exact_mut(width).enumerate() {
             add_to(cpu.isa, x, &p.data()[(first + i) % tile * width..]);
@@ -91,8 +108,12 @@ pub fn add_tiled(mut x: Tensor, p: &Tensor) -> Tensor {
 /// `x * factor`.
 #[must_use]
 pub fn scale(mut x: Tensor, factor: f32) -> Tensor {
+    #[cfg(feature = "wgpu")]
+    if let Some(gpu) = x.device().on_gpu() {
+        return elementwise(gpu, Function::Scale(factor.into()), &x, None);
+    }
     let device = x.device().clone();
-    let Backend::Cpu(cpu) = device.backend();
+    let cpu = device.on_cpu();
     rows::for_each_mut(cpu, x.data_mut(), 1, |_, x| scale_to(cpu.isa, x, factor));
     x
 }
@@ -100,8 +121,12 @@ pub fn scale(mut x: Tensor, factor: f32) -> Tensor {
 /// `cap * tanh(x / cap)`: within `cap` of zero, and nearly `x` near zero (Gemma 2).
 #[must_use]
 pub fn softcap(mut x: Tensor, cap: f32) -> Tensor {
+    #[cfg(feature = "wgpu")]
+    if let Some(gpu) = x.device().on_gpu() {
+        return elementwise(gpu, Function::Softcap(cap.into()), &x, None);
+    }
     let device = x.device().clone();
-    let Backend::Cpu(cpu) = device.backend();
+    let cpu = device.on_cpu();
     rows::for_each_mut(cpu, x.data_mut(), 1, |_, x| softcap_to(cpu.isa, x, cap));
     x
 }

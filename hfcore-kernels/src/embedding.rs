@@ -3,7 +3,6 @@
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
-use crate::device::Backend;
 use crate::{DType, Device, Tensor, Weight};
 
 /// The rows `ids` of `table` `[V, E]`, widened to `f32`: `[T, E]`.
@@ -21,7 +20,7 @@ pub fn embed(table: &Weight, ids: &[u32], device: &Device) -> Tensor {
     if let Some(id) = ids.iter().find(|&&id| id as usize >= vocabulary) {
         panic!("embed: id {id} of a table of {vocabulary} rows");
     }
-    let Backend::Cpu(cpu) = device.backend();
+    let cpu = device.on_cpu();
     let mut out = Tensor::unspecified(device, &[ids.len(), width]);
     let row = width * table.dtype().size();
     let grain = (1_usize << 16).div_ceil(width.max(1));

@@ -11,7 +11,6 @@ use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use crate::Device;
-use crate::device::Backend;
 
 /// How long a thread is waited for that does not come.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -22,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Threads that are busy with another caller's operation for some seconds are left out.
 #[must_use]
 pub fn float_modes(device: &Device) -> Vec<u64> {
-    let Backend::Cpu(cpu) = device.backend();
+    let cpu = device.on_cpu();
     let modes: Mutex<HashMap<ThreadId, u64>> = Mutex::default();
     let seen = || modes.lock().unwrap_or_else(PoisonError::into_inner);
     let (threads, since) = (cpu.pool.threads(), Instant::now());

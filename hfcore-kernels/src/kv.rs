@@ -8,7 +8,6 @@ use std::sync::Mutex;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use half::{bf16, f16};
 
-use crate::device::Backend;
 use crate::{Device, Tensor};
 
 /// Positions in a page.
@@ -238,7 +237,7 @@ impl KvStore {
             })
             .collect();
         let layout = self.layout();
-        let Backend::Cpu(cpu) = self.device.backend();
+        let cpu = self.device.on_cpu();
         let grain = (1_usize << 14).div_ceil(self.page_len().max(1));
         cpu.pool.for_each(taken.len(), grain, |range| {
             for i in range {

@@ -23,6 +23,8 @@ mod effort;
 mod elementwise;
 mod embedding;
 mod float_mode;
+#[cfg(feature = "wgpu")]
+mod gpu;
 mod isa;
 mod kv;
 mod lanes;
@@ -54,6 +56,8 @@ pub use device::{CpuOptions, Device, DeviceError};
 pub use dtype::DType;
 pub use elementwise::{add, add_row, add_tiled, mul, scale, softcap};
 pub use embedding::embed;
+#[cfg(feature = "wgpu")]
+pub use gpu::{WgpuCounters, WgpuOptions};
 pub use isa::Isa;
 #[cfg(target_arch = "x86_64")]
 pub use isa::{Amx, Avx2, Avx512, Avx512Bf16, Avx512Vnni, AvxVnni};

@@ -3,7 +3,6 @@
 //! Shazeer et al. 2017, <https://arxiv.org/abs/1701.06538>. Reference: `MixtralSparseMoeBlock` and
 //! `GptOssMLP` in transformers.
 
-use crate::device::Backend;
 use crate::elementwise::scale_to;
 use crate::softmax::softmax_row;
 use crate::{Activation, Isa, Matrix, Tensor, clamped_swiglu, gated, gather_rows, linear, linears};
@@ -85,7 +84,7 @@ impl Routing {
 pub fn route(logits: &Tensor, k: usize, router: Router) -> Routing {
     let (count, tokens) = (logits.width(), logits.rows());
     assert!(k > 0 && k <= count, "route: {k} of {count} experts");
-    let Backend::Cpu(cpu) = logits.device().backend();
+    let cpu = logits.device().on_cpu();
     let mut routing = Routing {
         experts_per_token: k,
         experts: Vec::with_capacity(tokens * k),
@@ -221,7 +220,7 @@ pub fn moe(x: &Tensor, routing: &Routing, experts: &Experts) -> Tensor {
         assert!(expert < count, "moe: expert {expert} of {count}");
         chosen[expert].push((i / k, weight));
     }
-    let Backend::Cpu(cpu) = x.device().backend();
+    let cpu = x.device().on_cpu();
     let mut out = Tensor::zeros(x.device(), x.shape());
     let width = x.width();
     for (expert, chosen) in chosen

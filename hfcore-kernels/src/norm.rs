@@ -2,7 +2,8 @@
 //!
 //! Sums have one order on every instruction set, and so have the results.
 
-use crate::device::Backend;
+#[cfg(feature = "wgpu")]
+use crate::gpu::ops::norm::{NormKind, norm};
 use crate::isa::multiversion;
 use crate::lanes::sum_of;
 use crate::{Tensor, rows};
@@ -27,6 +28,15 @@ pub fn rms_norm(x: &Tensor, gain: Option<&Tensor>, eps: f32, unit_offset: bool) 
             "rms_norm: shape of the gain for {:?}",
             x.shape()
         );
+    }
+    #[cfg(feature = "wgpu")]
+    if let Some(gpu) = x.device().on_gpu() {
+        let kind = if unit_offset {
+            NormKind::RmsUnitOffset
+        } else {
+            NormKind::Rms
+        };
+        return norm(gpu, kind, x, gain, None, eps);
     }
     let offset = if unit_offset { 1.0 } else { 0.0 };
     let gain = gain.map(Tensor::data);
@@ -58,6 +68,10 @@ pub fn layer_norm(x: &Tensor, gain: &Tensor, bias: Option<&Tensor>, eps: f32) ->
             x.shape()
         );
     }
+    #[cfg(feature = "wgpu")]
+    if let Some(gpu) = x.device().on_gpu() {
+        return norm(gpu, NormKind::Layer, x, Some(gain), bias, eps);
+    }
     let bias = bias.map(Tensor::data);
     each_row(x, |isa, x, out| layer(isa, x, out, gain.data(), bias, eps))
 }
@@ -74,7 +88,7 @@ pub fn l2_normalize(x: &Tensor, eps: f32) -> Tensor {
 pub(crate) fn each_row(x: &Tensor, f: impl Fn(crate::Isa, &[f32], &mut [f32]) + Sync) -> Tensor {
     let width = x.width();
     let mut out = Tensor::unspecified(x.device(), x.shape());
-    let Backend::Cpu(cpu) = x.device().backend();
+    let cpu = x.device().on_cpu();
     rows::for_each_mut(cpu, out.data_mut(), width, |first, out| {
         let x = &x.data()[first * width..];
         for (out, x) in out.chunks_exact_mut(width).zip(x.chunks_exact(width)) {

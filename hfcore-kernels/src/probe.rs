@@ -19,7 +19,6 @@ use std::time::Instant;
 
 use crate::Device;
 use crate::Isa;
-use crate::device::Backend;
 use crate::isa::Vectors;
 
 /// Bytes that are read to measure: more than the caches of most processors have.
@@ -45,7 +44,7 @@ const ROUNDS: usize = 1 << 14;
 /// Takes a quarter of a gigabyte of memory and some tenths of a second.
 #[must_use]
 pub fn read_bandwidth(device: &Device) -> f64 {
-    let Backend::Cpu(cpu) = device.backend();
+    let cpu = device.on_cpu();
     let words = vec![1_u64; BYTES / size_of::<u64>()];
     let parts = || words.chunks_exact(words.len() / PARTS);
     let rates = UNITS.into_iter().flat_map(|unit| {
@@ -71,7 +70,7 @@ pub fn read_bandwidth(device: &Device) -> f64 {
 /// Takes some hundredths of a second.
 #[must_use]
 pub fn multiply_add_rate(device: &Device) -> f64 {
-    let Backend::Cpu(cpu) = device.backend();
+    let cpu = device.on_cpu();
     let units = 16 * cpu.pool.threads();
     let seconds = best(|| {
         cpu.pool.for_each(units, 1, |range| {
@@ -89,7 +88,7 @@ pub fn multiply_add_rate(device: &Device) -> f64 {
 /// Takes some hundredths of a second.
 #[must_use]
 pub fn bf16_rate(device: &Device) -> Option<f64> {
-    let Backend::Cpu(cpu) = device.backend();
+    let cpu = device.on_cpu();
     let units = 16 * cpu.pool.threads();
     let flops = bf16_chains(cpu.isa)?;
     let seconds = best(|| {
@@ -109,7 +108,7 @@ pub fn bf16_rate(device: &Device) -> Option<f64> {
 /// Takes some hundredths of a second.
 #[must_use]
 pub fn int8_rate(device: &Device) -> f64 {
-    let Backend::Cpu(cpu) = device.backend();
+    let cpu = device.on_cpu();
     let units = 16 * cpu.pool.threads();
     let seconds = best(|| {
         cpu.pool.for_each(units, 1, |range| {

@@ -3,7 +3,6 @@
 //! Su et al. 2021, <https://arxiv.org/abs/2104.09864>. Reference: `apply_rotary_pos_emb` and
 //! `LlamaRotaryEmbedding` in transformers' `models/llama/modeling_llama.py`.
 
-use crate::device::Backend;
 use crate::isa::multiversion;
 use crate::{Device, Tensor, rows};
 
@@ -40,7 +39,7 @@ impl RopeAngles {
         let width = inv_freq.len();
         let table = |f: fn(f64) -> f64| {
             let mut out = Tensor::unspecified(device, &[positions.len(), width]);
-            let Backend::Cpu(cpu) = device.backend();
+            let cpu = device.on_cpu();
             // Each costs tens of nanoseconds.
             cpu.pool.for_rows(
                 out.data_mut(),
@@ -105,7 +104,7 @@ pub fn rope(mut x: Tensor, angles: &RopeAngles, layout: RopeLayout) -> Tensor {
     );
     let half = rotary / 2;
     let device = x.device().clone();
-    let Backend::Cpu(cpu) = device.backend();
+    let cpu = device.on_cpu();
     rows::for_each_mut(cpu, x.data_mut(), heads * width, |first, x| {
         for (i, x) in x.chunks_exact_mut(heads * width).enumerate() {
             let row = (first + i) * half;

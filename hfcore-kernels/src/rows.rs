@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::Tensor;
-use crate::device::{Backend, Cpu};
+use crate::device::Cpu;
 use crate::elementwise::{add_to, scale_to};
 
 /// Numbers that one thread works at before it asks for more: some microseconds of the cheapest
@@ -44,7 +44,7 @@ pub fn columns(x: &Tensor, range: Range<usize>) -> Tensor {
     assert!(inside, "columns: {range:?} of {:?}", x.shape());
     let width = range.len();
     let mut out = Tensor::unspecified(x.device(), &with_width(x, width));
-    let Backend::Cpu(cpu) = x.device().backend();
+    let cpu = x.device().on_cpu();
     for_each_mut(cpu, out.data_mut(), width, |first, out| {
         let x = &x.data()[first * from..];
         for (out, x) in out.chunks_exact_mut(width).zip(x.chunks_exact(from)) {
@@ -66,7 +66,7 @@ pub fn gather_rows(x: &Tensor, rows: &[usize]) -> Tensor {
     }
     let width = x.width();
     let mut out = Tensor::unspecified(x.device(), &[rows.len(), width]);
-    let Backend::Cpu(cpu) = x.device().backend();
+    let cpu = x.device().on_cpu();
     for_each_mut(cpu, out.data_mut(), width, |first, out| {
         for (out, &row) in out.chunks_exact_mut(width).zip(&rows[first..]) {
             out.copy_from_slice(&x.data()[row * width..][..width]);
@@ -115,7 +115,7 @@ pub fn transpose(x: &Tensor) -> Tensor {
         panic!("transpose: a matrix, found {:?}", x.shape())
     };
     let mut out = Tensor::unspecified(x.device(), &[columns, rows]);
-    let Backend::Cpu(cpu) = x.device().backend();
+    let cpu = x.device().on_cpu();
     for_each_mut(cpu, out.data_mut(), rows, |first, out| {
         // Tiles whose lines of cache are all still there when the next number of each is wanted.
         const TILE: usize = 16;
@@ -146,7 +146,7 @@ pub fn mean_rows(x: &Tensor, spans: &[Range<usize>]) -> Tensor {
     }
     let width = x.width();
     let mut out = Tensor::zeros(x.device(), &[spans.len(), width]);
-    let Backend::Cpu(cpu) = x.device().backend();
+    let cpu = x.device().on_cpu();
     cpu.pool.for_rows(out.data_mut(), width, 1, |first, out| {
         for (out, span) in out.chunks_exact_mut(width).zip(&spans[first..]) {
             for row in x.data()[span.start * width..span.end * width].chunks_exact(width) {

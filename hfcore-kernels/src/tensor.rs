@@ -3,7 +3,8 @@
 use std::fmt;
 use std::mem;
 
-use crate::device::Backend;
+#[cfg(feature = "wgpu")]
+use crate::gpu::{Gpu, Value};
 use crate::{Device, DeviceError};
 
 /// Numbers of a computation, row-major, on a [`Device`].
@@ -12,8 +13,16 @@ use crate::{Device, DeviceError};
 /// count them. A tensor that is dropped leaves its memory to later ones of its device.
 pub struct Tensor {
     shape: Vec<usize>,
-    data: Vec<f32>,
+    data: Data,
     device: Device,
+}
+
+/// Where the numbers are.
+#[derive(Clone)]
+enum Data {
+    Cpu(Vec<f32>),
+    #[cfg(feature = "wgpu")]
+    Gpu(Value),
 }
 
 impl Tensor {
@@ -30,28 +39,82 @@ impl Tensor {
             numbers,
             "Tensor::from_vec: numbers of {shape:?}"
         );
+        #[cfg(feature = "wgpu")]
+        if device.on_gpu().is_some() {
+            return Self::of_gpu(device, shape, Value::host(&data));
+        }
         Self {
             shape: shape.to_vec(),
-            data,
+            data: Data::Cpu(data),
             device: device.clone(),
+        }
+    }
+
+    /// [`from_vec`](Self::from_vec) for numbers that will be used again and again, those of a model: they
+    /// are brought to where the device computes now, and not with each use.
+    ///
+    /// # Panics
+    /// If `data` are not `shape` numbers.
+    #[must_use]
+    #[track_caller]
+    pub fn parameter(device: &Device, shape: &[usize], data: Vec<f32>) -> Self {
+        #[cfg(feature = "wgpu")]
+        if let Some(gpu) = device.on_gpu() {
+            assert_eq!(
+                data.len(),
+                shape.iter().product::<usize>(),
+                "Tensor::parameter: numbers of {shape:?}"
+            );
+            return Self::of_gpu(device, shape, gpu.parameter(&data));
+        }
+        Self::from_vec(device, shape, data)
+    }
+
+    /// A tensor of a value of the device, which is a GPU.
+    #[cfg(feature = "wgpu")]
+    pub(crate) fn of_gpu(device: &Device, shape: &[usize], value: Value) -> Self {
+        Self {
+            shape: shape.to_vec(),
+            data: Data::Gpu(value),
+            device: device.clone(),
+        }
+    }
+
+    /// Its value on `gpu`.
+    ///
+    /// # Panics
+    /// If it is on another device.
+    #[cfg(feature = "wgpu")]
+    #[track_caller]
+    pub(crate) fn gpu_value(&self, gpu: &Gpu) -> &Value {
+        match (&self.data, self.device.on_gpu()) {
+            (Data::Gpu(value), Some(of)) if std::ptr::eq(&raw const **of, gpu) => value,
+            _ => panic!(
+                "a tensor on {} was given to an operation on {}",
+                self.device.name(),
+                gpu.name()
+            ),
         }
     }
 
     /// A tensor of zeros.
     #[must_use]
     pub fn zeros(device: &Device, shape: &[usize]) -> Self {
+        #[cfg(feature = "wgpu")]
+        if device.on_gpu().is_some() {
+            return Self::from_vec(device, shape, vec![0.0; shape.iter().product()]);
+        }
         let mut tensor = Self::unspecified(device, shape);
-        tensor.data.fill(0.0);
+        tensor.data_mut().fill(0.0);
         tensor
     }
 
     /// A tensor of numbers that are anything, for an operation that writes all of them.
     pub(crate) fn unspecified(device: &Device, shape: &[usize]) -> Self {
-        let Backend::Cpu(cpu) = device.backend();
-        let data = cpu.recycler.take(shape.iter().product());
+        let data = device.on_cpu().recycler.take(shape.iter().product());
         Self {
             shape: shape.to_vec(),
-            data,
+            data: Data::Cpu(data),
             device: device.clone(),
         }
     }
@@ -88,7 +151,7 @@ impl Tensor {
     #[track_caller]
     pub fn reshape(mut self, shape: &[usize]) -> Self {
         assert_eq!(
-            self.data.len(),
+            self.len(),
             shape.iter().product::<usize>(),
             "Tensor::reshape: {:?} to {shape:?}",
             self.shape
@@ -102,7 +165,14 @@ impl Tensor {
     /// # Errors
     /// If the device was lost or ran out of memory since the last read.
     pub fn to_vec(&self) -> Result<Vec<f32>, DeviceError> {
-        Ok(self.data.clone())
+        match &self.data {
+            Data::Cpu(data) => Ok(data.clone()),
+            #[cfg(feature = "wgpu")]
+            Data::Gpu(value) => match self.device.on_gpu() {
+                Some(gpu) => gpu.read(value.clone()),
+                None => Ok(Vec::new()),
+            },
+        }
     }
 
     /// [`to_vec`](Self::to_vec) without a copy where the numbers are in memory already.
@@ -110,45 +180,89 @@ impl Tensor {
     /// # Errors
     /// As [`to_vec`](Self::to_vec).
     pub fn into_vec(mut self) -> Result<Vec<f32>, DeviceError> {
-        Ok(mem::take(&mut self.data))
+        match mem::replace(&mut self.data, Data::Cpu(Vec::new())) {
+            Data::Cpu(data) => Ok(data),
+            #[cfg(feature = "wgpu")]
+            Data::Gpu(value) => match self.device.on_gpu() {
+                Some(gpu) => gpu.read(value),
+                None => Ok(Vec::new()),
+            },
+        }
+    }
+
+    /// How many numbers they are.
+    fn len(&self) -> usize {
+        match &self.data {
+            Data::Cpu(data) => data.len(),
+            #[cfg(feature = "wgpu")]
+            Data::Gpu(value) => value.len(),
+        }
     }
 
     /// The numbers of a CPU tensor.
+    #[track_caller]
     pub(crate) fn data(&self) -> &[f32] {
-        &self.data
+        match &self.data {
+            Data::Cpu(data) => data,
+            #[cfg(feature = "wgpu")]
+            Data::Gpu(_) => panic!(
+                "the numbers of a tensor on {} are not here",
+                self.device.name()
+            ),
+        }
     }
 
     /// The numbers of a CPU tensor, to change.
+    #[track_caller]
     pub(crate) fn data_mut(&mut self) -> &mut [f32] {
-        &mut self.data
+        match &mut self.data {
+            Data::Cpu(data) => data,
+            #[cfg(feature = "wgpu")]
+            Data::Gpu(_) => panic!(
+                "the numbers of a tensor on {} are not here",
+                self.device.name()
+            ),
+        }
     }
 }
 
 impl Drop for Tensor {
     fn drop(&mut self) {
-        let Backend::Cpu(cpu) = self.device.backend();
-        cpu.recycler.put(mem::take(&mut self.data));
+        match &mut self.data {
+            // Empty where the numbers were taken out, also of a tensor that was on a GPU.
+            Data::Cpu(data) if data.is_empty() => {}
+            Data::Cpu(data) => self.device.on_cpu().recycler.put(mem::take(data)),
+            #[cfg(feature = "wgpu")]
+            Data::Gpu(_) => {}
+        }
     }
 }
 
 impl Clone for Tensor {
     fn clone(&self) -> Self {
-        let mut clone = Self::unspecified(&self.device, &self.shape);
-        clone.data.copy_from_slice(&self.data);
-        clone
+        match &self.data {
+            Data::Cpu(data) => {
+                let mut clone = Self::unspecified(&self.device, &self.shape);
+                clone.data_mut().copy_from_slice(data);
+                clone
+            }
+            #[cfg(feature = "wgpu")]
+            Data::Gpu(value) => Self::of_gpu(&self.device, &self.shape, value.clone()),
+        }
     }
 }
 
 impl fmt::Debug for Tensor {
-    /// The shape and the first numbers: a tensor may have millions.
+    /// The shape and the first numbers, where they are here: a tensor may have millions.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let first = &self.data[..self.data.len().min(8)];
+        let data = match &self.data {
+            Data::Cpu(data) => data,
+            #[cfg(feature = "wgpu")]
+            Data::Gpu(_) => return write!(f, "Tensor{:?} on {}", self.shape, self.device.name()),
+        };
+        let first = &data[..data.len().min(8)];
         write!(f, "Tensor{:?} {first:?}", self.shape)?;
-        f.write_str(if first.len() < self.data.len() {
-            " .."
-        } else {
-            ""
-        })
+        f.write_str(if first.len() < data.len() { " .." } else { "" })
     }
 }
 

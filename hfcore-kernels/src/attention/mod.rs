@@ -16,7 +16,6 @@ mod work;
 
 use std::ops::Range;
 
-use crate::device::Backend;
 use crate::pool::Parts;
 use crate::{KvStore, PAGE, PageId, Tensor};
 use pages::Pages;
@@ -135,7 +134,7 @@ pub fn attention(q: &Tensor, spans: &[AttentionSpan<'_>], params: &AttentionPara
         span.check(rows, kv_heads, key_dim, value_dim);
     }
 
-    let Backend::Cpu(cpu) = q.device().backend();
+    let cpu = q.device().on_cpu();
     let mut out = Tensor::unspecified(q.device(), &[rows, heads * value_dim]);
     let group = heads / kv_heads;
     let pages: Vec<Pages<'_>> = spans

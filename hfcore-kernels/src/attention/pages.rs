@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use super::KeyValues;
 use super::block::Numbers;
-use crate::device::Backend;
 use crate::isa::multiversion;
 use crate::kv::{HeadPage, scatter};
 use crate::{Device, KvDType, KvStore, PAGE, PageId, Tensor};
@@ -156,7 +155,7 @@ fn pack(k: &Tensor, v: &Tensor, range: &Range<usize>, device: &Device) -> Tensor
     let width = padded(value_dim);
     let len = PAGE * (key_dim + width);
     let mut out = Tensor::unspecified(device, &[range.len().div_ceil(PAGE) * heads, len]);
-    let Backend::Cpu(cpu) = device.backend();
+    let cpu = device.on_cpu();
     cpu.pool.for_rows(out.data_mut(), len, 4, |first, out| {
         for (i, out) in out.chunks_exact_mut(len).enumerate() {
             let (page, head) = ((first + i) / heads, (first + i) % heads);

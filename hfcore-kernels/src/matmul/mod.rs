@@ -24,7 +24,7 @@ mod scalar;
 mod tests;
 mod vectors;
 
-use crate::device::{Backend, Cpu};
+use crate::device::Cpu;
 use crate::{DType, Tensor, Weight};
 use kernels::{Kernels, Tile};
 
@@ -33,7 +33,7 @@ use kernels::{Kernels, Tile};
 #[track_caller]
 pub(crate) fn linear(x: &Tensor, w: &Weight, bias: Option<&Tensor>) -> Tensor {
     let out = uncounted(x, w, bias);
-    let Backend::Cpu(cpu) = x.device().backend();
+    let cpu = x.device().on_cpu();
     Product::new(x, w, bias).count(cpu);
     out
 }
@@ -44,7 +44,7 @@ pub(crate) fn linear(x: &Tensor, w: &Weight, bias: Option<&Tensor>) -> Tensor {
 pub(crate) fn uncounted(x: &Tensor, w: &Weight, bias: Option<&Tensor>) -> Tensor {
     let product = Product::new(x, w, bias);
     let mut out = product.output(x);
-    let Backend::Cpu(cpu) = x.device().backend();
+    let cpu = x.device().on_cpu();
     product.run(cpu, out.data_mut());
     out
 }
@@ -58,7 +58,7 @@ pub(crate) fn linears<const N: usize>(
 ) -> [Tensor; N] {
     let products = layers.map(|(w, bias)| Product::new(x, w, bias));
     let mut outs = products.each_ref().map(|product| product.output(x));
-    let Backend::Cpu(cpu) = x.device().backend();
+    let cpu = x.device().on_cpu();
     let alike = |product: &Product<'_>| {
         product.rows * product.outputs * product.inputs > 0 && product.dtype == products[0].dtype
     };

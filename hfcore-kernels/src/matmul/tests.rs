@@ -7,7 +7,6 @@ use super::Product;
 use super::few::few;
 use super::kernels::Kernels;
 use super::many::many;
-use crate::device::Backend;
 use crate::{Bytes, CpuOptions, DType, Device, Isa, Precision, Tensor, Weight, effort, linear};
 
 const DTYPES: [DType; 3] = [DType::F32, DType::F16, DType::Bf16];
@@ -185,7 +184,7 @@ fn multiply(
     weight: &Weight,
     bias: Option<&[f32]>,
 ) -> Vec<f32> {
-    let Backend::Cpu(cpu) = device.backend();
+    let cpu = device.on_cpu();
     let &[outputs, inputs] = weight.shape() else {
         panic!("a matrix")
     };

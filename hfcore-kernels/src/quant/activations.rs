@@ -217,7 +217,6 @@ mod tests {
 
     use super::super::kernels::Kernels;
     use super::*;
-    use crate::device::Backend;
     use crate::{CpuOptions, Device, Isa};
 
     /// The bytes of input `i` of row `r` of a tile.
@@ -239,7 +238,7 @@ mod tests {
                 let threads = NonZeroUsize::new(2).unwrap();
                 let options = CpuOptions::default().with_isa(isa).with_threads(threads);
                 let device = Device::cpu_with(&options);
-                let Backend::Cpu(cpu) = device.backend();
+                let cpu = device.on_cpu();
                 for format in formats {
                     for pass in Kernels::of(isa).passes(format) {
                         check(cpu, format, pass, inputs, &x);

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::format::{LINE, PANEL};
 use super::{QuantError, QuantFormat, Quantized};
-use crate::device::{Backend, Cpu};
+use crate::device::Cpu;
 use crate::embedding::widen;
 use crate::isa::multiversion;
 use crate::pool::Parts;
@@ -44,7 +44,7 @@ impl Quantized {
             return Err(QuantError::NoMatrix(weight.shape().to_vec()));
         };
         let [values, scales] = format.planes([outputs, inputs])?;
-        let Backend::Cpu(cpu) = device.backend();
+        let cpu = device.on_cpu();
         let mut values = Plane::new(values.bytes_len());
         let mut scales = Plane::new(scales.bytes_len());
         let first_bad = AtomicUsize::new(usize::MAX);

@@ -21,7 +21,7 @@ use super::Quantized;
 use super::activations::{Activations, Layout};
 use super::format::PANEL;
 use super::kernels::{Kernels, MAX_PANELS, MAX_SUMS, Pass, Tile};
-use crate::device::{Backend, Cpu};
+use crate::device::Cpu;
 use crate::pool::Parts;
 use crate::{Bytes, DType, Isa, Precision, Tensor, Weight, matmul};
 
@@ -81,7 +81,7 @@ pub(crate) fn linears<const N: usize>(
         }
         Tensor::unspecified(x.device(), &shape)
     });
-    let Backend::Cpu(cpu) = x.device().backend();
+    let cpu = x.device().on_cpu();
     if x.width() == 0 {
         for ((_, bias), out) in layers.iter().zip(&mut outs) {
             let outputs = out.width().max(1);
@@ -283,7 +283,7 @@ fn add_bias(to: &mut [f32], sums: &[f32], bias: Option<&[f32]>) {
 
 /// `out` `[rows, outputs]` of `x` `[rows, inputs]` as it is: the product with widened panels, some at a time.
 fn run_strict(matrix: &Quantized, bias: Option<&[f32]>, x: &Tensor, out: &mut [f32]) {
-    let Backend::Cpu(cpu) = x.device().backend();
+    let cpu = x.device().on_cpu();
     let [outputs, inputs] = matrix.shape();
     for first in (0..matrix.panels()).step_by(STRICT_PANELS) {
         let range = first * PANEL..outputs.min((first + STRICT_PANELS) * PANEL);

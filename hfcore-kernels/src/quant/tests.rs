@@ -7,7 +7,6 @@ use super::format::MAX_INPUTS;
 use super::kernels::{Kernels, Pass};
 use super::quantized::Panel;
 use super::{QuantError, QuantFormat, Quantized, linear};
-use crate::device::Backend;
 use crate::reference::{self, Exact};
 use crate::{Bytes, CpuOptions, DType, Device, Isa, Precision, Tensor, Weight};
 
@@ -567,7 +566,7 @@ fn a_bias_has_a_number_per_output() {
 )]
 pub(super) fn agrees_with_scalar(pass: &Pass, format: QuantFormat) {
     let device = device(Isa::Scalar, 1, Precision::Fast);
-    let Backend::Cpu(cpu) = device.backend();
+    let cpu = device.on_cpu();
     let inputs = 200;
     let x = numbers(17, pass.rows * inputs);
     let matrix = quantize(

@@ -1,0 +1,186 @@
+//! Any GPU that wgpu reaches.
+//!
+//! ```text
+//! operation ──► Recording: one node each, of what does not change from token to token,
+//!                          and step words, of what does
+//!    read ────► Plan:      found by the nodes, or made: fuse, lower to calls of kernels,
+//!                          give values buffers, make pipelines and bind groups
+//!               replay:    write the step words, encode the calls in one pass, submit
+//! ```
+//!
+//! Operations are recorded and run when somebody reads a number. What was recorded is its own key: a step
+//! whose nodes are those of an earlier one, which is every token but the first, makes nothing anew and only
+//! encodes. No operation fails: what goes wrong is remembered, and told to whoever reads.
+//!
+//! Everything that knows the crate `wgpu` is below this module.
+
+mod adapter;
+mod caps;
+mod counters;
+mod fuse;
+mod memory;
+mod op;
+pub(crate) mod ops;
+mod plan;
+mod read;
+mod record;
+mod replay;
+mod shader;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod upload;
+mod value;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub use adapter::WgpuOptions;
+pub(crate) use caps::Caps;
+pub use counters::WgpuCounters;
+pub(crate) use memory::{Held, Region};
+pub(crate) use op::{Bits, Operand};
+pub(crate) use plan::{Call, Grid, Planner};
+pub(crate) use record::Recording;
+pub(crate) use shader::Variant;
+pub(crate) use value::Value;
+
+use crate::DeviceError;
+use counters::Counters;
+use memory::Memory;
+use plan::{Arena, Plans};
+use read::Readers;
+use record::Recorders;
+use shader::Pipelines;
+
+/// A GPU: its queue, what was recorded for it, and the plans that were made of earlier recordings.
+pub(crate) struct Gpu {
+    name: String,
+    caps: Caps,
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    memory: Memory,
+    pipelines: Pipelines,
+    counters: Arc<Counters>,
+    failure: Arc<Failure>,
+    state: Mutex<State>,
+}
+
+/// What changes as operations are recorded and run.
+struct State {
+    recorders: Recorders,
+    plans: Plans,
+    arena: Arena,
+    readers: Readers,
+}
+
+/// The first thing that went wrong. Nothing is right after it.
+#[derive(Default)]
+pub(crate) struct Failure(Mutex<Option<DeviceError>>);
+
+impl Failure {
+    fn set(&self, error: DeviceError) {
+        let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        first.get_or_insert(error);
+    }
+
+    fn get(&self) -> Option<DeviceError> {
+        (self.0.lock().unwrap_or_else(PoisonError::into_inner)).clone()
+    }
+}
+
+impl Gpu {
+    /// The GPU that `options` choose.
+    pub(crate) fn open(options: &WgpuOptions) -> Result<Arc<Self>, DeviceError> {
+        let opened = adapter::open(options)?;
+        Ok(Arc::new(Self::new(opened)))
+    }
+
+    fn new(opened: adapter::Opened) -> Self {
+        let adapter::Opened {
+            name,
+            device,
+            queue,
+            caps,
+        } = opened;
+        let failure = Arc::new(Failure::default());
+        let on_error = Arc::clone(&failure);
+        device.on_uncaptured_error(Arc::new(move |error| on_error.set(told(&error))));
+        let on_lost = Arc::clone(&failure);
+        device.set_device_lost_callback(move |_, reason| {
+            on_lost.set(DeviceError::Lost { reason });
+        });
+        let counters = Arc::new(Counters::default());
+        Self {
+            name,
+            memory: Memory::new(&device, &caps, &counters),
+            pipelines: Pipelines::new(&device, &caps, &counters),
+            state: Mutex::new(State {
+                recorders: Recorders::new(&caps),
+                plans: Plans::default(),
+                arena: Arena::default(),
+                readers: Readers::default(),
+            }),
+            caps,
+            device,
+            queue,
+            counters,
+            failure,
+        }
+    }
+
+    /// For people: the adapter and how it is reached.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) const fn caps(&self) -> &Caps {
+        &self.caps
+    }
+
+    pub(crate) fn counters(&self) -> WgpuCounters {
+        self.counters.snapshot()
+    }
+
+    /// What went wrong so far.
+    pub(crate) fn check(&self) -> Result<(), DeviceError> {
+        self.failure.get().map_or(Ok(()), Err)
+    }
+
+    /// Remember that something went wrong, for whoever reads.
+    pub(crate) fn fail(&self, error: DeviceError) {
+        self.failure.set(error);
+    }
+
+    /// Add to what is recorded.
+    pub(crate) fn recording(&self) -> Recording<'_> {
+        Recording::new(self, self.state())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic of an operation, a bug in a family, leaves at worst a node that nobody reads.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Gpu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gpu")
+            .field("name", &self.name)
+            .field("caps", &self.caps)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What wgpu says went wrong, as we say it.
+fn told(error: &wgpu::Error) -> DeviceError {
+    match error {
+        wgpu::Error::OutOfMemory { .. } => DeviceError::OutOfMemory { wanted: 0 },
+        wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => {
+            DeviceError::Internal {
+                message: description.clone(),
+            }
+        }
+    }
+}

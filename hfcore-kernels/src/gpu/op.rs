@@ -1,0 +1,75 @@
+//! What is recorded: operations, and where their operands are.
+
+use super::Region;
+use super::ops;
+use super::plan::Planner;
+
+/// An operand of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Operand {
+    /// The result of an earlier node of the recording.
+    Value(u32),
+    /// What stays on the device: weights, parameters, pages, results of earlier recordings.
+    Region(Region),
+    /// What comes with each step.
+    Words(u32),
+}
+
+/// An `f32` that can be a key: its bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Bits(pub(crate) u32);
+
+impl From<f32> for Bits {
+    fn from(x: f32) -> Self {
+        Self(x.to_bits())
+    }
+}
+
+/// What every operation can say of itself. Its fields are its key: nothing in them changes from one step to
+/// the next.
+pub(crate) trait Operation {
+    /// All operands that are read, in any order. What is not told here may be overwritten too early.
+    fn operands(&self) -> Vec<&Operand>;
+
+    /// Whether it changes something besides its outputs, such as pages: then it is done even where nobody
+    /// reads what it makes.
+    fn has_effects(&self) -> bool {
+        false
+    }
+
+    /// Call the kernels that do it, which write `outputs`.
+    fn lower(&self, outputs: &[Operand], planner: &mut Planner<'_>);
+}
+
+/// One line for each operation: the variant, which is named as its payload, and where that is.
+macro_rules! operations {
+    ($($(#[$doc:meta])* $name:ident($path:path),)*) => {
+        /// An operation with its operands.
+        #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+        pub(crate) enum Op {
+            $($(#[$doc])* $name($path),)*
+        }
+
+        impl Op {
+            /// The operation, whichever it is.
+            pub(crate) fn operation(&self) -> &dyn Operation {
+                match self {
+                    $(Self::$name(op) => op,)*
+                }
+            }
+        }
+
+        $(impl From<$path> for Op {
+            fn from(op: $path) -> Self {
+                Self::$name(op)
+            }
+        })*
+    };
+}
+
+operations! {
+    /// A function of each number, or of two.
+    Elementwise(ops::elementwise::Elementwise),
+    /// Rows, normalised.
+    Norm(ops::norm::Norm),
+}

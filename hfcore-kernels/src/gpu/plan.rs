@@ -1,0 +1,505 @@
+//! From what was recorded to what is encoded: calls of kernels on buffers.
+//!
+//! A plan is made once for each [`Script`]. It owns its calls, its bind groups, and a buffer for the words
+//! of a step; the buffers of its values are the arena's, which all plans share, as their steps run one after
+//! the other.
+//!
+//! wgpu orders uses of whole buffers, and refuses a kernel that reads and writes one. So a value has a buffer
+//! to itself while it is needed, and no output has that of an input of the same kernel.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use crate::DeviceError;
+
+use super::fuse::fuse;
+use super::memory::{Buffer, size_class};
+use super::op::Operand;
+use super::record::{Node, Script};
+use super::shader::{Access, Pipeline, Variant};
+use super::{Caps, Gpu, Region};
+
+/// Words of a kernel's parameters, at most.
+pub(super) const MAX_PARAMS: usize = 16;
+/// Bytes of the parameters of every kernel.
+pub(super) const PARAMS_BYTES: usize = MAX_PARAMS * size_of::<u32>();
+
+/// Workgroups of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Grid {
+    /// The same each time.
+    Fixed([u32; 3]),
+    /// The step's grid of this number.
+    OfStep(u32),
+}
+
+impl Grid {
+    /// `groups` in a row, folded into two axes where one is too short: a kernel computes its number as
+    /// `group.x + group.y * groups_along_x`, and returns where that is too large.
+    pub(crate) fn linear(groups: usize) -> Self {
+        Self::Fixed(fold(groups))
+    }
+}
+
+/// `groups` in a row as a grid whose first two axes hold at least as many.
+pub(crate) fn fold(groups: usize) -> [u32; 3] {
+    let most = Caps::MAX_GROUPS as usize;
+    let y = groups.div_ceil(most).max(1);
+    let x = groups.div_ceil(y).max(1);
+    let axis = |n| u32::try_from(n).unwrap_or(Caps::MAX_GROUPS);
+    [axis(x), axis(y), 1]
+}
+
+/// A kernel on its operands.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    /// Which kernel.
+    pub(crate) variant: Variant,
+    /// What is bound, in the order of the kernel's bindings.
+    pub(crate) bindings: Vec<Bind>,
+    /// The words of its `Params`.
+    pub(crate) params: Vec<u32>,
+    /// Its workgroups.
+    pub(crate) grid: Grid,
+}
+
+/// An operand that is bound, or part of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Bind {
+    operand: Operand,
+    /// Bytes `offset..offset + size` of it.
+    part: Option<(u64, u64)>,
+}
+
+impl Bind {
+    /// Bytes `offset..offset + size` of `operand`; `offset` is a multiple of the device's alignment.
+    pub(crate) fn part(operand: &Operand, offset: u64, size: u64) -> Self {
+        Self {
+            operand: operand.clone(),
+            part: Some((offset, size)),
+        }
+    }
+}
+
+impl From<&Operand> for Bind {
+    fn from(operand: &Operand) -> Self {
+        Self {
+            operand: operand.clone(),
+            part: None,
+        }
+    }
+}
+
+/// Collects the calls of a plan.
+pub(crate) struct Planner<'a> {
+    gpu: &'a Gpu,
+    calls: Vec<Call>,
+    /// Numbers of each value, those that only kernels know included.
+    lens: Vec<u32>,
+    spans: &'a [super::record::Span],
+}
+
+impl Planner<'_> {
+    /// What the device can do.
+    pub(crate) const fn caps(&self) -> &Caps {
+        self.gpu.caps()
+    }
+
+    /// Append a call.
+    pub(crate) fn call(&mut self, call: Call) {
+        debug_assert!(
+            call.params.len() <= MAX_PARAMS,
+            "parameters of {:?}",
+            call.variant
+        );
+        self.calls.push(call);
+    }
+
+    /// Room for `len` numbers between the calls of one operation.
+    pub(crate) fn scratch(&mut self, len: usize) -> Operand {
+        self.lens.push(u32::try_from(len).unwrap_or(u32::MAX));
+        Operand::Value(u32::try_from(self.lens.len() - 1).expect("values of a step fit 32 bits"))
+    }
+
+    /// Bytes of an operand.
+    pub(crate) fn size(&self, operand: &Operand) -> u64 {
+        match operand {
+            Operand::Value(value) => value_bytes(self.lens[*value as usize]),
+            Operand::Region(region) => region.size,
+            Operand::Words(words) => self.spans[*words as usize].size,
+        }
+    }
+}
+
+/// Bytes of the buffer of a value, in whole vectors.
+fn value_bytes(len: u32) -> u64 {
+    (u64::from(len.max(1)) * 4).next_multiple_of(16)
+}
+
+/// A call that only has to be encoded.
+pub(super) struct Ready {
+    pub(super) pipeline: Arc<Pipeline>,
+    pub(super) bind_group: wgpu::BindGroup,
+    pub(super) params: [u8; PARAMS_BYTES],
+    pub(super) grid: Grid,
+}
+
+/// What to encode for every step with the same script.
+pub(super) struct Plan {
+    pub(super) calls: Vec<Ready>,
+    /// The buffer for the words of a step.
+    pub(super) words: Option<Buffer>,
+    /// The buffer, offset and bytes of each value that is wanted after the step, by its number.
+    pub(super) wanted: Vec<(u32, Region)>,
+    /// Buffers that it knows and does not own.
+    knows: HashSet<u64>,
+    /// Buffers that it owns.
+    owns: Vec<Buffer>,
+    used: u64,
+}
+
+/// Plans, by what they do.
+#[derive(Default)]
+pub(super) struct Plans {
+    by_script: HashMap<Script, Plan>,
+    clock: u64,
+}
+
+/// Plans kept: a model has one for a token, one for each length of prompt, and a few for odd steps.
+const MOST_PLANS: usize = 64;
+
+impl Plans {
+    /// The plan of `script`, if it was made before.
+    pub(super) fn get(&mut self, script: &Script) -> Option<&Plan> {
+        self.clock += 1;
+        let plan = self.by_script.get_mut(script)?;
+        plan.used = self.clock;
+        Some(plan)
+    }
+
+    /// Keep a plan. Returned are the buffers of those that are forgotten for it.
+    pub(super) fn insert(&mut self, script: Script, mut plan: Plan) -> Vec<Buffer> {
+        let mut gone = Vec::new();
+        if self.by_script.len() >= MOST_PLANS {
+            let oldest = (self.by_script.iter())
+                .min_by_key(|(_, plan)| plan.used)
+                .map(|(script, _)| script.clone());
+            if let Some(plan) = oldest.and_then(|script| self.by_script.remove(&script)) {
+                gone = plan.owns;
+            }
+        }
+        plan.used = self.clock;
+        self.by_script.insert(script, plan);
+        gone
+    }
+
+    /// Forget every plan that knows one of these buffers. Returned are the buffers that they owned.
+    pub(super) fn forget(&mut self, buffers: &[u64]) -> Vec<Buffer> {
+        if buffers.is_empty() {
+            return Vec::new();
+        }
+        let mut gone = Vec::new();
+        self.by_script.retain(|_, plan| {
+            let keep = !buffers.iter().any(|id| plan.knows.contains(id));
+            if !keep {
+                gone.append(&mut plan.owns);
+            }
+            keep
+        });
+        gone
+    }
+}
+
+/// The buffers that values of plans lie in while their step runs.
+#[derive(Default)]
+pub(super) struct Arena {
+    by_size: BTreeMap<u64, Vec<Buffer>>,
+}
+
+/// Which buffers of the arena are free, as a plan is made.
+struct Slots<'a> {
+    arena: &'a mut Arena,
+    /// For each size: those free, the longest free first, so that a buffer is not written soon after it was
+    /// read; and how many of the arena's are in use.
+    free: BTreeMap<u64, (VecDeque<Buffer>, usize)>,
+}
+
+impl Slots<'_> {
+    fn take(&mut self, gpu: &Gpu, bytes: u64) -> Result<Buffer, DeviceError> {
+        let class = size_class(bytes);
+        let (free, used) = self.free.entry(class).or_default();
+        if let Some(buffer) = free.pop_front() {
+            return Ok(buffer);
+        }
+        let buffers = self.arena.by_size.entry(class).or_default();
+        if *used == buffers.len() {
+            buffers.push(gpu.memory.storage(class)?);
+        }
+        *used += 1;
+        Ok(buffers[*used - 1].clone())
+    }
+
+    fn give(&mut self, bytes: u64, buffer: Buffer) {
+        (self.free.entry(size_class(bytes)).or_default().0).push_back(buffer);
+    }
+}
+
+impl Plan {
+    /// The plan of `script`.
+    pub(super) fn new(gpu: &Gpu, script: &Script, arena: &mut Arena) -> Result<Self, DeviceError> {
+        let nodes = fuse(needed(script), script, gpu.caps());
+        let mut planner = Planner {
+            gpu,
+            calls: Vec::new(),
+            lens: script.lens.clone(),
+            spans: &script.spans,
+        };
+        for node in &nodes {
+            let outputs: Vec<_> = (node.first..node.first + node.count)
+                .map(Operand::Value)
+                .collect();
+            node.op.operation().lower(&outputs, &mut planner);
+        }
+        let Planner { calls, lens, .. } = planner;
+        Self::of_calls(gpu, script, arena, calls, &lens)
+    }
+
+    fn of_calls(
+        gpu: &Gpu,
+        script: &Script,
+        arena: &mut Arena,
+        calls: Vec<Call>,
+        lens: &[u32],
+    ) -> Result<Self, DeviceError> {
+        let pipelines: Vec<_> = calls
+            .iter()
+            .map(|call| gpu.pipelines.get(&call.variant))
+            .collect::<Result<_, _>>()?;
+        let mut owns = Vec::new();
+        let words = match script.spans.last() {
+            Some(last) => {
+                let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
+                let size = (last.offset + last.size).next_multiple_of(gpu.caps.alignment);
+                let buffer = gpu.memory.buffer(size, usage)?;
+                owns.push(buffer.clone());
+                Some(buffer)
+            }
+            None => None,
+        };
+        let uniforms = if gpu.caps.immediates || calls.is_empty() {
+            None
+        } else {
+            let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+            let size = gpu.caps.alignment * calls.len() as u64;
+            let buffer = gpu.memory.buffer(size, usage)?;
+            owns.push(buffer.clone());
+            Some(buffer)
+        };
+
+        // A value needs its buffer from the first call that binds it to the last.
+        let mut last_use = vec![None; lens.len()];
+        for (i, call) in calls.iter().enumerate() {
+            for bind in &call.bindings {
+                if let Operand::Value(value) = bind.operand {
+                    last_use[value as usize] = Some(i);
+                }
+            }
+        }
+        let wanted = |value: usize| script.wanted.get(value).copied().unwrap_or(false);
+        let mut slots = Slots {
+            arena,
+            free: BTreeMap::new(),
+        };
+        let mut places: Vec<Option<Buffer>> = vec![None; lens.len()];
+        let mut knows = HashSet::new();
+        let mut ready = Vec::with_capacity(calls.len());
+        for (i, (call, pipeline)) in calls.into_iter().zip(pipelines).enumerate() {
+            for bind in &call.bindings {
+                if let Operand::Value(value) = bind.operand {
+                    let value = value as usize;
+                    if places[value].is_none() {
+                        places[value] = Some(slots.take(gpu, value_bytes(lens[value]))?);
+                    }
+                }
+            }
+            let params = params(&call.params);
+            if let Some(uniforms) = &uniforms {
+                let offset = gpu.caps.alignment * i as u64;
+                (gpu.queue).write_buffer(uniforms.raw(), offset, &params);
+            }
+            let uniform = uniforms
+                .as_ref()
+                .map(|buffer| (buffer, gpu.caps.alignment * i as u64));
+            let bind_group = bind_group(
+                gpu,
+                script,
+                &call,
+                &pipeline,
+                &places,
+                lens,
+                words.as_ref(),
+                uniform,
+            )?;
+            for bind in &call.bindings {
+                match &bind.operand {
+                    Operand::Region(region) => {
+                        knows.insert(region.buffer.id());
+                    }
+                    &Operand::Value(value) => {
+                        let value = value as usize;
+                        if last_use[value] == Some(i) && !wanted(value) {
+                            last_use[value] = None;
+                            if let Some(buffer) = places[value].take() {
+                                slots.give(value_bytes(lens[value]), buffer);
+                            }
+                        }
+                    }
+                    Operand::Words(_) => {}
+                }
+            }
+            ready.push(Ready {
+                pipeline,
+                bind_group,
+                params,
+                grid: call.grid,
+            });
+        }
+        let wanted = (places.into_iter().enumerate())
+            .filter(|(value, _)| wanted(*value))
+            .filter_map(|(value, buffer)| {
+                let size = value_bytes(lens[value]);
+                let value = u32::try_from(value).expect("values of a step fit 32 bits");
+                Some((
+                    value,
+                    Region {
+                        buffer: buffer?,
+                        offset: 0,
+                        size,
+                    },
+                ))
+            })
+            .collect();
+        Ok(Self {
+            calls: ready,
+            words,
+            wanted,
+            knows,
+            owns,
+            used: 0,
+        })
+    }
+}
+
+/// The nodes that somebody needs: of which a value is wanted or read by a node that is needed, or which have
+/// effects.
+fn needed(script: &Script) -> Vec<Node> {
+    let mut wanted = script.wanted.clone();
+    let mut nodes: Vec<&Node> = Vec::with_capacity(script.nodes.len());
+    for node in script.nodes.iter().rev() {
+        let outputs = node.first as usize..(node.first + node.count) as usize;
+        let operation = node.op.operation();
+        if !operation.has_effects() && !wanted[outputs].contains(&true) {
+            continue;
+        }
+        for operand in operation.operands() {
+            if let &Operand::Value(value) = operand {
+                wanted[value as usize] = true;
+            }
+        }
+        nodes.push(node);
+    }
+    nodes.into_iter().rev().cloned().collect()
+}
+
+fn params(words: &[u32]) -> [u8; PARAMS_BYTES] {
+    let mut bytes = [0; PARAMS_BYTES];
+    for (bytes, word) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(words) {
+        *bytes = word.to_le_bytes();
+    }
+    bytes
+}
+
+fn bind_group(
+    gpu: &Gpu,
+    script: &Script,
+    call: &Call,
+    pipeline: &Pipeline,
+    places: &[Option<Buffer>],
+    lens: &[u32],
+    words: Option<&Buffer>,
+    uniform: Option<(&Buffer, u64)>,
+) -> Result<wgpu::BindGroup, DeviceError> {
+    assert_eq!(
+        pipeline.bindings().len(),
+        call.bindings.len(),
+        "bindings of {:?}",
+        call.variant
+    );
+    let mut entries = Vec::with_capacity(call.bindings.len() + 1);
+    for (binding, bind) in call.bindings.iter().enumerate() {
+        let (buffer, offset, size) = match &bind.operand {
+            Operand::Value(value) => {
+                let place = places[*value as usize].as_ref();
+                let size = value_bytes(lens[*value as usize]);
+                (
+                    place.expect("values have places before they are bound"),
+                    0,
+                    size,
+                )
+            }
+            Operand::Region(region) => (&region.buffer, region.offset, region.size),
+            Operand::Words(index) => {
+                let span = script.spans[*index as usize];
+                debug_assert_eq!(pipeline.bindings()[binding], Access::Read, "words are read");
+                (words.expect("spans have a buffer"), span.offset, span.size)
+            }
+        };
+        let (from, size) = bind.part.unwrap_or((0, size));
+        if size > gpu.caps.max_binding {
+            return Err(DeviceError::TooLarge {
+                wanted: usize::try_from(size).unwrap_or(usize::MAX),
+                limit: usize::try_from(gpu.caps.max_binding).unwrap_or(usize::MAX),
+            });
+        }
+        entries.push(entry(binding, buffer, offset + from, size));
+    }
+    if let Some((buffer, offset)) = uniform {
+        entries.push(entry(
+            call.bindings.len(),
+            buffer,
+            offset,
+            PARAMS_BYTES as u64,
+        ));
+    }
+    gpu.counters.created();
+    Ok(gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+        label: None,
+        layout: pipeline.layout(),
+        entries: &entries,
+    }))
+}
+
+fn entry(binding: usize, buffer: &Buffer, offset: u64, size: u64) -> wgpu::BindGroupEntry<'_> {
+    wgpu::BindGroupEntry {
+        binding: u32::try_from(binding).expect("bindings are few"),
+        resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+            buffer: buffer.raw(),
+            offset,
+            size: std::num::NonZeroU64::new(size),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fold_holds_all_groups_within_the_axes() {
+        for groups in [0, 1, 7, 65_535, 65_536, 1_000_003] {
+            let [x, y, z] = fold(groups);
+            assert!(x as usize * y as usize >= groups && z == 1, "{groups}");
+            assert!((1..=65_535).contains(&x) && (1..=65_535).contains(&y));
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Running what was recorded: find its plan or make it, encode, submit.
+
+use std::time::Instant;
+
+use crate::DeviceError;
+
+use super::counters::Counters;
+use super::plan::{Grid, Plan};
+use super::read::Ticket;
+use super::record::Recorded;
+use super::value::Place;
+use super::{Gpu, Region, State};
+
+impl Gpu {
+    /// Run all that `recording` has, or this thread's, and begin to read value `read` of it.
+    pub(super) fn flush(
+        &self,
+        state: &mut State,
+        recording: Option<u64>,
+        read: Option<u32>,
+    ) -> Option<Ticket> {
+        let started = Instant::now();
+        let recorded = state.recorders.take(recording, read)?;
+        if recorded.script.nodes.is_empty() {
+            state.recorders.reuse(recorded);
+            self.collect(state);
+            return None;
+        }
+        let ticket = match self.run(state, &recorded, read) {
+            Ok(ticket) => ticket,
+            Err(error) => {
+                self.fail(error);
+                None
+            }
+        };
+        // Whoever still has a value of this recording that was not given a place has nothing.
+        for value in &recorded.values {
+            let mut place = value.place();
+            if matches!(*place, Place::Recorded { .. }) {
+                *place = Place::Nowhere;
+            }
+        }
+        state.recorders.reuse(recorded);
+        self.collect(state);
+        let nanos = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        Counters::add(&self.counters.encode_nanos, nanos);
+        ticket
+    }
+
+    /// Take back buffers that nobody holds.
+    fn collect(&self, state: &mut State) {
+        let gone = self.memory.collect();
+        for buffer in state.plans.forget(&gone) {
+            self.memory.freed(&buffer);
+        }
+    }
+
+    fn run(
+        &self,
+        state: &mut State,
+        recorded: &Recorded,
+        read: Option<u32>,
+    ) -> Result<Option<Ticket>, DeviceError> {
+        self.check()?;
+        let State {
+            plans,
+            arena,
+            readers,
+            ..
+        } = state;
+        if plans.get(&recorded.script).is_none() {
+            let plan = Plan::new(self, &recorded.script, arena)?;
+            Counters::add(&self.counters.plans, 1);
+            for buffer in plans.insert(recorded.script.clone(), plan) {
+                self.memory.freed(&buffer);
+            }
+        } else {
+            Counters::add(&self.counters.replays, 1);
+        }
+        let Some(plan) = plans.get(&recorded.script) else {
+            return Ok(None);
+        };
+        if let Some(words) = &plan.words {
+            let bytes = bytemuck::cast_slice(&recorded.words);
+            self.queue.write_buffer(words.raw(), 0, bytes);
+        }
+        let mut encoder = self
+            .device
+            .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        self.encode(&mut encoder, plan, &recorded.grids);
+        let mut ticket = None;
+        for (value, region) in &plan.wanted {
+            let owner = &recorded.values[*value as usize];
+            if read == Some(*value) {
+                ticket = Some(readers.copy(self, &mut encoder, region, owner.len())?);
+            }
+            // One of the two who have it is the recorder.
+            if owner.is_shared() {
+                let held = self.memory.value(region.size)?;
+                copy(&mut encoder, region, &held);
+                *owner.place() = Place::Resident(held);
+            }
+        }
+        let submission = self.queue.submit([encoder.finish()]);
+        Counters::add(&self.counters.submits, 1);
+        if let Some(ticket) = &mut ticket {
+            ticket.submitted(submission);
+        }
+        Ok(ticket)
+    }
+
+    fn encode(&self, encoder: &mut wgpu::CommandEncoder, plan: &Plan, grids: &[[u32; 3]]) {
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        let mut dispatches = 0;
+        for call in &plan.calls {
+            let [x, y, z] = match call.grid {
+                Grid::Fixed(grid) => grid,
+                Grid::OfStep(index) => grids[index as usize],
+            };
+            if x == 0 || y == 0 || z == 0 {
+                continue;
+            }
+            pass.set_pipeline(call.pipeline.raw());
+            pass.set_bind_group(0, &call.bind_group, &[]);
+            if self.caps.immediates && call.pipeline.has_params() {
+                pass.set_immediates(0, &call.params);
+            }
+            pass.dispatch_workgroups(x, y, z);
+            dispatches += 1;
+        }
+        Counters::add(&self.counters.dispatches, dispatches);
+    }
+}
+
+/// Copy all of `from`.
+pub(super) fn copy(encoder: &mut wgpu::CommandEncoder, from: &Region, to: &Region) {
+    encoder.copy_buffer_to_buffer(
+        from.buffer.raw(),
+        from.offset,
+        to.buffer.raw(),
+        to.offset,
+        from.size,
+    );
+}

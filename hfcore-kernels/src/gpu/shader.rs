@@ -1,0 +1,461 @@
+//! Kernels: WGSL text, expanded for a variant, and the pipelines made of it.
+//!
+//! The text is WGSL with lines for this file:
+//!
+//! ```text
+//! #include "weight.wgsl"      the text of another file
+//! #if NAME                    NAME is defined and not 0; also `!NAME`, `NAME == 3`, `NAME > 3`
+//! #elif …  #else  #endif
+//! #unroll i 0 4 … #end        the lines between for i = 0, 1, 2, 3, with `{i}` replaced; bounds may be `{NAME}`
+//! #params                     the variable `p: Params`: immediates, or a uniform buffer; after the storage bindings
+//! {NAME}                      the value of a define, within a line
+//! ```
+//!
+//! The bindings are read off the text: `@group(0) @binding(0) var<storage, read> …`, numbered from 0.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::DeviceError;
+
+use super::Caps;
+use super::counters::Counters;
+use super::ops;
+use super::plan::PARAMS_BYTES;
+
+/// A kernel for certain defines.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Variant {
+    name: &'static str,
+    defines: Vec<(&'static str, u32)>,
+}
+
+impl Variant {
+    /// The kernel of the file `name.wgsl` with these defines.
+    pub(crate) fn new(
+        name: &'static str,
+        defines: impl IntoIterator<Item = (&'static str, u32)>,
+    ) -> Self {
+        let mut defines: Vec<_> = defines.into_iter().collect();
+        defines.sort_unstable();
+        Self { name, defines }
+    }
+}
+
+/// How a kernel uses a storage binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    Read,
+    ReadWrite,
+}
+
+/// A kernel that was compiled.
+pub(super) struct Pipeline {
+    raw: wgpu::ComputePipeline,
+    layout: wgpu::BindGroupLayout,
+    bindings: Vec<Access>,
+    has_params: bool,
+}
+
+impl Pipeline {
+    pub(super) const fn raw(&self) -> &wgpu::ComputePipeline {
+        &self.raw
+    }
+
+    pub(super) const fn layout(&self) -> &wgpu::BindGroupLayout {
+        &self.layout
+    }
+
+    pub(super) fn bindings(&self) -> &[Access] {
+        &self.bindings
+    }
+
+    pub(super) const fn has_params(&self) -> bool {
+        self.has_params
+    }
+}
+
+/// All kernels that were compiled for a device.
+pub(super) struct Pipelines {
+    device: wgpu::Device,
+    caps: Caps,
+    counters: Arc<Counters>,
+    made: Mutex<HashMap<Variant, Arc<Pipeline>>>,
+}
+
+impl Pipelines {
+    pub(super) fn new(device: &wgpu::Device, caps: &Caps, counters: &Arc<Counters>) -> Self {
+        Self {
+            device: device.clone(),
+            caps: caps.clone(),
+            counters: Arc::clone(counters),
+            made: Mutex::default(),
+        }
+    }
+
+    /// The kernel, compiled now if it has not been.
+    pub(super) fn get(&self, variant: &Variant) -> Result<Arc<Pipeline>, DeviceError> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pipeline) = made.get(variant) {
+            return Ok(Arc::clone(pipeline));
+        }
+        let pipeline = Arc::new(self.compile(variant)?);
+        made.insert(variant.clone(), Arc::clone(&pipeline));
+        Ok(pipeline)
+    }
+
+    fn compile(&self, variant: &Variant) -> Result<Pipeline, DeviceError> {
+        let wrong = |message: String| DeviceError::Internal {
+            message: format!("kernel {variant:?}: {message}"),
+        };
+        let text = expand(variant, &self.caps).map_err(&wrong)?;
+        let bindings = bindings(&text);
+        let has_params = text.contains("p: Params");
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let description = wgpu::ShaderModuleDescriptor {
+            label: Some(variant.name),
+            source: wgpu::ShaderSource::Wgsl(text.into()),
+        };
+        // SAFETY: the text is ours. Its kernels check their own indices against the sizes in their parameters,
+        // and end; the driver bounds buffers where it can. Oracle tests run each of them.
+        let module = unsafe {
+            (self.device)
+                .create_shader_module_trusted(description, wgpu::ShaderRuntimeChecks::unchecked())
+        };
+        let layout = self.layout(&bindings, has_params);
+        let pipeline_layout =
+            (self.device).create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+                label: None,
+                bind_group_layouts: &[Some(&layout)],
+                immediate_size: if has_params && self.caps.immediates {
+                    u32::try_from(PARAMS_BYTES).expect("64 bytes")
+                } else {
+                    0
+                },
+            });
+        let raw = (self.device).create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(variant.name),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                zero_initialize_workgroup_memory: false,
+                ..wgpu::PipelineCompilationOptions::default()
+            },
+            cache: None,
+        });
+        if let Some(error) = pollster::block_on(scope.pop()) {
+            return Err(wrong(error.to_string()));
+        }
+        Counters::add(&self.counters.created_objects, 4);
+        Ok(Pipeline {
+            raw,
+            layout,
+            bindings,
+            has_params,
+        })
+    }
+
+    fn layout(&self, bindings: &[Access], has_params: bool) -> wgpu::BindGroupLayout {
+        let entry = |binding: usize, ty| wgpu::BindGroupLayoutEntry {
+            binding: u32::try_from(binding).expect("bindings are few"),
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer {
+                ty,
+                has_dynamic_offset: false,
+                min_binding_size: None,
+            },
+            count: None,
+        };
+        let mut entries: Vec<_> = (bindings.iter().enumerate())
+            .map(|(i, access)| {
+                let read_only = *access == Access::Read;
+                entry(i, wgpu::BufferBindingType::Storage { read_only })
+            })
+            .collect();
+        if !self.caps.immediates && has_params {
+            entries.push(entry(bindings.len(), wgpu::BufferBindingType::Uniform));
+        }
+        (self.device).create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: None,
+            entries: &entries,
+        })
+    }
+}
+
+/// The storage bindings of expanded text, in order.
+fn bindings(text: &str) -> Vec<Access> {
+    text.lines()
+        .filter(|line| line.trim_start().starts_with("@group(0)"))
+        .filter_map(|line| {
+            if line.contains("var<storage, read_write>") {
+                Some(Access::ReadWrite)
+            } else if line.contains("var<storage, read>") {
+                Some(Access::Read)
+            } else {
+                None
+            }
+        })
+        .collect()
+}
+
+/// The WGSL of a variant on a device that can do this.
+pub(super) fn expand(variant: &Variant, caps: &Caps) -> Result<String, String> {
+    let mut defines: HashMap<&str, u32> = variant.defines.iter().copied().collect();
+    for (name, has) in [
+        ("F16", caps.f16),
+        ("SUBGROUP", caps.subgroups),
+        ("IMMEDIATES", caps.immediates),
+    ] {
+        defines.insert(name, u32::from(has));
+    }
+    let mut text = String::new();
+    if caps.f16 {
+        text.push_str("enable f16;\n");
+    }
+    let source = source(variant.name)?;
+    let lines: Vec<&str> = included(source)?;
+    Expander { defines, caps }.block(&lines, &[], &mut text)?;
+    Ok(text)
+}
+
+fn source(name: &str) -> Result<&'static str, String> {
+    (ops::SHADERS.iter())
+        .find(|(of, _)| *of == name)
+        .map(|(_, text)| *text)
+        .ok_or_else(|| format!("there is no shader {name:?}"))
+}
+
+fn included(text: &'static str) -> Result<Vec<&'static str>, String> {
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        match line.trim_start().strip_prefix("#include ") {
+            Some(name) => {
+                let name = name.trim().trim_matches('"').trim_end_matches(".wgsl");
+                lines.extend(included(source(name)?)?);
+            }
+            None => lines.push(line),
+        }
+    }
+    Ok(lines)
+}
+
+struct Expander<'a> {
+    defines: HashMap<&'a str, u32>,
+    caps: &'a Caps,
+}
+
+impl Expander<'_> {
+    /// Expand `lines`, with the counters of the loops around them.
+    fn block(
+        &self,
+        lines: &[&str],
+        counters: &[(&str, u32)],
+        text: &mut String,
+    ) -> Result<(), String> {
+        // Of each `#if` we are in: whether its lines are wanted now, and whether a branch of it was.
+        let mut branches: Vec<(bool, bool)> = Vec::new();
+        let mut i = 0;
+        while i < lines.len() {
+            let line = lines[i];
+            i += 1;
+            let outer = |branches: &[(bool, bool)]| {
+                branches[..branches.len().saturating_sub(1)]
+                    .iter()
+                    .all(|(on, _)| *on)
+            };
+            let directive = line.trim_start();
+            if let Some(condition) = directive.strip_prefix("#if ") {
+                let on = branches.iter().all(|(on, _)| *on) && self.holds(condition)?;
+                branches.push((on, on));
+            } else if let Some(condition) = directive.strip_prefix("#elif ") {
+                let inside = outer(&branches);
+                let (on, was) = branches.last_mut().ok_or("#elif without #if")?;
+                *on = inside && !*was && self.holds(condition)?;
+                *was |= *on;
+            } else if directive.starts_with("#else") {
+                let inside = outer(&branches);
+                let (on, was) = branches.last_mut().ok_or("#else without #if")?;
+                *on = inside && !*was;
+                *was = true;
+            } else if directive.starts_with("#endif") {
+                branches.pop().ok_or("#endif without #if")?;
+            } else if !branches.iter().all(|(on, _)| *on) {
+            } else if let Some(head) = directive.strip_prefix("#unroll ") {
+                let len = unrolled(&lines[i..])?;
+                let head = self.replaced(head, counters)?;
+                let mut parts = head.split_whitespace();
+                let (Some(name), Some(from), Some(to)) = (parts.next(), parts.next(), parts.next())
+                else {
+                    return Err(format!("#unroll wants a name and two bounds: {head:?}"));
+                };
+                let bound = |n: &str| n.parse::<u32>().map_err(|_| format!("no bound: {n:?}"));
+                for n in bound(from)?..bound(to)? {
+                    let mut counters = counters.to_vec();
+                    counters.push((name, n));
+                    self.block(&lines[i..i + len], &counters, text)?;
+                }
+                i += len + 1;
+            } else if directive.starts_with("#params") {
+                let _ = if self.caps.immediates {
+                    writeln!(text, "var<immediate> p: Params;")
+                } else {
+                    let binding = bindings(text).len();
+                    writeln!(
+                        text,
+                        "@group(0) @binding({binding}) var<uniform> p: Params;"
+                    )
+                };
+            } else {
+                text.push_str(&self.replaced(line, counters)?);
+                text.push('\n');
+            }
+        }
+        if branches.is_empty() {
+            Ok(())
+        } else {
+            Err("#if without #endif".to_owned())
+        }
+    }
+
+    /// Whether `NAME`, `!NAME`, `NAME == 3`, or another comparison, holds; also several with `&&` or `||`.
+    fn holds(&self, condition: &str) -> Result<bool, String> {
+        let condition = condition.split("//").next().unwrap_or_default().trim();
+        if let Some((a, b)) = condition.split_once("||") {
+            return Ok(self.holds(a)? || self.holds(b)?);
+        }
+        if let Some((a, b)) = condition.split_once("&&") {
+            return Ok(self.holds(a)? && self.holds(b)?);
+        }
+        let value = |name: &str| self.defines.get(name.trim()).copied().unwrap_or(0);
+        for (sign, holds) in [
+            ("==", (|a, b| a == b) as fn(u32, u32) -> bool),
+            ("!=", |a, b| a != b),
+            (">=", |a, b| a >= b),
+            ("<=", |a, b| a <= b),
+            (">", |a, b| a > b),
+            ("<", |a, b| a < b),
+        ] {
+            if let Some((name, n)) = condition.split_once(sign) {
+                let n = n
+                    .trim()
+                    .parse()
+                    .map_err(|_| format!("no number: {condition:?}"))?;
+                return Ok(holds(value(name), n));
+            }
+        }
+        Ok(match condition.strip_prefix('!') {
+            Some(name) => value(name) == 0,
+            None => value(condition) != 0,
+        })
+    }
+
+    /// `{NAME}` replaced by its value, and `{i}` by that of a loop.
+    fn replaced(&self, line: &str, counters: &[(&str, u32)]) -> Result<String, String> {
+        let mut out = String::with_capacity(line.len());
+        let mut rest = line;
+        while let Some(open) = rest.find('{') {
+            let after = &rest[open + 1..];
+            let name = after.split('}').next().unwrap_or_default();
+            let is_name = after.len() > name.len()
+                && !name.is_empty()
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+            out.push_str(&rest[..open]);
+            if is_name {
+                let of_loop = counters.iter().rev().find(|(of, _)| *of == name);
+                let value = of_loop
+                    .map(|(_, n)| *n)
+                    .or_else(|| self.defines.get(name).copied())
+                    .ok_or_else(|| format!("{name} is not defined, in {line:?}"))?;
+                let _ = write!(out, "{value}");
+                rest = &after[name.len() + 1..];
+            } else {
+                out.push('{');
+                rest = after;
+            }
+        }
+        out.push_str(rest);
+        Ok(out)
+    }
+}
+
+/// Lines before the `#end` of a loop whose first line is `lines[0]`.
+fn unrolled(lines: &[&str]) -> Result<usize, String> {
+    let mut depth = 0;
+    for (i, line) in lines.iter().enumerate() {
+        let line = line.trim_start();
+        if line.starts_with("#unroll ") {
+            depth += 1;
+        } else if line.starts_with("#end") && !line.starts_with("#endif") {
+            if depth == 0 {
+                return Ok(i);
+            }
+            depth -= 1;
+        }
+    }
+    Err("#unroll without #end".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caps(immediates: bool) -> Caps {
+        Caps {
+            immediates,
+            ..super::super::testing::caps()
+        }
+    }
+
+    fn expanded(text: &'static str, defines: &[(&'static str, u32)]) -> Result<String, String> {
+        let caps = caps(true);
+        let expander = Expander {
+            defines: defines.iter().copied().collect(),
+            caps: &caps,
+        };
+        let lines: Vec<&str> = text.lines().collect();
+        let mut out = String::new();
+        expander.block(&lines, &[], &mut out)?;
+        Ok(out)
+    }
+
+    #[test]
+    fn conditions_loops_and_values() {
+        let text = "#if A && N > 2\nyes {N}\n#elif B\nb\n#else\nno\n#endif\nf() { x }\n\
+                    #unroll i 0 {N}\na{i};\n#unroll j 1 3\nb{i}{j};\n#end\n#end";
+        let got = expanded(text, &[("A", 1), ("N", 3)]).unwrap();
+        assert_eq!(
+            got,
+            "yes 3\nf() { x }\na0;\nb01;\nb02;\na1;\nb11;\nb12;\na2;\nb21;\nb22;\n"
+        );
+        let got = expanded(text, &[("B", 1), ("N", 0)]).unwrap();
+        assert_eq!(got, "b\nf() { x }\n");
+        assert_eq!(expanded("#if A\nx", &[]).unwrap_err(), "#if without #endif");
+        assert_eq!(
+            expanded("{X}", &[]).unwrap_err(),
+            "X is not defined, in \"{X}\""
+        );
+    }
+
+    #[test]
+    fn the_uniform_comes_after_the_storage_bindings() {
+        let lines = [
+            "@group(0) @binding(0) var<storage, read> x: array<f32>;",
+            "@group(0) @binding(1) var<storage, read_write> y: array<f32>;",
+            "#params",
+        ];
+        let caps = caps(false);
+        let expander = Expander {
+            defines: HashMap::new(),
+            caps: &caps,
+        };
+        let mut text = String::new();
+        expander.block(&lines, &[], &mut text).unwrap();
+        assert!(
+            text.contains("@binding(2) var<uniform> p: Params;"),
+            "{text}"
+        );
+        assert_eq!(bindings(&text), [Access::Read, Access::ReadWrite]);
+    }
+}
