@@ -374,7 +374,10 @@ impl<L: DecoderLayer> CausalLm for Decoder<L> {
                 .iter()
                 .map(|part| {
                     let pass = Pass::begin(part, cache, probe, &self.limits())?;
-                    Ok(self.body(part, pass))
+                    let x = self.body(part, pass);
+                    // So that a GPU works at this part while the next is recorded, and has a plan for each.
+                    self.info.device.submit();
+                    Ok(x)
                 })
                 .collect::<Result<Vec<_>, ForwardError>>()?;
             concat_rows(&parts.iter().collect::<Vec<_>>())
@@ -382,9 +385,13 @@ impl<L: DecoderLayer> CausalLm for Decoder<L> {
             self.body(step, pass)
         };
         let logits = if step.logits().is_empty() {
+            // Nobody reads; what was remembered is on its way all the same.
+            self.info.device.submit();
             Vec::new()
         } else {
-            self.head(&x).into_vec()?
+            let logits = self.head(&x);
+            drop(x);
+            logits.into_vec()?
         };
         Ok(Logits::new(logits, self.info.vocab_size))
     }

@@ -197,6 +197,16 @@ impl Device {
         self.on_gpu().map(|gpu| gpu.counters())
     }
 
+    /// Whether it is a GPU.
+    #[must_use]
+    pub fn is_wgpu(&self) -> bool {
+        match &*self.0 {
+            Backend::Cpu(_) => false,
+            #[cfg(feature = "wgpu")]
+            Backend::Wgpu(_) => true,
+        }
+    }
+
     /// Begin with all that operations on this device have recorded so far, without waiting for it. A CPU has
     /// done it already. To read numbers does it too; this is for those who record more than they read.
     pub fn submit(&self) {

@@ -193,10 +193,10 @@ pub fn verify(path: impl AsRef<Path>, options: &VerifyOptions) -> Result<Verific
     let load = |widened| Heads::load(&dir, &reference.json.architecture, options, widened);
     let heads = load(false)?;
     let published = published_dtype(&dir.config()?);
-    let precision = options.device.precision();
+    let (device, dtype) = (&options.device, options.dtype.unwrap_or(published));
     let row = match options.quantize {
-        Some(_) => Row::of_quantized(precision),
-        None => Row::of(published, options.dtype.unwrap_or(published), precision),
+        Some(_) => Row::quantized_on(device),
+        None => Row::on(device, published, dtype),
     };
     let exact = match row {
         Row::Dequantized(_) => Some(load(true)?),
