@@ -94,6 +94,8 @@ impl From<&Operand> for Bind {
 pub(crate) struct Planner<'a> {
     gpu: &'a Gpu,
     calls: Vec<Call>,
+    /// Multiplications of each call, of those that have many.
+    work: Vec<u64>,
     /// Numbers of each value, those that only kernels know included.
     lens: Vec<u32>,
     spans: &'a [super::record::Span],
@@ -113,6 +115,15 @@ impl Planner<'_> {
             call.variant
         );
         self.calls.push(call);
+        self.work.push(0);
+    }
+
+    /// Say how many multiplications the last call does, where they are many: a step with more than a device
+    /// can be trusted to finish before its driver loses patience goes in several submissions.
+    pub(crate) fn work(&mut self, multiplications: u64) {
+        if let Some(work) = self.work.last_mut() {
+            *work = multiplications;
+        }
     }
 
     /// Room for `len` numbers between the calls of one operation.
@@ -151,6 +162,8 @@ pub(super) struct Plan {
     pub(super) words: Option<Buffer>,
     /// The buffer, offset and bytes of each value that is wanted after the step, by its number.
     pub(super) wanted: Vec<(u32, Region)>,
+    /// The calls before which a submission ends, ascending.
+    pub(super) cuts: Vec<usize>,
     /// Buffers that it knows and does not own.
     knows: HashSet<u64>,
     /// Buffers that it owns.
@@ -251,6 +264,7 @@ impl Plan {
         let mut planner = Planner {
             gpu,
             calls: Vec::new(),
+            work: Vec::new(),
             lens: script.lens.clone(),
             spans: &script.spans,
         };
@@ -260,8 +274,12 @@ impl Plan {
                 .collect();
             node.op.operation().lower(&outputs, &mut planner);
         }
-        let Planner { calls, lens, .. } = planner;
-        Self::of_calls(gpu, script, arena, calls, &lens)
+        let Planner {
+            calls, work, lens, ..
+        } = planner;
+        let mut plan = Self::of_calls(gpu, script, arena, calls, &lens)?;
+        plan.cuts = cuts(&work);
+        Ok(plan)
     }
 
     fn of_calls(
@@ -323,10 +341,6 @@ impl Plan {
                 }
             }
             let params = params(&call.params);
-            if let Some(uniforms) = &uniforms {
-                let offset = gpu.caps.alignment * i as u64;
-                (gpu.queue).write_buffer(uniforms.raw(), offset, &params);
-            }
             let uniform = uniforms
                 .as_ref()
                 .map(|buffer| (buffer, gpu.caps.alignment * i as u64));
@@ -364,6 +378,14 @@ impl Plan {
                 grid: call.grid,
             });
         }
+        if let Some(uniforms) = &uniforms {
+            let stride = usize::try_from(gpu.caps.alignment).unwrap_or(PARAMS_BYTES);
+            let mut bytes = vec![0; stride * ready.len()];
+            for (slot, call) in bytes.chunks_exact_mut(stride).zip(&ready) {
+                slot[..PARAMS_BYTES].copy_from_slice(&call.params);
+            }
+            gpu.queue.write_buffer(uniforms.raw(), 0, &bytes);
+        }
         let wanted = (places.into_iter().enumerate())
             .filter(|(value, _)| wanted(*value))
             .filter_map(|(value, buffer)| {
@@ -383,11 +405,30 @@ impl Plan {
             calls: ready,
             words,
             wanted,
+            cuts: Vec::new(),
             knows,
             owns,
             used: 0,
         })
     }
+}
+
+/// Multiplications of one submission: a fifth of a second on a GPU that does 10^12 in a second. Drivers kill
+/// what takes several.
+const MOST_WORK: u64 = 200_000_000_000;
+
+/// The calls before which a submission ends, so that none has more than [`MOST_WORK`], if it can be.
+fn cuts(work: &[u64]) -> Vec<usize> {
+    let mut cuts = Vec::new();
+    let mut sum = 0_u64;
+    for (i, &work) in work.iter().enumerate() {
+        if sum > 0 && sum + work > MOST_WORK {
+            cuts.push(i);
+            sum = 0;
+        }
+        sum += work;
+    }
+    cuts
 }
 
 /// The nodes that somebody needs: of which a value is wanted or read by a node that is needed, or which have
@@ -493,6 +534,14 @@ fn entry(binding: usize, buffer: &Buffer, offset: u64, size: u64) -> wgpu::BindG
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn submissions_are_cut_where_the_work_is_too_much() {
+        let half = MOST_WORK / 2;
+        assert_eq!(cuts(&[1, half, half, 1, 0, half]), [2, 5]);
+        assert_eq!(cuts(&[3 * half, 1, 3 * half]), [1, 2]);
+        assert!(cuts(&[1, 2, 3]).is_empty());
+    }
 
     #[test]
     fn a_fold_holds_all_groups_within_the_axes() {

@@ -86,12 +86,9 @@ impl Gpu {
             }
             Place::Resident(held) => {
                 self.check()?;
-                let mut encoder = self
-                    .device
-                    .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+                let mut encoder = self.encoder();
                 let mut ticket = (state.readers).copy(self, &mut encoder, &held, len)?;
-                ticket.submitted(self.queue.submit([encoder.finish()]));
-                super::Counters::add(&self.counters.submits, 1);
+                ticket.submitted(self.submit_commands(encoder));
                 Some(ticket)
             }
             Place::Nowhere => None,

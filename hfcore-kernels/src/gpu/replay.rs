@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::DeviceError;
 
 use super::counters::Counters;
-use super::plan::{Grid, Plan};
+use super::plan::{Grid, Plan, Ready};
 use super::read::Ticket;
 use super::record::Recorded;
 use super::value::Place;
@@ -84,10 +84,14 @@ impl Gpu {
             let bytes = bytemuck::cast_slice(&recorded.words);
             self.queue.write_buffer(words.raw(), 0, bytes);
         }
-        let mut encoder = self
-            .device
-            .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        self.encode(&mut encoder, plan, &recorded.grids);
+        let mut encoder = self.encoder();
+        let mut from = 0;
+        for &cut in &plan.cuts {
+            self.encode(&mut encoder, &plan.calls[from..cut], &recorded.grids);
+            self.submit_commands(std::mem::replace(&mut encoder, self.encoder()));
+            from = cut;
+        }
+        self.encode(&mut encoder, &plan.calls[from..], &recorded.grids);
         let mut ticket = None;
         for (value, region) in &plan.wanted {
             let owner = &recorded.values[*value as usize];
@@ -101,18 +105,27 @@ impl Gpu {
                 *owner.place() = Place::Resident(held);
             }
         }
-        let submission = self.queue.submit([encoder.finish()]);
-        Counters::add(&self.counters.submits, 1);
+        let submission = self.submit_commands(encoder);
         if let Some(ticket) = &mut ticket {
             ticket.submitted(submission);
         }
         Ok(ticket)
     }
 
-    fn encode(&self, encoder: &mut wgpu::CommandEncoder, plan: &Plan, grids: &[[u32; 3]]) {
+    pub(super) fn encoder(&self) -> wgpu::CommandEncoder {
+        let description = wgpu::CommandEncoderDescriptor::default();
+        self.device.create_command_encoder(&description)
+    }
+
+    pub(super) fn submit_commands(&self, encoder: wgpu::CommandEncoder) -> wgpu::SubmissionIndex {
+        Counters::add(&self.counters.submits, 1);
+        self.queue.submit([encoder.finish()])
+    }
+
+    fn encode(&self, encoder: &mut wgpu::CommandEncoder, calls: &[Ready], grids: &[[u32; 3]]) {
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         let mut dispatches = 0;
-        for call in &plan.calls {
+        for call in calls {
             let [x, y, z] = match call.grid {
                 Grid::Fixed(grid) => grid,
                 Grid::OfStep(index) => grids[index as usize],
