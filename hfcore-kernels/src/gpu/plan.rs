@@ -7,7 +7,8 @@
 //! wgpu orders uses of whole buffers, and refuses a kernel that reads and writes one. So a value has a buffer
 //! to itself while it is needed, and no output has that of an input of the same kernel.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use crate::DeviceError;
@@ -168,41 +169,60 @@ pub(super) struct Plan {
     knows: HashSet<u64>,
     /// Buffers that it owns.
     owns: Vec<Buffer>,
-    used: u64,
 }
 
-/// Plans, by what they do.
+/// Plans, by what they do. Found by comparing whole scripts, the last one's first: a step is most often like
+/// the one before, and to compare is cheaper than to hash.
 #[derive(Default)]
 pub(super) struct Plans {
-    by_script: HashMap<Script, Plan>,
-    clock: u64,
+    /// The one used last is the last.
+    plans: Vec<(u64, Script, Plan)>,
 }
 
 /// Plans kept: a model has one for a token, one for each length of prompt, and a few for odd steps.
 const MOST_PLANS: usize = 64;
 
+/// A number that scripts with the same number of nodes, values and words, and the same last node, share.
+fn sketch(script: &Script) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let Script {
+        nodes, lens, spans, ..
+    } = script;
+    (
+        nodes.len(),
+        lens.len(),
+        spans.len(),
+        nodes.last(),
+        spans.last(),
+    )
+        .hash(&mut hasher);
+    hasher.finish()
+}
+
 impl Plans {
-    /// The plan of `script`, if it was made before.
-    pub(super) fn get(&mut self, script: &Script) -> Option<&Plan> {
-        self.clock += 1;
-        let plan = self.by_script.get_mut(script)?;
-        plan.used = self.clock;
-        Some(plan)
+    /// Make the plan of `script` the last, if there is one.
+    pub(super) fn find(&mut self, script: &Script) -> bool {
+        let sketch = sketch(script);
+        let same = |(of, other, _): &(u64, Script, Plan)| *of == sketch && other == script;
+        let Some(index) = self.plans.iter().rposition(same) else {
+            return false;
+        };
+        self.plans[index..].rotate_left(1);
+        true
     }
 
-    /// Keep a plan. Returned are the buffers of those that are forgotten for it.
-    pub(super) fn insert(&mut self, script: Script, mut plan: Plan) -> Vec<Buffer> {
+    /// The plan that was found or inserted last.
+    pub(super) fn last(&self) -> Option<&Plan> {
+        self.plans.last().map(|(_, _, plan)| plan)
+    }
+
+    /// Keep a plan, as the last. Returned are the buffers of one that is forgotten for it.
+    pub(super) fn insert(&mut self, script: Script, plan: Plan) -> Vec<Buffer> {
         let mut gone = Vec::new();
-        if self.by_script.len() >= MOST_PLANS {
-            let oldest = (self.by_script.iter())
-                .min_by_key(|(_, plan)| plan.used)
-                .map(|(script, _)| script.clone());
-            if let Some(plan) = oldest.and_then(|script| self.by_script.remove(&script)) {
-                gone = plan.owns;
-            }
+        if self.plans.len() >= MOST_PLANS {
+            gone = self.plans.remove(0).2.owns;
         }
-        plan.used = self.clock;
-        self.by_script.insert(script, plan);
+        self.plans.push((sketch(&script), script, plan));
         gone
     }
 
@@ -212,7 +232,7 @@ impl Plans {
             return Vec::new();
         }
         let mut gone = Vec::new();
-        self.by_script.retain(|_, plan| {
+        self.plans.retain_mut(|(_, _, plan)| {
             let keep = !buffers.iter().any(|id| plan.knows.contains(id));
             if !keep {
                 gone.append(&mut plan.owns);
@@ -408,7 +428,6 @@ impl Plan {
             cuts: Vec::new(),
             knows,
             owns,
-            used: 0,
         })
     }
 }
