@@ -22,10 +22,12 @@ mod memory;
 mod op;
 pub(crate) mod ops;
 mod plan;
+pub mod probe;
 mod read;
 mod record;
 mod replay;
 mod shader;
+mod synthetic;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

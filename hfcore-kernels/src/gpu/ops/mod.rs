@@ -13,10 +13,19 @@ use super::{Caps, Variant};
 pub(super) const SHADERS: &[(&str, &str)] = &[
     ("elementwise", include_str!("../shaders/elementwise.wgsl")),
     ("norm", include_str!("../shaders/norm.wgsl")),
+    ("probe_read", include_str!("../shaders/probe_read.wgsl")),
+    ("probe_step", include_str!("../shaders/probe_step.wgsl")),
+    ("synthetic", include_str!("../shaders/synthetic.wgsl")),
 ];
 
 /// Every variant of every kernel that can be asked for on a device that can do this.
 #[cfg(test)]
 pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
-    [elementwise::variants(caps), norm::variants(caps)].concat()
+    [
+        elementwise::variants(caps),
+        norm::variants(caps),
+        super::probe::variants(),
+        super::synthetic::variants(),
+    ]
+    .concat()
 }
