@@ -309,10 +309,8 @@ impl Plan {
         calls: Vec<Call>,
         lens: &[u32],
     ) -> Result<Self, DeviceError> {
-        let pipelines: Vec<_> = calls
-            .iter()
-            .map(|call| gpu.pipelines.get(&call.variant))
-            .collect::<Result<_, _>>()?;
+        let variants: Vec<_> = calls.iter().map(|call| &call.variant).collect();
+        let pipelines = gpu.pipelines.get_all(&variants)?;
         let mut owns = Vec::new();
         let words = match script.spans.last() {
             Some(last) => {

@@ -15,7 +15,9 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
 use crate::DeviceError;
 
@@ -96,13 +98,54 @@ impl Pipelines {
 
     /// The kernel, compiled now if it has not been.
     pub(super) fn get(&self, variant: &Variant) -> Result<Arc<Pipeline>, DeviceError> {
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pipeline) = made.get(variant) {
-            return Ok(Arc::clone(pipeline));
-        }
-        let pipeline = Arc::new(self.compile(variant)?);
-        made.insert(variant.clone(), Arc::clone(&pipeline));
-        Ok(pipeline)
+        let mut all = self.get_all(&[variant])?;
+        all.pop().ok_or_else(|| DeviceError::Internal {
+            message: format!("kernel {variant:?} was not compiled"),
+        })
+    }
+
+    /// The kernels of these variants, in order. Those that have not been compiled are now, on several threads:
+    /// drivers take their time, and do not wait for each other.
+    pub(super) fn get_all(&self, variants: &[&Variant]) -> Result<Vec<Arc<Pipeline>>, DeviceError> {
+        let made = |variant: &Variant| {
+            let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+            made.get(variant).map(Arc::clone)
+        };
+        let mut missing: Vec<&Variant> = variants
+            .iter()
+            .copied()
+            .filter(|variant| made(variant).is_none())
+            .collect();
+        missing.sort_unstable();
+        missing.dedup();
+        let threads = thread::available_parallelism()
+            .map_or(1, usize::from)
+            .min(missing.len());
+        let next = AtomicUsize::new(0);
+        let compile_some = || -> Result<(), DeviceError> {
+            while let Some(variant) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let pipeline = Arc::new(self.compile(variant)?);
+                let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+                made.insert((*variant).clone(), pipeline);
+            }
+            Ok(())
+        };
+        thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(compile_some)).collect();
+            let mine = compile_some();
+            let failed = |message: &str| DeviceError::Internal {
+                message: message.to_owned(),
+            };
+            (others.into_iter())
+                .map(|other| other.join().map_err(|_| failed("a compiler panicked"))?)
+                .fold(mine, Result::and)
+        })?;
+        let get = |variant: &&Variant| {
+            made(variant).ok_or_else(|| DeviceError::Internal {
+                message: format!("kernel {variant:?} was not compiled"),
+            })
+        };
+        variants.iter().map(get).collect()
     }
 
     fn compile(&self, variant: &Variant) -> Result<Pipeline, DeviceError> {
