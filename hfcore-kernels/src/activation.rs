@@ -2,6 +2,8 @@
 
 use crate::Tensor;
 use crate::device::Cpu;
+#[cfg(feature = "wgpu")]
+use crate::gpu::ops::elementwise::{Function, elementwise, paired};
 use crate::isa::multiversion;
 use crate::math::{erf, sigmoid, tanh};
 use crate::rows;
@@ -46,6 +48,13 @@ pub enum Activation {
 /// `activation` of each number of `x`.
 #[must_use]
 pub fn activate(mut x: Tensor, activation: Activation) -> Tensor {
+    #[cfg(feature = "wgpu")]
+    if let Some(gpu) = x.device().on_gpu() {
+        return match activation {
+            Activation::Identity => x,
+            _ => elementwise(gpu, Function::Activate(activation), &x, None),
+        };
+    }
     let device = x.device().clone();
     let cpu = device.on_cpu();
     for_each_mut(cpu, x.data_mut(), 1, |_, x| apply(cpu.isa, x, activation));
@@ -63,6 +72,10 @@ pub fn activate(mut x: Tensor, activation: Activation) -> Tensor {
 #[track_caller]
 pub fn gated(mut gate: Tensor, up: &Tensor, activation: Activation) -> Tensor {
     assert_eq!(gate.shape(), up.shape(), "gated: shapes of gate and up");
+    #[cfg(feature = "wgpu")]
+    if let Some(gpu) = gate.device().on_gpu() {
+        return elementwise(gpu, Function::Gated(activation), &gate, Some(up));
+    }
     let device = gate.device().clone();
     let cpu = device.on_cpu();
     for_each_mut(cpu, gate.data_mut(), 1, |first, gate| {
@@ -78,7 +91,13 @@ pub fn gated(mut gate: Tensor, up: &Tensor, activation: Activation) -> Tensor {
 #[must_use]
 #[track_caller]
 pub fn gated_halves(x: &Tensor, activation: Activation) -> Tensor {
-    let (mut out, inner) = halved(x, "gated_halves");
+    let shape = halved(x, "gated_halves");
+    #[cfg(feature = "wgpu")]
+    if let Some(gpu) = x.device().on_gpu() {
+        return paired(gpu, Function::GatedHalves(activation), x, &shape);
+    }
+    let mut out = Tensor::unspecified(x.device(), &shape);
+    let inner = out.width();
     let cpu = x.device().on_cpu();
     for_each_mut(cpu, out.data_mut(), inner, |first, out| {
         let x = &x.data()[first * 2 * inner..];
@@ -100,7 +119,17 @@ pub fn gated_halves(x: &Tensor, activation: Activation) -> Tensor {
 #[must_use]
 #[track_caller]
 pub fn clamped_swiglu(x: &Tensor, limit: f32, alpha: f32) -> Tensor {
-    let (mut out, inner) = halved(x, "clamped_swiglu");
+    let shape = halved(x, "clamped_swiglu");
+    #[cfg(feature = "wgpu")]
+    if let Some(gpu) = x.device().on_gpu() {
+        let function = Function::ClampedSwiglu {
+            limit: limit.into(),
+            alpha: alpha.into(),
+        };
+        return paired(gpu, function, x, &shape);
+    }
+    let mut out = Tensor::unspecified(x.device(), &shape);
+    let inner = out.width();
     let cpu = x.device().on_cpu();
     for_each_mut(cpu, out.data_mut(), inner, |first, out| {
         let x = &x.data()[first * 2 * inner..][..2 * out.len()];
@@ -109,18 +138,15 @@ pub fn clamped_swiglu(x: &Tensor, limit: f32, alpha: f32) -> Tensor {
     out
 }
 
+/// The shape of `x` with rows of half the width.
 #[track_caller]
-fn halved(x: &Tensor, operation: &str) -> (Tensor, usize) {
+fn halved(x: &Tensor, operation: &str) -> Vec<usize> {
     assert!(
         x.width().is_multiple_of(2),
         "{operation}: rows of two halves, found {:?}",
         x.shape()
     );
-    let inner = x.width() / 2;
-    (
-        Tensor::unspecified(x.device(), &rows::with_width(x, inner)),
-        inner,
-    )
+    rows::with_width(x, x.width() / 2)
 }
 
 multiversion! { fn apply(x: &mut [f32], activation: Activation) = apply_body }

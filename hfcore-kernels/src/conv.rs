@@ -1,5 +1,7 @@
 //! Convolutions as matrix products.
 
+#[cfg(feature = "wgpu")]
+use crate::gpu::ops::conv as gpu_conv;
 use crate::{Tensor, Weight, linear, rows};
 
 /// The convolution of `x` `[B, T, C]` with `w` `[O, C, k]`, plus `bias` `[O]`: `[B, T', O]` with
@@ -42,6 +44,11 @@ pub fn conv1d(
 
     // Each window as a row, in the order of the weight's `[C, k]`.
     let width = channels * kernel;
+    #[cfg(feature = "wgpu")]
+    if let Some(gpu) = x.device().on_gpu() {
+        let w = w.reshape(&[outputs, width]);
+        return gpu_conv::conv1d(gpu, x, &w, bias, out_len, kernel, stride, padding);
+    }
     let mut windows = Tensor::unspecified(x.device(), &[batch, out_len, width]);
     let cpu = x.device().on_cpu();
     rows::for_each_mut(cpu, windows.data_mut(), width, |first, windows| {
@@ -75,6 +82,10 @@ pub fn patches(pixels: &Tensor, patch: usize) -> Tensor {
         panic!("patches: [B, C, H, W], found {:?}", pixels.shape())
     };
     assert!(patch > 0, "patches: of no pixels");
+    #[cfg(feature = "wgpu")]
+    if let Some(gpu) = pixels.device().on_gpu() {
+        return gpu_conv::patches(gpu, pixels, patch);
+    }
     let (down, across) = (height / patch, width / patch);
     let size = channels * patch * patch;
     let mut out = Tensor::unspecified(pixels.device(), &[batch * down * across, size]);

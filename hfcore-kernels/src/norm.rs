@@ -81,6 +81,10 @@ pub fn layer_norm(x: &Tensor, gain: &Tensor, bias: Option<&Tensor>, eps: f32) ->
 /// Reference: `torch.nn.functional.normalize`, where `eps` is 1e-12.
 #[must_use]
 pub fn l2_normalize(x: &Tensor, eps: f32) -> Tensor {
+    #[cfg(feature = "wgpu")]
+    if let Some(gpu) = x.device().on_gpu() {
+        return norm(gpu, NormKind::L2, x, None, None, eps);
+    }
     each_row(x, |isa, x, out| l2(isa, x, out, eps))
 }
 

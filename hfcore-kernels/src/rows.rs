@@ -5,6 +5,8 @@ use std::ops::Range;
 use crate::Tensor;
 use crate::device::Cpu;
 use crate::elementwise::{add_to, scale_to};
+#[cfg(feature = "wgpu")]
+use crate::gpu::ops::rows as gpu_rows;
 
 /// Numbers that one thread works at before it asks for more: some microseconds of the cheapest
 /// operation, several times what it costs to deal them.
@@ -43,6 +45,10 @@ pub fn columns(x: &Tensor, range: Range<usize>) -> Tensor {
     let inside = range.start <= range.end && range.end <= from;
     assert!(inside, "columns: {range:?} of {:?}", x.shape());
     let width = range.len();
+    #[cfg(feature = "wgpu")]
+    if let Some(gpu) = x.device().on_gpu() {
+        return gpu_rows::columns(gpu, x, &range);
+    }
     let mut out = Tensor::unspecified(x.device(), &with_width(x, width));
     let cpu = x.device().on_cpu();
     for_each_mut(cpu, out.data_mut(), width, |first, out| {
@@ -63,6 +69,10 @@ pub fn columns(x: &Tensor, range: Range<usize>) -> Tensor {
 pub fn gather_rows(x: &Tensor, rows: &[usize]) -> Tensor {
     if let Some(row) = rows.iter().find(|&&row| row >= x.rows()) {
         panic!("gather_rows: row {row} of {:?}", x.shape());
+    }
+    #[cfg(feature = "wgpu")]
+    if let Some(gpu) = x.device().on_gpu() {
+        return gpu_rows::gather_rows(gpu, x, rows);
     }
     let width = x.width();
     let mut out = Tensor::unspecified(x.device(), &[rows.len(), width]);
@@ -94,6 +104,10 @@ pub fn concat_rows(parts: &[&Tensor]) -> Tensor {
         );
     }
     let rows = parts.iter().map(|part| part.rows()).sum();
+    #[cfg(feature = "wgpu")]
+    if let Some(gpu) = first.device().on_gpu() {
+        return gpu_rows::concat_rows(gpu, parts, &[rows, width]);
+    }
     let mut out = Tensor::unspecified(first.device(), &[rows, width]);
     let mut rest = out.data_mut();
     for part in parts {
@@ -114,6 +128,10 @@ pub fn transpose(x: &Tensor) -> Tensor {
     let &[rows, columns] = x.shape() else {
         panic!("transpose: a matrix, found {:?}", x.shape())
     };
+    #[cfg(feature = "wgpu")]
+    if let Some(gpu) = x.device().on_gpu() {
+        return gpu_rows::transpose(gpu, x, [rows, columns]);
+    }
     let mut out = Tensor::unspecified(x.device(), &[columns, rows]);
     let cpu = x.device().on_cpu();
     for_each_mut(cpu, out.data_mut(), rows, |first, out| {
@@ -143,6 +161,10 @@ pub fn mean_rows(x: &Tensor, spans: &[Range<usize>]) -> Tensor {
     for span in spans {
         let inside = span.start < span.end && span.end <= x.rows();
         assert!(inside, "mean_rows: rows {span:?} of {:?}", x.shape());
+    }
+    #[cfg(feature = "wgpu")]
+    if let Some(gpu) = x.device().on_gpu() {
+        return gpu_rows::mean_rows(gpu, x, spans);
     }
     let width = x.width();
     let mut out = Tensor::zeros(x.device(), &[spans.len(), width]);

@@ -1,6 +1,8 @@
 //! Weights that sum to one.
 
 use crate::Tensor;
+#[cfg(feature = "wgpu")]
+use crate::gpu::ops::norm::{NormKind, norm};
 use crate::isa::multiversion;
 use crate::lanes::{max_of, sum_of};
 use crate::math::exp;
@@ -11,6 +13,10 @@ use crate::norm::each_row;
 /// Numbers that are `-inf` get exactly 0; a row of nothing else gets zeros, where torch has NaN.
 #[must_use]
 pub fn softmax(x: &Tensor) -> Tensor {
+    #[cfg(feature = "wgpu")]
+    if let Some(gpu) = x.device().on_gpu() {
+        return norm(gpu, NormKind::Softmax, x, None, None, 0.0);
+    }
     each_row(x, softmax_row)
 }
 

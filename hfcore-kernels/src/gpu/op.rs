@@ -68,8 +68,16 @@ macro_rules! operations {
 }
 
 operations! {
+    /// Tensors one after the other.
+    Concat(ops::rows::Concat),
+    /// Numbers in another order.
+    Copy(ops::rows::Copy),
     /// A function of each number, or of two.
     Elementwise(ops::elementwise::Elementwise),
+    /// Means of spans of rows.
+    MeanRows(ops::rows::MeanRows),
     /// Rows, normalised.
     Norm(ops::norm::Norm),
+    /// A matrix, turned.
+    Transpose(ops::rows::Transpose),
 }

@@ -3,20 +3,36 @@
 //! A file is one kind of operation: its payload, which is its key; the function that records it; how it is
 //! lowered; and the variants of its kernels, all of them, so that a test can compile each.
 
+pub(crate) mod conv;
 pub(crate) mod elementwise;
 pub(crate) mod norm;
+#[cfg(test)]
+mod oracle;
+pub(crate) mod rows;
 
 #[cfg(test)]
 use super::{Caps, Variant};
 
 /// The shader files, by name.
 pub(super) const SHADERS: &[(&str, &str)] = &[
+    ("activation", include_str!("../shaders/activation.wgsl")),
+    ("copy", include_str!("../shaders/copy.wgsl")),
     ("elementwise", include_str!("../shaders/elementwise.wgsl")),
+    ("math", include_str!("../shaders/math.wgsl")),
+    ("mean_rows", include_str!("../shaders/mean_rows.wgsl")),
     ("norm", include_str!("../shaders/norm.wgsl")),
     ("probe_read", include_str!("../shaders/probe_read.wgsl")),
     ("probe_step", include_str!("../shaders/probe_step.wgsl")),
     ("synthetic", include_str!("../shaders/synthetic.wgsl")),
+    ("reduce", include_str!("../shaders/reduce.wgsl")),
+    ("transpose", include_str!("../shaders/transpose.wgsl")),
 ];
+
+/// A number of things as kernels count them. More than fit 32 bits are more than a buffer holds, which is refused
+/// where one is wanted for them.
+pub(super) fn word(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
 
 /// Every variant of every kernel that can be asked for on a device that can do this.
 #[cfg(test)]
@@ -26,6 +42,7 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
         norm::variants(caps),
         super::probe::variants(),
         super::synthetic::variants(),
+        rows::variants(caps),
     ]
     .concat()
 }

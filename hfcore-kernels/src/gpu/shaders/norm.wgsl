@@ -1,78 +1,112 @@
-// A workgroup normalises one row: RMS (KIND 0), RMS with gains stored less one (1), mean and variance (2).
+// Rows that are normalised: a workgroup for each row `[D]`, which it goes through two or three times, the
+// row being in the cache by then.
+//
+// KIND 0  x / sqrt(mean(x^2) + eps) * (gain + offset)             Zhang and Sennrich 2019
+//      1  (x - mean(x)) / sqrt(variance(x) + eps) * gain + bias   Ba et al. 2016
+//      2  x / max(|x|, eps)
+//      3  e^(x - max) / sum, a row of -inf alone gets zeros
+// GAIN, BIAS: whether there is one.
+
+#include "math.wgsl"
+#include "reduce.wgsl"
+
 struct Params {
     rows: u32,
+    // D
     width: u32,
     eps: f32,
+    // KIND 0: 1 where gains are stored as their distance from one, else 0.
+    offset: f32,
 }
-
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-#if GAIN
-@group(0) @binding(1) var<storage, read> gain: array<f32>;
-#endif
-#if BIAS
-@group(0) @binding(2) var<storage, read> bias: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
-#elif GAIN
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
-#else
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
-#endif
 #params
 
-var<workgroup> partial: array<f32, 128>;
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> out: array<f32>;
+#if GAIN
+@group(0) @binding(2) var<storage, read> gain: array<f32>;
+#endif
+#if BIAS
+@group(0) @binding(3) var<storage, read> bias: array<f32>;
+#endif
 
-// The sum over the workgroup of each lane's `value`, in one fixed order.
-fn sum(lane: u32, value: f32) -> f32 {
-    partial[lane] = value;
-    workgroupBarrier();
-    for (var half = 64u; half > 0u; half /= 2u) {
-        if lane < half {
-            partial[lane] += partial[lane + half];
-        }
-        workgroupBarrier();
-    }
-    let total = partial[0];
-    workgroupBarrier();
-    return total;
-}
+// Below every number a softmax is asked for; WGSL has no literal for -inf.
+const LOWEST = -3.4028234e38;
 
-@compute @workgroup_size(128)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let row = group.x + group.y * groups.x;
+@compute @workgroup_size({WG})
+fn main(t: Thread) {
+    // Uniform: of the workgroup and the parameters alone.
+    let row = group_number(t);
     if row >= p.rows {
         return;
     }
     let start = row * p.width;
-    var mean = 0.0;
-#if KIND == 2
-    var total = 0.0;
-    for (var i = lane; i < p.width; i += 128u) {
-        total += x[start + i];
-    }
-    mean = sum(lane, total) / f32(p.width);
-#endif
+    let end = start + p.width;
+    let first = start + t.index;
+    let n = f32(p.width);
+#if KIND == 0
     var squares = 0.0;
-    for (var i = lane; i < p.width; i += 128u) {
-        let d = x[start + i] - mean;
-        squares += d * d;
+    for (var i = first; i < end; i += {WG}u) {
+        squares += x[i] * x[i];
     }
-    let scale = 1.0 / sqrt(sum(lane, squares) / f32(p.width) + p.eps);
-    for (var i = lane; i < p.width; i += 128u) {
-        var v = (x[start + i] - mean) * scale;
+    let scale = 1.0 / sqrt(reduce_sum(t, squares) / n + p.eps);
+    for (var i = first; i < end; i += {WG}u) {
 #if GAIN
-#if KIND == 1
-        v *= 1.0 + gain[i];
+        out[i] = x[i] * scale * (gain[i - start] + p.offset);
 #else
-        v *= gain[i];
+        out[i] = x[i] * scale;
 #endif
-#endif
-#if BIAS
-        v += bias[i];
-#endif
-        y[start + i] = v;
     }
+#endif
+#if KIND == 1
+    var total = 0.0;
+    for (var i = first; i < end; i += {WG}u) {
+        total += x[i];
+    }
+    let mean = reduce_sum(t, total) / n;
+    var squares = 0.0;
+    for (var i = first; i < end; i += {WG}u) {
+        squares += (x[i] - mean) * (x[i] - mean);
+    }
+    let scale = 1.0 / sqrt(reduce_sum(t, squares) / n + p.eps);
+    for (var i = first; i < end; i += {WG}u) {
+#if BIAS
+        out[i] = (x[i] - mean) * scale * gain[i - start] + bias[i - start];
+#else
+        out[i] = (x[i] - mean) * scale * gain[i - start];
+#endif
+    }
+#endif
+#if KIND == 2
+    var squares = 0.0;
+    for (var i = first; i < end; i += {WG}u) {
+        squares += x[i] * x[i];
+    }
+    let length = sqrt(reduce_sum(t, squares));
+    let divisor = select(length, p.eps, length < p.eps);
+    for (var i = first; i < end; i += {WG}u) {
+        out[i] = x[i] / divisor;
+    }
+#endif
+#if KIND == 3
+    var most = LOWEST;
+    for (var i = first; i < end; i += {WG}u) {
+        most = select(most, x[i], x[i] > most);
+    }
+    let largest = reduce_max(t, most);
+    if largest <= LOWEST {
+        // Nothing but -inf, or NaN, which must not become a number.
+        for (var i = first; i < end; i += {WG}u) {
+            out[i] = select(0.0, x[i], is_nan(x[i]));
+        }
+        return;
+    }
+    var parts = 0.0;
+    for (var i = first; i < end; i += {WG}u) {
+        parts += exp_f32(x[i] - largest);
+    }
+    let sum = reduce_sum(t, parts);
+    for (var i = first; i < end; i += {WG}u) {
+        out[i] = exp_f32(x[i] - largest) / sum;
+    }
+#endif
 }
