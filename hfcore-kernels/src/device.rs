@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 #[cfg(feature = "wgpu")]
-use crate::gpu::{Gpu, WgpuCounters, WgpuOptions};
+use crate::gpu::{Gpu, WgpuAdapter, WgpuCounters, WgpuOptions};
 use crate::pool::Pool;
 use crate::recycle::Recycler;
 use crate::work::{Counter, Work};
@@ -80,10 +80,40 @@ pub enum DeviceError {
         why: String,
     },
     /// The device's memory is exhausted.
-    #[error("out of device memory: {wanted} bytes were wanted")]
+    #[error(
+        "out of device memory: {wanted} bytes were wanted besides {used} in use{}; a smaller model, a smaller type of \
+         weights or a shorter context may fit",
+        .total.map_or_else(String::new, |total| format!(", and the device has {total}"))
+    )]
     OutOfMemory {
         /// Bytes that were wanted.
         wanted: usize,
+        /// Bytes of buffers that this device has already.
+        used: usize,
+        /// Bytes of the device's memory, other programs' included, if they are known.
+        total: Option<usize>,
+    },
+    /// The device would need more memory than it was given.
+    #[error(
+        "{wanted} bytes of device memory were wanted besides {used} in use, and the budget is {budget}"
+    )]
+    OverBudget {
+        /// Bytes that were wanted.
+        wanted: usize,
+        /// Bytes of buffers that this device has already.
+        used: usize,
+        /// The most that it may have.
+        budget: usize,
+    },
+    /// An option that means nothing.
+    #[error("{option} is expected to be {expected}; found {found:?}")]
+    InvalidOption {
+        /// What it is about.
+        option: &'static str,
+        /// What it can be.
+        expected: &'static str,
+        /// What it is.
+        found: String,
     },
     /// One tensor is larger than the device can handle.
     #[error(
@@ -147,6 +177,45 @@ impl Device {
     #[cfg(feature = "wgpu")]
     pub fn wgpu_with(options: &WgpuOptions) -> Result<Self, DeviceError> {
         Gpu::open(options).map(Self::of_gpu)
+    }
+
+    /// The GPUs that wgpu reaches, the fastest kind first and software last; what
+    /// [`WgpuSelect::Index`](crate::WgpuSelect::Index) counts.
+    #[cfg(feature = "wgpu")]
+    #[must_use]
+    pub fn wgpu_adapters() -> Vec<WgpuAdapter> {
+        crate::gpu::adapters()
+    }
+
+    /// What is known of the GPU it is; `None` for a CPU.
+    #[cfg(feature = "wgpu")]
+    #[must_use]
+    pub fn wgpu_adapter(&self) -> Option<&WgpuAdapter> {
+        self.on_gpu().map(|gpu| gpu.adapter())
+    }
+
+    /// About so many bytes of weights will be brought to this device: it makes room as it goes, in larger
+    /// pieces. A CPU needs to know nothing.
+    pub fn expect_weights(&self, bytes: u64) {
+        #[cfg(feature = "wgpu")]
+        if let Some(gpu) = self.on_gpu() {
+            gpu.expect_uploads(bytes);
+        }
+        #[cfg(not(feature = "wgpu"))]
+        let _ = bytes;
+    }
+
+    /// Wait until all weights that were brought to this device are there, and give back the memory that they
+    /// passed through. On a CPU they are where they were.
+    ///
+    /// # Errors
+    /// If the device was lost or ran out of memory.
+    pub fn finish_weights(&self) -> Result<(), DeviceError> {
+        #[cfg(feature = "wgpu")]
+        if let Some(gpu) = self.on_gpu() {
+            return gpu.finish_uploads();
+        }
+        Ok(())
     }
 
     #[cfg(feature = "wgpu")]

@@ -57,7 +57,10 @@ pub use dtype::DType;
 pub use elementwise::{add, add_row, add_tiled, mul, scale, softcap};
 pub use embedding::embed;
 #[cfg(feature = "wgpu")]
-pub use gpu::{WgpuCounters, WgpuOptions, probe as gpu_probe};
+pub use gpu::{
+    WgpuAdapter, WgpuAdapterType, WgpuCounters, WgpuForce, WgpuOptions, WgpuPower, WgpuSelect,
+    WgpuTier, probe as gpu_probe,
+};
 pub use isa::Isa;
 #[cfg(target_arch = "x86_64")]
 pub use isa::{Amx, Avx2, Avx512, Avx512Bf16, Avx512Vnni, AvxVnni};

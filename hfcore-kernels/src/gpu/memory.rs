@@ -54,6 +54,10 @@ struct Retired(Mutex<Vec<Buffer>>);
 pub(crate) struct Memory {
     device: wgpu::Device,
     max_buffer: u64,
+    /// The most bytes that all buffers may have together.
+    budget: Option<u64>,
+    /// Bytes of the adapter's memory, if they are known.
+    total: Option<u64>,
     counters: Arc<Counters>,
     next: AtomicU64,
     /// Of values: used again.
@@ -78,10 +82,17 @@ pub(super) fn size_class(bytes: u64) -> u64 {
 }
 
 impl Memory {
-    pub(super) fn new(device: &wgpu::Device, caps: &Caps, counters: &Arc<Counters>) -> Self {
+    pub(super) fn new(
+        device: &wgpu::Device,
+        caps: &Caps,
+        [budget, total]: [Option<u64>; 2],
+        counters: &Arc<Counters>,
+    ) -> Self {
         Self {
             device: device.clone(),
             max_buffer: caps.max_buffer,
+            budget,
+            total,
             counters: Arc::clone(counters),
             next: AtomicU64::new(0),
             values: Arc::default(),
@@ -96,11 +107,38 @@ impl Memory {
         size: u64,
         usage: wgpu::BufferUsages,
     ) -> Result<Buffer, DeviceError> {
-        let wanted = usize::try_from(size).unwrap_or(usize::MAX);
+        self.create(size, usage, false)
+    }
+
+    /// The same, mapped, to be written to before it is used.
+    pub(super) fn mapped_buffer(
+        &self,
+        size: u64,
+        usage: wgpu::BufferUsages,
+    ) -> Result<Buffer, DeviceError> {
+        self.create(size, usage, true)
+    }
+
+    fn create(
+        &self,
+        size: u64,
+        usage: wgpu::BufferUsages,
+        mapped_at_creation: bool,
+    ) -> Result<Buffer, DeviceError> {
         if size > self.max_buffer {
             return Err(DeviceError::TooLarge {
-                wanted,
-                limit: usize::try_from(self.max_buffer).unwrap_or(usize::MAX),
+                wanted: in_memory(size),
+                limit: in_memory(self.max_buffer),
+            });
+        }
+        let used = self.counters.allocated_bytes.load(Ordering::Relaxed);
+        if let Some(budget) = self.budget
+            && used.saturating_add(size) > budget
+        {
+            return Err(DeviceError::OverBudget {
+                wanted: in_memory(size),
+                used: in_memory(used),
+                budget: in_memory(budget),
             });
         }
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
@@ -108,10 +146,14 @@ impl Memory {
             label: None,
             size,
             usage,
-            mapped_at_creation: false,
+            mapped_at_creation,
         });
         if pollster::block_on(scope.pop()).is_some() {
-            return Err(DeviceError::OutOfMemory { wanted });
+            return Err(DeviceError::OutOfMemory {
+                wanted: in_memory(size),
+                used: in_memory(used),
+                total: self.total.map(in_memory),
+            });
         }
         self.counters.created();
         Counters::add(&self.counters.allocated_bytes, size);
@@ -165,6 +207,11 @@ impl Memory {
     pub(super) fn freed(&self, buffer: &Buffer) {
         (self.counters.allocated_bytes).fetch_sub(buffer.raw.size(), Ordering::Relaxed);
     }
+}
+
+/// Bytes of the device as bytes of memory, of which a 32-bit host may count fewer.
+pub(super) fn in_memory(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 impl Retired {

@@ -19,6 +19,8 @@ mod caps;
 mod counters;
 mod fuse;
 mod memory;
+#[cfg(test)]
+mod noop;
 mod op;
 pub(crate) mod ops;
 mod plan;
@@ -38,8 +40,10 @@ mod value;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use adapter::WgpuOptions;
+pub(crate) use adapter::list as adapters;
+pub use adapter::{WgpuAdapter, WgpuAdapterType, WgpuOptions, WgpuPower, WgpuSelect};
 pub(crate) use caps::Caps;
+pub use caps::{WgpuForce, WgpuTier};
 pub use counters::WgpuCounters;
 pub(crate) use memory::{Held, Region};
 pub(crate) use op::{Bits, Operand};
@@ -55,14 +59,17 @@ use plan::{Arena, Plans};
 use read::Readers;
 use record::Recorders;
 use shader::Pipelines;
+use upload::Uploads;
 
 /// A GPU: its queue, what was recorded for it, and the plans that were made of earlier recordings.
 pub(crate) struct Gpu {
     name: String,
+    adapter: WgpuAdapter,
     caps: Caps,
     device: wgpu::Device,
     queue: wgpu::Queue,
     memory: Memory,
+    uploads: Uploads,
     pipelines: Pipelines,
     counters: Arc<Counters>,
     failure: Arc<Failure>,
@@ -84,7 +91,14 @@ pub(crate) struct Failure(Mutex<Option<DeviceError>>);
 impl Failure {
     fn set(&self, error: DeviceError) {
         let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        first.get_or_insert(error);
+        match &*first {
+            // A device that is gone refuses everything, before it says that it is gone.
+            Some(DeviceError::Internal { .. }) if matches!(error, DeviceError::Lost { .. }) => {
+                *first = Some(error);
+            }
+            Some(_) => {}
+            None => *first = Some(error),
+        }
     }
 
     fn get(&self) -> Option<DeviceError> {
@@ -105,6 +119,8 @@ impl Gpu {
             device,
             queue,
             caps,
+            info: adapter,
+            memory_budget,
         } = opened;
         let failure = Arc::new(Failure::default());
         let on_error = Arc::clone(&failure);
@@ -116,7 +132,9 @@ impl Gpu {
         let counters = Arc::new(Counters::default());
         Self {
             name,
-            memory: Memory::new(&device, &caps, &counters),
+            memory: Memory::new(&device, &caps, [memory_budget, adapter.memory], &counters),
+            uploads: Uploads::default(),
+            adapter,
             pipelines: Pipelines::new(&device, &caps, &counters),
             state: Mutex::new(State {
                 recorders: Recorders::new(&caps),
@@ -137,6 +155,11 @@ impl Gpu {
         &self.name
     }
 
+    /// What is known of the adapter.
+    pub(crate) const fn adapter(&self) -> &WgpuAdapter {
+        &self.adapter
+    }
+
     pub(crate) const fn caps(&self) -> &Caps {
         &self.caps
     }
@@ -147,7 +170,15 @@ impl Gpu {
 
     /// What went wrong so far.
     pub(crate) fn check(&self) -> Result<(), DeviceError> {
-        self.failure.get().map_or(Ok(()), Err)
+        let Some(error) = self.failure.get() else {
+            return Ok(());
+        };
+        if matches!(error, DeviceError::Internal { .. }) {
+            // Perhaps it is gone, which it says when it is asked.
+            let _ = self.device.poll(wgpu::PollType::Poll);
+            return self.failure.get().map_or(Err(error), Err);
+        }
+        Err(error)
     }
 
     /// Remember that something went wrong, for whoever reads.
@@ -178,7 +209,11 @@ impl fmt::Debug for Gpu {
 /// What wgpu says went wrong, as we say it.
 fn told(error: &wgpu::Error) -> DeviceError {
     match error {
-        wgpu::Error::OutOfMemory { .. } => DeviceError::OutOfMemory { wanted: 0 },
+        wgpu::Error::OutOfMemory { .. } => DeviceError::OutOfMemory {
+            wanted: 0,
+            used: 0,
+            total: None,
+        },
         wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => {
             DeviceError::Internal {
                 message: description.clone(),

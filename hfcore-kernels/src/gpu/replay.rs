@@ -118,6 +118,8 @@ impl Gpu {
     }
 
     pub(super) fn submit_commands(&self, encoder: wgpu::CommandEncoder) -> wgpu::SubmissionIndex {
+        // What is on its way is there first.
+        self.send_uploads();
         Counters::add(&self.counters.submits, 1);
         self.queue.submit([encoder.finish()])
     }

@@ -152,6 +152,12 @@ impl Pipelines {
         let wrong = |message: String| DeviceError::Internal {
             message: format!("kernel {variant:?}: {message}"),
         };
+        // What is not listed would be compiled by no test.
+        #[cfg(test)]
+        assert!(
+            ops::variants(&self.caps).contains(variant),
+            "{variant:?} is not listed by its operation"
+        );
         let text = expand(variant, &self.caps).map_err(&wrong)?;
         let bindings = bindings(&text);
         let has_params = text.contains("p: Params");

@@ -1,37 +1,79 @@
 //! Devices for tests: what the machine has, with all that it can do and with the least.
+//!
+//! The devices are one for the whole process: a device takes longer to open than most tests to run. Tests
+//! take turns, so that counters are a test's own, and where there is no adapter they say that they did
+//! nothing. `HFCORE_REQUIRE_WGPU=1` makes that a failure; `HFCORE_WGPU_ADAPTER` chooses the adapter,
+//! software by default only where there is no other.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::Device;
 
-use super::{Caps, Gpu, WgpuOptions};
+use super::{Caps, Gpu, WgpuForce, WgpuOptions, WgpuSelect, adapters};
 
 /// What no adapter has to be asked for.
 pub(crate) fn caps() -> Caps {
     Caps {
         f16: false,
         subgroups: false,
+        subgroup_size: [4, 128],
         immediates: false,
+        cooperative_matrix: None,
+        timestamps: false,
         max_binding: 128 << 20,
         max_buffer: 256 << 20,
         alignment: 256,
+        workgroup_memory: 16 << 10,
+        workgroup_threads: 256,
     }
 }
 
-/// Run `test` on each device that operations are tested on: none where the machine has no adapter, which is
-/// said. One test at a time, as counters count for all.
+/// Run `test` on each device that operations are tested on: with all that the adapter can do, and with
+/// [the least](WgpuForce::minimal). None where the machine has no adapter, which is said. One test at a
+/// time, as counters count for all.
 pub(crate) fn each_device(test: impl Fn(&Device)) {
-    static GPU: OnceLock<Option<Arc<Gpu>>> = OnceLock::new();
-    static ONE: Mutex<()> = Mutex::new(());
-    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let gpu = GPU.get_or_init(|| Gpu::open(&WgpuOptions::default()).ok());
-    let Some(gpu) = gpu else {
+    static DEVICES: OnceLock<Vec<Device>> = OnceLock::new();
+    let _turn = turn();
+    let devices = DEVICES.get_or_init(|| {
+        [WgpuForce::default(), WgpuForce::minimal()]
+            .into_iter()
+            .filter_map(|force| open(&WgpuOptions::default().with_force(force)))
+            .map(Device::of_gpu)
+            .collect()
+    });
+    for device in devices {
+        test(device);
+    }
+}
+
+/// A turn for a test that needs devices of its own.
+pub(crate) fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    // A test that failed has its turn behind it.
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The adapter that tests run on, with these options; none where the machine has none, which is said.
+///
+/// # Panics
+/// If there is none and `HFCORE_REQUIRE_WGPU` is set, or the one there is cannot be opened.
+pub(crate) fn open(options: &WgpuOptions) -> Option<Arc<Gpu>> {
+    static COUNT: OnceLock<usize> = OnceLock::new();
+    if *COUNT.get_or_init(|| adapters().len()) == 0 {
         assert!(
-            std::env::var_os("HFCORE_REQUIRE_WGPU").is_none(),
+            std::env::var_os("HFCORE_REQUIRE_WGPU").is_none_or(|value| value == "0"),
             "HFCORE_REQUIRE_WGPU is set, and there is no adapter"
         );
-        eprintln!("SKIPPED: no GPU and no software Vulkan on this machine");
-        return;
+        eprintln!(
+            "SKIPPED: no GPU and no software Vulkan on this machine (mesa-vulkan-drivers has one)"
+        );
+        return None;
+    }
+    let select = match std::env::var("HFCORE_WGPU_ADAPTER") {
+        Ok(text) if !text.is_empty() => text.parse().expect("HFCORE_WGPU_ADAPTER names an adapter"),
+        // The first there is, software too.
+        _ => WgpuSelect::Index(0),
     };
-    test(&Device::of_gpu(Arc::clone(gpu)));
+    let options = options.clone().with_adapter(select);
+    Some(Gpu::open(&options).expect("the adapter opens"))
 }

@@ -98,11 +98,13 @@ fn memory_is_given_back() {
             step(device, &gain, &numbers(210, seed)).into_vec().unwrap()
         };
         run(1);
+        device.finish_weights().unwrap();
         device.submit();
         let before = device.wgpu_counters().unwrap().allocated_bytes;
         for seed in 2..8 {
             run(seed);
         }
+        device.finish_weights().unwrap();
         device.submit();
         assert_eq!(device.wgpu_counters().unwrap().allocated_bytes, before);
     });
