@@ -265,8 +265,23 @@ pub(super) fn expand(variant: &Variant, caps: &Caps) -> Result<String, String> {
     }
     let source = source(variant.name)?;
     let lines: Vec<&str> = included(source)?;
-    Expander { defines, caps }.block(&lines, &[], &mut text)?;
-    Ok(text)
+    Expander { defines }.block(&lines, &[], &mut text)?;
+    Ok(with_params(&text, caps.immediates))
+}
+
+/// The text with its `#params`, wherever they stand, for which all bindings must be known.
+fn with_params(text: &str, immediates: bool) -> String {
+    let params = if immediates {
+        "var<immediate> p: Params;".to_owned()
+    } else {
+        let binding = bindings(text).len();
+        format!("@group(0) @binding({binding}) var<uniform> p: Params;")
+    };
+    let line = |line: &str| match line.trim_start().starts_with("#params") {
+        true => format!("{params}\n"),
+        false => format!("{line}\n"),
+    };
+    text.lines().map(line).collect()
 }
 
 fn source(name: &str) -> Result<&'static str, String> {
@@ -292,7 +307,6 @@ fn included(text: &'static str) -> Result<Vec<&'static str>, String> {
 
 struct Expander<'a> {
     defines: HashMap<&'a str, u32>,
-    caps: &'a Caps,
 }
 
 impl Expander<'_> {
@@ -346,16 +360,6 @@ impl Expander<'_> {
                     self.block(&lines[i..i + len], &counters, text)?;
                 }
                 i += len + 1;
-            } else if directive.starts_with("#params") {
-                let _ = if self.caps.immediates {
-                    writeln!(text, "var<immediate> p: Params;")
-                } else {
-                    let binding = bindings(text).len();
-                    writeln!(
-                        text,
-                        "@group(0) @binding({binding}) var<uniform> p: Params;"
-                    )
-                };
             } else {
                 text.push_str(&self.replaced(line, counters)?);
                 text.push('\n');
@@ -450,18 +454,9 @@ fn unrolled(lines: &[&str]) -> Result<usize, String> {
 mod tests {
     use super::*;
 
-    fn caps(immediates: bool) -> Caps {
-        Caps {
-            immediates,
-            ..super::super::testing::caps()
-        }
-    }
-
     fn expanded(text: &'static str, defines: &[(&'static str, u32)]) -> Result<String, String> {
-        let caps = caps(true);
         let expander = Expander {
             defines: defines.iter().copied().collect(),
-            caps: &caps,
         };
         let lines: Vec<&str> = text.lines().collect();
         let mut out = String::new();
@@ -489,18 +484,10 @@ mod tests {
 
     #[test]
     fn the_uniform_comes_after_the_storage_bindings() {
-        let lines = [
-            "@group(0) @binding(0) var<storage, read> x: array<f32>;",
-            "@group(0) @binding(1) var<storage, read_write> y: array<f32>;",
-            "#params",
-        ];
-        let caps = caps(false);
-        let expander = Expander {
-            defines: HashMap::new(),
-            caps: &caps,
-        };
-        let mut text = String::new();
-        expander.block(&lines, &[], &mut text).unwrap();
+        let text = "#params\n\
+                    @group(0) @binding(0) var<storage, read> x: array<f32>;\n\
+                    @group(0) @binding(1) var<storage, read_write> y: array<f32>;\n";
+        let text = with_params(text, false);
         assert!(
             text.contains("@binding(2) var<uniform> p: Params;"),
             "{text}"
