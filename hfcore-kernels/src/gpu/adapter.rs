@@ -26,6 +26,9 @@ pub struct WgpuOptions {
     pub memory_budget: Option<u64>,
     /// Measure times between kernels, if it can.
     pub profiling: bool,
+    /// Make up the numbers of weights on the device, and never look at the host's: for measuring.
+    #[doc(hidden)]
+    pub synthetic_weights: bool,
 }
 
 impl WgpuOptions {
@@ -61,6 +64,14 @@ impl WgpuOptions {
     #[must_use]
     pub const fn with_profiling(mut self, profiling: bool) -> Self {
         self.profiling = profiling;
+        self
+    }
+
+    /// Make up the numbers of weights on the device, and never look at the host's: for measuring.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn with_synthetic_weights(mut self, synthetic_weights: bool) -> Self {
+        self.synthetic_weights = synthetic_weights;
         self
     }
 }
@@ -213,6 +224,7 @@ pub(super) struct Opened {
     pub(super) caps: Caps,
     pub(super) info: WgpuAdapter,
     pub(super) memory_budget: Option<u64>,
+    pub(super) synthetic_weights: bool,
 }
 
 /// What is known of every adapter, in their order for [`WgpuPower::High`].
@@ -245,6 +257,7 @@ pub(super) fn open(options: &WgpuOptions) -> Result<Opened, DeviceError> {
         caps,
         info: info.clone(),
         memory_budget: options.memory_budget,
+        synthetic_weights: options.synthetic_weights,
     })
 }
 

@@ -25,6 +25,7 @@ mod op;
 pub(crate) mod ops;
 mod plan;
 pub mod probe;
+mod profile;
 mod read;
 mod record;
 mod replay;
@@ -56,6 +57,7 @@ use crate::DeviceError;
 use counters::Counters;
 use memory::Memory;
 use plan::{Arena, Plans};
+use profile::Profile;
 use read::Readers;
 use record::Recorders;
 use shader::Pipelines;
@@ -65,6 +67,8 @@ use upload::Uploads;
 pub(crate) struct Gpu {
     name: String,
     adapter: WgpuAdapter,
+    /// Whether numbers of weights are made up here.
+    synthetic_weights: bool,
     caps: Caps,
     device: wgpu::Device,
     queue: wgpu::Queue,
@@ -82,6 +86,8 @@ struct State {
     plans: Plans,
     arena: Arena,
     readers: Readers,
+    /// While somebody asks what kernels take.
+    profile: Option<Profile>,
 }
 
 /// The first thing that went wrong. Nothing is right after it.
@@ -121,6 +127,7 @@ impl Gpu {
             caps,
             info: adapter,
             memory_budget,
+            synthetic_weights,
         } = opened;
         let failure = Arc::new(Failure::default());
         let on_error = Arc::clone(&failure);
@@ -135,12 +142,14 @@ impl Gpu {
             memory: Memory::new(&device, &caps, [memory_budget, adapter.memory], &counters),
             uploads: Uploads::default(),
             adapter,
+            synthetic_weights,
             pipelines: Pipelines::new(&device, &caps, &counters),
             state: Mutex::new(State {
                 recorders: Recorders::new(&caps),
                 plans: Plans::default(),
                 arena: Arena::default(),
                 readers: Readers::default(),
+                profile: None,
             }),
             caps,
             device,

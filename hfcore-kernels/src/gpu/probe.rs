@@ -18,7 +18,10 @@ use std::time::Instant;
 
 use crate::{Device, DeviceError};
 
+pub use super::profile::KernelTime;
+
 use super::memory::Buffer;
+use super::profile::Profile;
 use super::shader::{Pipeline, Variant};
 use super::synthetic::Pattern;
 use super::{Gpu, Region};
@@ -198,7 +201,7 @@ pub fn dispatch_costs(device: &Device, times: usize) -> Result<DispatchCosts, De
         done += n;
         gpu.dispatch(&pipeline, &groups[..1], n, 1)
     })?;
-    let counted = gpu.words(&counts.0[0], STEP_THREADS * 4)?;
+    let counted = gpu.words_of(&counts.0[0], STEP_THREADS * 4)?;
     if counted.iter().any(|&count| count as usize != done) {
         return Err(DeviceError::Internal {
             message: format!("{done} dispatches that each add 1 came to {counted:?}"),
@@ -250,7 +253,7 @@ pub fn read_back(device: &Device, bytes: u64, times: usize) -> Result<f64, Devic
     let mut best = f64::INFINITY;
     for _ in 0..=times {
         let start = Instant::now();
-        gpu.words(&source.buffer, bytes)?;
+        gpu.words_of(&source.buffer, bytes)?;
         best = best.min(start.elapsed().as_secs_f64());
     }
     Ok(best)
@@ -294,6 +297,36 @@ pub fn synchronize(device: &Device) -> Result<(), DeviceError> {
     gpu.submit();
     let submission = gpu.queue.submit([]);
     gpu.wait(submission)
+}
+
+/// What `work` returns, and what each kernel that it ran took, longest first.
+///
+/// # Errors
+/// If the device was not opened for it ([`WgpuOptions::with_profiling`](crate::WgpuOptions::with_profiling)), its adapter
+/// has no clock between dispatches, or it fails.
+///
+/// # Panics
+/// If the device is a CPU.
+#[track_caller]
+pub fn profile<T>(
+    device: &Device,
+    work: impl FnOnce() -> T,
+) -> Result<(T, Vec<KernelTime>), DeviceError> {
+    let gpu = gpu(device);
+    if !gpu.caps.timestamps {
+        return Err(DeviceError::InvalidOption {
+            option: "a device whose kernels are timed",
+            expected: "opened with profiling, of an adapter with clocks between dispatches",
+            found: device.name(),
+        });
+    }
+    synchronize(device)?;
+    gpu.state().profile = Some(Profile::new(gpu));
+    let result = work();
+    synchronize(device)?;
+    let profile = gpu.state().profile.take();
+    let times = profile.map_or_else(|| Ok(Vec::new()), |profile| profile.times(gpu));
+    Ok((result, times?))
 }
 
 #[track_caller]
@@ -347,7 +380,7 @@ impl Gpu {
     }
 
     /// The first `bytes` of a buffer, through one that is made for them once the time is taken.
-    fn words(&self, source: &Buffer, bytes: u64) -> Result<Vec<u32>, DeviceError> {
+    pub(super) fn words_of(&self, source: &Buffer, bytes: u64) -> Result<Vec<u32>, DeviceError> {
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         let target = Temporary {
             buffer: self.memory.buffer(bytes, usage)?,
@@ -444,9 +477,9 @@ fn one_more(
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::each_device;
+    use super::super::testing::{each_device, open, turn};
     use super::*;
-    use crate::{DType, PlaneType};
+    use crate::{DType, PlaneType, Tensor, WgpuOptions, rms_norm, scale};
 
     /// Counts, which a lost dispatch or a missing barrier would change, are looked at by the probe itself.
     #[test]
@@ -487,7 +520,7 @@ mod tests {
                         put(&data.buffer, word * 4, 0x9e37_79b9);
                         gpu.dispatch(&pipeline, &group, 1, workgroups).unwrap();
                         put(&data.buffer, word * 4, 0);
-                        let seen = gpu.words(&found.buffer, 8).unwrap()[0];
+                        let seen = gpu.words_of(&found.buffer, 8).unwrap()[0];
                         assert_eq!(seen, 0x9e37_79b9, "word {word}, {workgroup_size} x {loads}");
                     }
                 }
@@ -500,6 +533,60 @@ mod tests {
                 "the probe keeps nothing"
             );
         });
+    }
+
+    /// Every dispatch is timed, by kernel and grid, and no kernel that was not asked for.
+    #[test]
+    fn kernels_are_timed_while_somebody_asks() {
+        let _turn = turn();
+        let options = WgpuOptions::default().with_profiling(true);
+        let Some(gpu) = open(&options) else { return };
+        let device = Device::of_gpu(gpu);
+        if !device.on_gpu().unwrap().caps.timestamps {
+            eprintln!("SKIPPED: no clocks between dispatches on {}", device.name());
+            return;
+        }
+        let run = |rows: usize| {
+            let x = Tensor::from_vec(&device, &[rows, 64], vec![1.0; rows * 64]);
+            rms_norm(&scale(x, 2.0), None, 1e-5, false)
+                .to_vec()
+                .unwrap()
+        };
+        run(3);
+        let (numbers, times) = profile(&device, || [run(3), run(3), run(70)].concat()).unwrap();
+        assert_eq!(numbers.len(), 76 * 64);
+        let calls = |name: &str| {
+            let named = times.iter().filter(|time| time.kernel.starts_with(name));
+            let mut calls: Vec<_> = named.map(|time| (time.grid, time.calls)).collect();
+            calls.sort_unstable();
+            calls
+                .into_iter()
+                .map(|(_, calls)| calls)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(calls("norm"), [2, 1], "{times:?}");
+        assert_eq!(
+            times.iter().map(|time| time.calls).sum::<u64>(),
+            6,
+            "{times:?}"
+        );
+        assert!(
+            times
+                .iter()
+                .all(|time| time.seconds >= 0.0 && time.seconds < 60.0)
+        );
+        assert!(
+            times.iter().any(|time| time.seconds > 0.0),
+            "the clock runs: {times:?}"
+        );
+        let (_, none) = profile(&device, || ()).unwrap();
+        assert!(none.is_empty());
+        let plain = Device::of_gpu(open(&WgpuOptions::default()).unwrap());
+        let error = profile(&plain, || ()).unwrap_err();
+        assert!(
+            matches!(error, DeviceError::InvalidOption { .. }),
+            "{error}"
+        );
     }
 
     /// What is made up is finite, small, of both signs, and not the same in the next region.
@@ -522,7 +609,7 @@ mod tests {
                 for offset in [0, bytes] {
                     gpu.synthesize(&part(offset), pattern).unwrap();
                 }
-                let words = gpu.words(&held.buffer, 2 * bytes).unwrap();
+                let words = gpu.words_of(&held.buffer, 2 * bytes).unwrap();
                 let (first, second) = words.split_at(words.len() / 2);
                 assert_ne!(first, second, "{pattern:?}");
                 words

@@ -6,6 +6,7 @@ use crate::DeviceError;
 
 use super::counters::Counters;
 use super::plan::{Grid, Plan, Ready};
+use super::profile::Profile;
 use super::read::Ticket;
 use super::record::Recorded;
 use super::value::Place;
@@ -66,6 +67,7 @@ impl Gpu {
             plans,
             arena,
             readers,
+            profile,
             ..
         } = state;
         if plans.find(&recorded.script) {
@@ -87,11 +89,16 @@ impl Gpu {
         let mut encoder = self.encoder();
         let mut from = 0;
         for &cut in &plan.cuts {
-            self.encode(&mut encoder, &plan.calls[from..cut], &recorded.grids);
+            self.encode(
+                &mut encoder,
+                &plan.calls[from..cut],
+                &recorded.grids,
+                profile,
+            );
             self.submit_commands(std::mem::replace(&mut encoder, self.encoder()));
             from = cut;
         }
-        self.encode(&mut encoder, &plan.calls[from..], &recorded.grids);
+        self.encode(&mut encoder, &plan.calls[from..], &recorded.grids, profile);
         let mut ticket = None;
         for (value, region) in &plan.wanted {
             let owner = &recorded.values[*value as usize];
@@ -124,8 +131,17 @@ impl Gpu {
         self.queue.submit([encoder.finish()])
     }
 
-    fn encode(&self, encoder: &mut wgpu::CommandEncoder, calls: &[Ready], grids: &[[u32; 3]]) {
+    fn encode(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        calls: &[Ready],
+        grids: &[[u32; 3]],
+        profile: &mut Option<Profile>,
+    ) {
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        if let Some(profile) = profile {
+            profile.begin(&mut pass);
+        }
         let mut dispatches = 0;
         for call in calls {
             let [x, y, z] = match call.grid {
@@ -141,6 +157,9 @@ impl Gpu {
                 pass.set_immediates(0, &call.params);
             }
             pass.dispatch_workgroups(x, y, z);
+            if let Some(profile) = profile {
+                profile.after(&mut pass, &call.pipeline, [x, y, z]);
+            }
             dispatches += 1;
         }
         Counters::add(&self.counters.dispatches, dispatches);

@@ -14,7 +14,7 @@
 //! The bindings are read off the text: `@group(0) @binding(0) var<storage, read> …`, numbered from 0.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -45,6 +45,15 @@ impl Variant {
     }
 }
 
+impl fmt::Display for Variant {
+    /// `norm RMS=1 WG=128`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)?;
+        let mut defines = self.defines.iter();
+        defines.try_for_each(|(name, value)| write!(f, " {name}={value}"))
+    }
+}
+
 /// How a kernel uses a storage binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
@@ -54,6 +63,7 @@ pub(super) enum Access {
 
 /// A kernel that was compiled.
 pub(super) struct Pipeline {
+    variant: Variant,
     raw: wgpu::ComputePipeline,
     layout: wgpu::BindGroupLayout,
     bindings: Vec<Access>,
@@ -61,6 +71,10 @@ pub(super) struct Pipeline {
 }
 
 impl Pipeline {
+    pub(super) const fn variant(&self) -> &Variant {
+        &self.variant
+    }
+
     pub(super) const fn raw(&self) -> &wgpu::ComputePipeline {
         &self.raw
     }
@@ -199,6 +213,7 @@ impl Pipelines {
         }
         Counters::add(&self.counters.created_objects, 4);
         Ok(Pipeline {
+            variant: variant.clone(),
             raw,
             layout,
             bindings,
