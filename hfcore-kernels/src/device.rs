@@ -255,7 +255,7 @@ impl Device {
         match &*self.0 {
             Backend::Cpu(cpu) => cpu.precision,
             #[cfg(feature = "wgpu")]
-            Backend::Wgpu(_) => Precision::Auto,
+            Backend::Wgpu(gpu) => gpu.precision(),
         }
     }
 

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::DeviceError;
+use crate::{DeviceError, Precision};
 
 use super::Caps;
 use super::caps::{WgpuForce, WgpuTier};
@@ -29,9 +29,18 @@ pub struct WgpuOptions {
     /// Make up the numbers of weights on the device, and never look at the host's: for measuring.
     #[doc(hidden)]
     pub synthetic_weights: bool,
+    /// How exact it is: [`Precision::Strict`] keeps keys and values in `f32` and never rounds a factor.
+    pub precision: Precision,
 }
 
 impl WgpuOptions {
+    /// Be this exact.
+    #[must_use]
+    pub const fn with_precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
     /// Use this adapter.
     #[must_use]
     pub fn with_adapter(mut self, adapter: WgpuSelect) -> Self {
@@ -219,6 +228,7 @@ pub struct WgpuAdapter {
 pub(super) struct Opened {
     /// For people: `wgpu (NVIDIA H200, vulkan)`.
     pub(super) name: String,
+    pub(super) precision: Precision,
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     pub(super) caps: Caps,
@@ -242,7 +252,11 @@ pub(super) fn open(options: &WgpuOptions) -> Result<Opened, DeviceError> {
             why: format!("{} lacks {why}", described(info)),
         });
     }
-    let caps = Caps::of(adapter, &options.force, options.profiling);
+    let mut caps = Caps::of(adapter, &options.force, options.profiling);
+    if matches!(options.precision, Precision::Strict | Precision::High) {
+        // Their factors are half precision.
+        caps.cooperative_matrix = None;
+    }
     let (device, queue) = request(adapter, &caps).map_err(|error| DeviceError::NoAdapter {
         why: format!("{} could not be opened: {error}", described(info)),
     })?;
@@ -250,8 +264,13 @@ pub(super) fn open(options: &WgpuOptions) -> Result<Opened, DeviceError> {
         true => String::new(),
         false => format!(", {}", options.force),
     };
+    let precision = match options.precision {
+        Precision::Auto => String::new(),
+        precision => format!(", {}", precision.name()),
+    };
     Ok(Opened {
-        name: format!("wgpu ({}, {}{forced})", info.name, info.backend),
+        precision: options.precision,
+        name: format!("wgpu ({}, {}{forced}{precision})", info.name, info.backend),
         device,
         queue,
         caps,

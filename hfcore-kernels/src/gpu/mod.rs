@@ -53,7 +53,7 @@ pub(crate) use record::Recording;
 pub(crate) use shader::Variant;
 pub(crate) use value::Value;
 
-use crate::DeviceError;
+use crate::{DeviceError, Precision};
 use counters::Counters;
 use memory::Memory;
 use plan::{Arena, Plans};
@@ -66,6 +66,7 @@ use upload::Uploads;
 /// A GPU: its queue, what was recorded for it, and the plans that were made of earlier recordings.
 pub(crate) struct Gpu {
     name: String,
+    precision: Precision,
     adapter: WgpuAdapter,
     /// Whether numbers of weights are made up here.
     synthetic_weights: bool,
@@ -122,6 +123,7 @@ impl Gpu {
     fn new(opened: adapter::Opened) -> Self {
         let adapter::Opened {
             name,
+            precision,
             device,
             queue,
             caps,
@@ -139,6 +141,7 @@ impl Gpu {
         let counters = Arc::new(Counters::default());
         Self {
             name,
+            precision,
             memory: Memory::new(&device, &caps, [memory_budget, adapter.memory], &counters),
             uploads: Uploads::default(),
             adapter,
@@ -167,6 +170,11 @@ impl Gpu {
     /// What is known of the adapter.
     pub(crate) const fn adapter(&self) -> &WgpuAdapter {
         &self.adapter
+    }
+
+    /// How exact it is.
+    pub(crate) const fn precision(&self) -> Precision {
+        self.precision
     }
 
     pub(crate) const fn caps(&self) -> &Caps {
