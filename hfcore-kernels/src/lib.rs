@@ -43,6 +43,7 @@ mod recycle;
 pub mod reference;
 mod rope;
 mod rows;
+pub mod sample;
 mod softmax;
 mod tensor;
 mod weight;

@@ -49,6 +49,7 @@ pub use counters::WgpuCounters;
 pub(crate) use memory::{Held, Region};
 pub(crate) use op::{Bits, Operand};
 pub(crate) use plan::{Call, Grid, Planner};
+pub(crate) use read::Reading;
 pub(crate) use record::Recording;
 pub(crate) use shader::Variant;
 pub(crate) use value::Value;

@@ -78,6 +78,10 @@ operations! {
     MeanRows(ops::rows::MeanRows),
     /// Rows, normalised.
     Norm(ops::norm::Norm),
+    /// Some of the tokens that were chosen.
+    PickTokens(ops::sample::PickTokens),
+    /// Tokens from scores.
+    Sample(ops::sample::Sample),
     /// A matrix, turned.
     Transpose(ops::rows::Transpose),
 }

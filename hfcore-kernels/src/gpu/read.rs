@@ -148,6 +148,16 @@ impl Gpu {
         Ok(words)
     }
 
+    /// Forget numbers that were to be read: nobody waits for them any more.
+    pub(crate) fn abandon_read(&self, reading: Reading) {
+        if let Reading::Coming(Ticket { buffer, .. }) = reading {
+            // What is still being copied to it comes before whatever is next.
+            let mut state = self.state();
+            let size = buffer.raw().size();
+            (state.readers.free.entry(size).or_default()).push(buffer);
+        }
+    }
+
     /// The numbers of `value`.
     pub(crate) fn read(&self, value: Value) -> Result<Vec<f32>, DeviceError> {
         let words = self.finish_read(self.begin_read(value)?)?;

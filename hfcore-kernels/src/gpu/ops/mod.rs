@@ -9,6 +9,7 @@ pub(crate) mod norm;
 #[cfg(test)]
 mod oracle;
 pub(crate) mod rows;
+pub(crate) mod sample;
 
 #[cfg(test)]
 use super::{Caps, Variant};
@@ -26,6 +27,26 @@ pub(super) const SHADERS: &[(&str, &str)] = &[
     ("synthetic", include_str!("../shaders/synthetic.wgsl")),
     ("reduce", include_str!("../shaders/reduce.wgsl")),
     ("transpose", include_str!("../shaders/transpose.wgsl")),
+    (
+        "sample_argmax",
+        include_str!("../shaders/sample_argmax.wgsl"),
+    ),
+    (
+        "sample_candidates",
+        include_str!("../shaders/sample_candidates.wgsl"),
+    ),
+    ("sample_draw", include_str!("../shaders/sample_draw.wgsl")),
+    ("sample_float", include_str!("../shaders/sample_float.wgsl")),
+    ("sample_merge", include_str!("../shaders/sample_merge.wgsl")),
+    ("sample_pick", include_str!("../shaders/sample_pick.wgsl")),
+    (
+        "sample_scores",
+        include_str!("../shaders/sample_scores.wgsl"),
+    ),
+    (
+        "sample_weight",
+        include_str!("../shaders/sample_weight.wgsl"),
+    ),
 ];
 
 /// A number of things as kernels count them. More than fit 32 bits are more than a buffer holds, which is refused
@@ -43,6 +64,7 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
         super::probe::variants(),
         super::synthetic::variants(),
         rows::variants(caps),
+        sample::variants(caps),
     ]
     .concat()
 }

@@ -1,0 +1,398 @@
+//! Tokens that a GPU has chosen: a value of the device that the next step reads, and a copy on its way.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use super::choose::{SampleError, narrow, removable};
+use super::weight::{ROOTS, least};
+use super::{Choice, Drawn, Sampling, Tokens};
+use crate::gpu::{self, Gpu, Reading};
+use crate::{Device, DeviceError, Tensor, Weight};
+
+/// The tokens of one choice after another.
+#[derive(Debug)]
+pub(super) struct OnGpu {
+    /// `[2, N]`: tokens, and whether each is one.
+    tokens: Tensor,
+    reading: Mutex<Option<Reading>>,
+    known: OnceLock<Vec<Result<u32, SampleError>>>,
+}
+
+impl OnGpu {
+    fn gpu(&self) -> &Arc<Gpu> {
+        (self.tokens.device().on_gpu()).expect("the tokens are a GPU's")
+    }
+
+    fn begin(&self) -> Result<Reading, DeviceError> {
+        let gpu = self.gpu();
+        gpu.begin_read(self.tokens.gpu_value(gpu).clone())
+    }
+
+    pub(super) fn submit(&self) {
+        let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        if reading.is_none() && self.known.get().is_none() {
+            // What goes wrong is told to whoever reads.
+            *reading = self.begin().ok();
+        }
+    }
+
+    pub(super) fn read(&self) -> Result<Vec<Result<u32, SampleError>>, DeviceError> {
+        let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = self.known.get() {
+            return Ok(known.clone());
+        }
+        let begun = match reading.take() {
+            Some(begun) => begun,
+            None => self.begin()?,
+        };
+        let words = self.gpu().finish_read(begun)?;
+        let (tokens, states) = words.split_at(words.len() / 2);
+        let token = |(&token, &state): (&u32, &u32)| match state {
+            0 => Ok(token),
+            1 => Err(SampleError::Nan),
+            2 => Err(SampleError::PositiveInfinity),
+            _ => Err(SampleError::NoneLeft),
+        };
+        let tokens: Vec<_> = tokens.iter().zip(states).map(token).collect();
+        Ok(self.known.get_or_init(|| tokens).clone())
+    }
+}
+
+impl Drop for OnGpu {
+    fn drop(&mut self) {
+        let reading = self
+            .reading
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(reading) = reading.take() {
+            self.gpu().abandon_read(reading);
+        }
+    }
+}
+
+pub(super) fn sample(
+    gpu: &Gpu,
+    logits: &Tensor,
+    sampling: &Sampling,
+    choices: &[Choice<'_>],
+    recent: &[&Drawn],
+) -> Drawn {
+    let len = choices.len();
+    if len == 0 {
+        return Drawn::known(Vec::new());
+    }
+    // Tokens that the host knows become words of the step.
+    let recent: Vec<Tensor> = (recent.iter())
+        .map(|drawn| match &drawn.tokens {
+            Tokens::Gpu(on_gpu) => on_gpu.tokens.clone(),
+            Tokens::Host(tokens) => {
+                let ids = tokens
+                    .iter()
+                    .map(|token| f32::from_bits(token.unwrap_or(u32::MAX)));
+                Tensor::from_vec(logits.device(), &[tokens.len()], ids.collect())
+            }
+        })
+        .collect();
+    let recent: Vec<&Tensor> = recent.iter().collect();
+    let tokens = gpu::ops::sample::sample(gpu, logits, sampling, choices, &recent);
+    Drawn {
+        len,
+        tokens: Tokens::Gpu(Arc::new(OnGpu {
+            tokens,
+            reading: Mutex::default(),
+            known: OnceLock::new(),
+        })),
+    }
+}
+
+/// The words that say how to choose; the layout is that of `sample_scores.wgsl`.
+#[allow(clippy::cast_possible_truncation, reason = "the two halves of a word")]
+pub(crate) fn device_words(sampling: &Sampling, vocab_size: usize) -> Vec<u32> {
+    let mut words = vec![0; 16];
+    let mut put = |at: usize, x: u64| {
+        words[at] = x as u32;
+        words[at + 1] = (x >> 32) as u32;
+    };
+    if sampling.do_sample {
+        put(5, sampling.top_p.map_or(0, removable));
+        put(7, sampling.min_p.map_or(0, |p| least(narrow(p))));
+        let k = sampling.top_k.filter(|k| *k < vocab_size);
+        words[0] = k.map_or(0, |k| u32::try_from(k).unwrap_or(u32::MAX));
+    }
+    for (at, x) in [(1, sampling.temperature), (3, sampling.repetition_penalty)] {
+        if let Some(x) = x {
+            let (mantissa, exponent) = unpacked(x);
+            words[at] = mantissa;
+            words[at + 1] = exponent.cast_unsigned();
+        }
+    }
+    words.extend(ROOTS);
+    words
+}
+
+/// A number above 0 as a mantissa in 2^23..2^24 and `e`, for `mantissa * 2^(e - 150)`.
+#[allow(clippy::cast_possible_wrap, reason = "exponents are below 256")]
+const fn unpacked(x: f32) -> (u32, i32) {
+    let bits = x.to_bits();
+    if bits >= 1 << 23 {
+        return (bits & 0x7f_ffff | 0x80_0000, (bits >> 23) as i32);
+    }
+    let shift = bits.leading_zeros() - 8;
+    (bits << shift, 1 - shift as i32)
+}
+
+/// The rows of `table` that the tokens at `rows` name.
+pub(super) fn embed(table: &Weight, tokens: &OnGpu, rows: &[usize], device: &Device) -> Tensor {
+    let ids: Vec<u32> = match tokens.read() {
+        Ok(tokens) => rows.iter().map(|&row| tokens[row].unwrap_or(0)).collect(),
+        Err(_) => vec![0; rows.len()],
+    };
+    crate::embed(table, &ids, device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::testing::each_device;
+    use crate::sample::{TokenSet, sample, sample_rows};
+
+    #[test]
+    fn numbers_are_unpacked() {
+        for x in [
+            1.0_f32,
+            0.7,
+            1e30,
+            f32::MIN_POSITIVE,
+            1e-40,
+            f32::from_bits(1),
+        ] {
+            let (mantissa, exponent) = unpacked(x);
+            assert!((1 << 23..1 << 24).contains(&mantissa));
+            assert_eq!(
+                f64::from(mantissa) * 2f64.powi(exponent - 150),
+                f64::from(x)
+            );
+        }
+    }
+
+    /// A generator for tests: xorshift.
+    struct Random(u64);
+
+    impl Random {
+        fn next(&mut self) -> u64 {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
+        }
+
+        fn below(&mut self, n: usize) -> usize {
+            usize::try_from(self.next() >> 33).unwrap() % n
+        }
+
+        fn token(&mut self, vocab_size: usize) -> u32 {
+            u32::try_from(self.below(vocab_size)).unwrap()
+        }
+
+        fn unit(&mut self) -> f32 {
+            (self.next() >> 40) as f32 / (1 << 24) as f32
+        }
+
+        /// Scores as models have them, with ties and a few that are far off.
+        fn scores(&mut self, n: usize, spread: f32) -> Vec<f32> {
+            let score = |_| match self.below(40) {
+                0 => f32::NEG_INFINITY,
+                1 => 0.0,
+                2 => -0.0,
+                3 => (self.unit() - 0.5) * 1e-38,
+                4 => (self.unit() - 0.5) * 1e-41,
+                5 => spread,
+                _ => {
+                    let x = (self.unit() + self.unit() + self.unit() - 1.5) * spread;
+                    // Of few bits, so that some are equal.
+                    if self.below(2) == 0 {
+                        (x * 16.0).round() / 16.0
+                    } else {
+                        x
+                    }
+                }
+            };
+            (0..n).map(score).collect()
+        }
+    }
+
+    /// All of `choices` on a GPU and by the definition.
+    fn same(
+        device: &Device,
+        scores: &[f32],
+        vocab_size: usize,
+        sampling: &Sampling,
+        choices: &[Choice<'_>],
+        recent: &[&Drawn],
+    ) {
+        let logits = Tensor::from_vec(
+            device,
+            &[scores.len() / vocab_size, vocab_size],
+            scores.to_vec(),
+        );
+        let found = sample(&logits, sampling, choices, recent).read().unwrap();
+        let expected = sample_rows(scores, vocab_size, sampling, choices, recent)
+            .read()
+            .unwrap();
+        for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            assert_eq!(
+                found, expected,
+                "choice {i} of {vocab_size} by {sampling:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_gpu_chooses_what_the_cpu_chooses() {
+        each_device(|device| {
+            let mut random = Random(77);
+            // One chunk, several, and several where top-k is found through their largest.
+            for (vocab_size, draws) in [(1, 2), (37, 200), (1500, 100), (5003, 30)] {
+                for (i, settings) in [
+                    (None, None, None, None),
+                    (Some(0.7), Some(3), None, None),
+                    (Some(1.3), Some(50), Some(0.9), None),
+                    (Some(0.25), None, Some(0.95), Some(0.02)),
+                    (None, None, Some(0.5), None),
+                    (Some(2.0), None, None, Some(0.3)),
+                    (Some(1e-30), Some(2), Some(0.0), Some(1.0)),
+                    (Some(1e30), Some(40), Some(0.7), None),
+                ]
+                .into_iter()
+                .enumerate()
+                {
+                    let mut sampling = Sampling::multinomial();
+                    (sampling.temperature, sampling.top_k) = (settings.0, settings.1);
+                    (sampling.top_p, sampling.min_p) = (settings.2, settings.3);
+                    let mut scores = random.scores(vocab_size, [3.0, 20.0, 1e-3, 300.0][i % 4]);
+                    scores[vocab_size / 2] = 1.0;
+                    scores.extend(vec![0.25; vocab_size]);
+                    let choices: Vec<_> = (0..draws)
+                        .map(|i| Choice {
+                            row: i % 2,
+                            fraction: random.next(),
+                            ..Choice::default()
+                        })
+                        .collect();
+                    same(device, &scores, vocab_size, &sampling, &choices, &[]);
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn a_gpu_applies_penalties_and_bans_as_the_cpu_does() {
+        each_device(|device| {
+            let mut random = Random(5);
+            for sampled in [false, true] {
+                for (penalty, recent) in [(None, 0), (Some(1.3), 0), (Some(0.6), 3)] {
+                    let vocab_size = 1100;
+                    let mut sampling = Sampling::greedy();
+                    sampling.do_sample = sampled;
+                    sampling.repetition_penalty = penalty;
+                    sampling.temperature = Some(0.8);
+                    sampling.top_k = Some(20);
+                    let scores = random.scores(3 * vocab_size, 6.0);
+                    let sets: Vec<TokenSet> = (0..6)
+                        .map(|_| {
+                            let mut set = TokenSet::new(vocab_size);
+                            (0..900).for_each(|_| set.insert(random.token(vocab_size)));
+                            set
+                        })
+                        .collect();
+                    let drawn: Vec<Drawn> = (0..recent)
+                        .map(|_| {
+                            Drawn::known((0..4).map(|_| Ok(random.token(vocab_size))).collect())
+                        })
+                        .collect();
+                    let drawn: Vec<&Drawn> = drawn.iter().collect();
+                    let rows: Vec<usize> = (0..recent).map(|_| random.below(4)).collect();
+                    let choices: Vec<_> = (0..24)
+                        .map(|i| Choice {
+                            row: i % 3,
+                            fraction: random.next(),
+                            banned: (i % 4 > 0).then(|| &sets[i % 3]),
+                            forced: i % 4 == 2,
+                            seen: (i % 5 > 0).then(|| &sets[3 + i % 3]),
+                            recent_rows: &rows,
+                        })
+                        .collect();
+                    same(device, &scores, vocab_size, &sampling, &choices, &drawn);
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn a_gpu_refuses_what_the_cpu_refuses() {
+        let (inf, nan) = (f32::INFINITY, f32::NAN);
+        each_device(|device| {
+            let rows = [
+                [1.0, nan, 2.0, inf],
+                [1.0, -nan, 2.0, 0.0],
+                [1.0, inf, 2.0, 0.0],
+                [-inf; 4],
+                [-inf, f32::MIN, -inf, -inf],
+                [f32::MAX, 1.0, 2.0, f32::MAX],
+            ];
+            let choices: Vec<_> = (0..rows.len())
+                .map(|row| Choice {
+                    row,
+                    fraction: 1 << 63,
+                    ..Choice::default()
+                })
+                .collect();
+            let mut hot = Sampling::multinomial();
+            // The largest numbers overflow.
+            hot.temperature = Some(0.5);
+            for sampling in [Sampling::greedy(), Sampling::multinomial(), hot] {
+                same(device, rows.as_flattened(), 4, &sampling, &choices, &[]);
+            }
+        });
+    }
+
+    /// Tokens go from one step into the next without the host, and what nobody reads costs nothing.
+    #[test]
+    fn tokens_that_are_on_their_way_can_be_used_and_dropped() {
+        each_device(|device| {
+            let scores: Vec<f32> = (0..64).map(|i| ((i * 37) % 64) as f32).collect();
+            let run = |read: bool| {
+                let logits = Tensor::from_vec(device, &[1, 64], scores.clone());
+                let mut sampling = Sampling::greedy();
+                sampling.repetition_penalty = Some(100.0);
+                let first = sample(&logits, &sampling, &[Choice::default()], &[]);
+                first.submit();
+                let choice = Choice {
+                    recent_rows: &[0],
+                    ..Choice::default()
+                };
+                let second = sample(&logits, &sampling, &[choice], &[&first]);
+                second.submit();
+                read.then(|| (first.read().unwrap()[0], second.read().unwrap()[0]))
+            };
+            assert_eq!(
+                run(true),
+                Some((Ok(19), Ok(38))),
+                "63 = 19 * 37 mod 64, 62 = 38 * 37 mod 64"
+            );
+            for _ in 0..3 {
+                run(true);
+                run(false);
+            }
+            let before = device.wgpu_counters().unwrap();
+            for _ in 0..20 {
+                run(true);
+                run(false);
+            }
+            let after = device.wgpu_counters().unwrap();
+            assert_eq!(after.created_objects, before.created_objects);
+            assert_eq!(after.allocated_bytes, before.allocated_bytes);
+            assert_eq!(after.submits - before.submits, 80);
+            assert_eq!(after.dispatches - before.dispatches, 160);
+        });
+    }
+}
