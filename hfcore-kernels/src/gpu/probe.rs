@@ -635,6 +635,23 @@ mod tests {
                     .iter()
                     .all(|x| (0.9 / 1024.0..1.0 / 512.0).contains(x))
             );
+            // From the middle of a row on, which is no place for a binding to begin.
+            let zeros = part(0);
+            gpu.queue
+                .write_buffer(zeros.buffer.raw(), zeros.offset, &[0; 2048]);
+            let region = Region {
+                offset: held.offset + 300,
+                size: 1000,
+                ..part(0)
+            };
+            gpu.synthesize(&region, Pattern::Numbers(DType::F32))
+                .unwrap();
+            let words = gpu.words_of(&held.buffer, bytes).unwrap();
+            let written: Vec<_> = (words.iter().enumerate())
+                .filter(|(_, word)| **word != 0)
+                .map(|(i, _)| i)
+                .collect();
+            assert_eq!(written, (75..325).collect::<Vec<_>>());
             let ones: u32 = made(Pattern::Bits).iter().map(|w| w.count_ones()).sum();
             assert!((15_000..17_800).contains(&ones), "{ones} of 32768 bits");
         });

@@ -63,25 +63,24 @@ impl Gpu {
     pub(crate) fn synthesize(&self, region: &Region, pattern: Pattern) -> Result<(), DeviceError> {
         let pipeline = self.pipelines.get(&pattern.variant())?;
         let about = self.memory.storage(256)?;
-        let mut offset = region.offset;
-        let end = region.offset + region.size;
+        let (mut offset, end) = (region.offset, region.offset + region.size);
         while offset < end {
-            // No more than what can be bound, from a place where bindings can begin.
-            let part = (end - offset).min(self.caps.max_binding);
-            let words = u32::try_from(part / 4).map_err(|_| DeviceError::TooLarge {
-                wanted: usize::try_from(part).unwrap_or(usize::MAX),
-                limit: 1 << 34,
-            })?;
+            // Bindings begin at multiples of the alignment, words that are ours wherever they do.
+            let start = offset - offset % self.caps.alignment;
+            let bytes = (end - start).min(self.caps.max_binding);
+            let [first, last] = [offset - start, bytes].map(|byte| u32::try_from(byte / 4));
+            let (Ok(first), Ok(last)) = (first, last) else {
+                return Err(DeviceError::TooLarge {
+                    wanted: usize::try_from(bytes).unwrap_or(usize::MAX),
+                    limit: usize::try_from(u32::MAX).unwrap_or(usize::MAX),
+                });
+            };
             let seed = seed(&region.buffer, offset);
-            self.queue.write_buffer(
-                about.raw(),
-                0,
-                cast_slice(&[0, words, seed, pattern.size().to_bits()]),
-            );
-            let group = self.probe_group(
-                &pipeline,
-                [(&about, 0, 256), (&region.buffer, offset, part)],
-            );
+            let size = pattern.size().to_bits();
+            let words = [first, last, seed, size];
+            (self.queue).write_buffer(about.raw(), 0, cast_slice(&words));
+            let parts = [(&about, 0, 256), (&region.buffer, start, bytes)];
+            let group = self.probe_group(&pipeline, parts);
             let mut encoder = self
                 .device
                 .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
@@ -89,10 +88,10 @@ impl Gpu {
                 let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
                 pass.set_pipeline(pipeline.raw());
                 pass.set_bind_group(0, &group, &[]);
-                pass.dispatch_workgroups(words.div_ceil(256).clamp(1, GROUPS), 1, 1);
+                pass.dispatch_workgroups(last.div_ceil(256).clamp(1, GROUPS), 1, 1);
             }
             self.queue.submit([encoder.finish()]);
-            offset += part;
+            offset = start + bytes;
         }
         self.memory.freed(&about);
         self.check()
