@@ -8,6 +8,8 @@ use std::sync::Mutex;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use half::{bf16, f16};
 
+#[cfg(feature = "wgpu")]
+use crate::gpu::ops::kv::{GpuPages, PageShape};
 use crate::{Device, Tensor};
 
 /// Positions in a page.
@@ -16,6 +18,14 @@ pub const PAGE: usize = 32;
 /// The name of a page in its [`KvStore`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PageId(u32);
+
+#[cfg(feature = "wgpu")]
+impl PageId {
+    /// Which page of its store it is.
+    pub(crate) const fn number(self) -> u32 {
+        self.0
+    }
+}
 
 /// How keys and values are stored. They are widened to `f32` as attention reads them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -54,6 +64,9 @@ pub struct KvStore {
     dtype: KvDType,
     pages: Vec<Page>,
     free: Vec<PageId>,
+    /// The numbers, where the device is a GPU.
+    #[cfg(feature = "wgpu")]
+    gpu: Option<GpuPages>,
 }
 
 #[derive(Debug)]
@@ -97,6 +110,17 @@ impl KvStore {
             dtype,
             pages: Vec::new(),
             free: Vec::new(),
+            #[cfg(feature = "wgpu")]
+            gpu: device.on_gpu().map(|_| {
+                let word = |n| u32::try_from(n).expect("heads and their widths are small");
+                let shape = PageShape {
+                    heads: word(heads),
+                    key_dim: word(key_dim),
+                    value_dim: word(value_dim),
+                    dtype,
+                };
+                GpuPages::new(device, shape)
+            }),
         }
     }
 
@@ -135,16 +159,27 @@ impl KvStore {
             return page;
         }
         let page = PageId(u32::try_from(self.pages.len()).expect("fewer than 2^32 pages"));
-        let len = self.page_len();
-        let numbers = match self.dtype {
-            KvDType::F32 => Numbers::F32(vec![0.0; len]),
-            KvDType::Bf16 | KvDType::F16 => Numbers::Half(vec![0; len]),
-        };
+        let numbers = self.new_numbers();
         self.pages.push(Page {
             holders: 1,
             numbers,
         });
+        #[cfg(feature = "wgpu")]
+        if let Some(gpu) = &mut self.gpu {
+            gpu.named(self.pages.len());
+        }
         page
+    }
+
+    fn new_numbers(&self) -> Numbers {
+        #[cfg(feature = "wgpu")]
+        if self.gpu.is_some() {
+            return Numbers::Half(Vec::new());
+        }
+        match self.dtype {
+            KvDType::F32 => Numbers::F32(vec![0.0; self.page_len()]),
+            KvDType::Bf16 | KvDType::F16 => Numbers::Half(vec![0; self.page_len()]),
+        }
     }
 
     /// One holder more for `page`.
@@ -184,7 +219,10 @@ impl KvStore {
     /// Bytes of all pages that somebody holds.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        (self.pages.len() - self.free.len()) * self.page_len() * self.dtype.size()
+        let page = self.page_len() * self.dtype.size();
+        #[cfg(feature = "wgpu")]
+        let page = self.gpu.as_ref().map_or(page, GpuPages::page_bytes);
+        (self.pages.len() - self.free.len()) * page
     }
 
     /// Write keys `k` `[T, K, Dk]` and values `v` `[T, K, Dv]` of `rows` to slots from `slot` on, where slot
@@ -226,6 +264,11 @@ impl KvStore {
                 holders, 1,
                 "KvStore::write: holders of {page:?}, which one must be alone to write"
             );
+        }
+        #[cfg(feature = "wgpu")]
+        if let Some(gpu) = &mut self.gpu {
+            let pages: Vec<u32> = pages.iter().map(|page| page.0).collect();
+            return gpu.write(&pages, slot, k, v, rows);
         }
         // Taken out of the store, so that threads may have one each.
         let taken: Vec<_> = (pages[written.clone()].iter())
@@ -274,6 +317,11 @@ impl KvStore {
             "KvStore::copy_page: {used} of {PAGE} positions"
         );
         let copy = self.alloc();
+        #[cfg(feature = "wgpu")]
+        if let Some(gpu) = &mut self.gpu {
+            gpu.copy(page.0, copy.0);
+            return copy;
+        }
         let mut numbers =
             std::mem::replace(&mut self.page_mut(copy).numbers, Numbers::Half(Vec::new()));
         // All positions: one copy is faster than a part of each line of the transposed keys.
@@ -284,6 +332,12 @@ impl KvStore {
         }
         self.page_mut(copy).numbers = numbers;
         copy
+    }
+
+    /// The numbers, on a GPU.
+    #[cfg(feature = "wgpu")]
+    pub(crate) fn on_gpu(&self) -> &GpuPages {
+        (self.gpu.as_ref()).expect("a store on a GPU, as the queries are")
     }
 
     /// What `page` has for `head`.

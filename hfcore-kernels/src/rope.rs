@@ -9,9 +9,8 @@ use crate::{Device, Tensor, rows};
 /// Cosines and sines of the angles at some positions, for all layers that rotate alike.
 #[derive(Clone, Debug)]
 pub struct RopeAngles {
-    /// `[T, R / 2]`.
-    cos: Tensor,
-    sin: Tensor,
+    /// `[T, R]`: cosines, then sines.
+    table: Tensor,
 }
 
 /// Which numbers of a head are rotated together.
@@ -36,42 +35,47 @@ impl RopeAngles {
         positions: &[usize],
         device: &Device,
     ) -> Self {
-        let width = inv_freq.len();
-        let table = |f: fn(f64) -> f64| {
-            let mut out = Tensor::unspecified(device, &[positions.len(), width]);
-            let cpu = device.on_cpu();
-            // Each costs tens of nanoseconds.
-            cpu.pool.for_rows(
-                out.data_mut(),
-                width,
-                256_usize.div_ceil(width.max(1)),
-                |first, out| {
-                    for (out, &position) in out.chunks_exact_mut(width).zip(&positions[first..]) {
-                        for (out, &frequency) in out.iter_mut().zip(inv_freq) {
-                            *out = rounded(f(f64::from(position as f32 * frequency)))
-                                * attention_scaling;
-                        }
-                    }
-                },
-            );
-            out
+        let half = inv_freq.len();
+        let fill = |row: &mut [f32], position: usize| {
+            let (cos, sin) = row.split_at_mut(half);
+            for ((cos, sin), frequency) in cos.iter_mut().zip(sin).zip(inv_freq) {
+                let angle = f64::from(position as f32 * frequency);
+                *cos = rounded(angle.cos()) * attention_scaling;
+                *sin = rounded(angle.sin()) * attention_scaling;
+            }
         };
-        Self {
-            cos: table(f64::cos),
-            sin: table(f64::sin),
+        let shape = [positions.len(), 2 * half];
+        #[cfg(feature = "wgpu")]
+        if device.on_gpu().is_some() {
+            let mut numbers = vec![0.0; positions.len() * 2 * half];
+            for (row, &position) in numbers.chunks_exact_mut((2 * half).max(1)).zip(positions) {
+                fill(row, position);
+            }
+            return Self {
+                table: Tensor::from_vec(device, &shape, numbers),
+            };
         }
+        let mut table = Tensor::unspecified(device, &shape);
+        // Each costs tens of nanoseconds.
+        let grain = 128_usize.div_ceil(half.max(1));
+        (device.on_cpu().pool).for_rows(table.data_mut(), 2 * half, grain, |first, rows| {
+            for (row, &position) in rows.chunks_exact_mut(2 * half).zip(&positions[first..]) {
+                fill(row, position);
+            }
+        });
+        Self { table }
     }
 
     /// Positions, `T`.
     #[must_use]
     pub fn positions(&self) -> usize {
-        self.cos.rows()
+        self.table.rows()
     }
 
     /// Numbers of a head that are rotated, `R`.
     #[must_use]
     pub fn rotary_dim(&self) -> usize {
-        2 * self.cos.width()
+        self.table.width()
     }
 }
 
@@ -102,16 +106,16 @@ pub fn rope(mut x: Tensor, angles: &RopeAngles, layout: RopeLayout) -> Tensor {
         rotary <= width,
         "rope: heads of {width} numbers, {rotary} of them to rotate"
     );
-    let half = rotary / 2;
+    #[cfg(feature = "wgpu")]
+    if let Some(gpu) = x.device().on_gpu() {
+        return crate::gpu::ops::heads::rope(gpu, &x, &angles.table, layout);
+    }
     let device = x.device().clone();
     let cpu = device.on_cpu();
     rows::for_each_mut(cpu, x.data_mut(), heads * width, |first, x| {
         for (i, x) in x.chunks_exact_mut(heads * width).enumerate() {
-            let row = (first + i) * half;
-            let (cos, sin) = (
-                &angles.cos.data()[row..][..half],
-                &angles.sin.data()[row..][..half],
-            );
+            let row = &angles.table.data()[(first + i) * rotary..][..rotary];
+            let (cos, sin) = row.split_at(rotary / 2);
             match layout {
                 RopeLayout::Half => rotate_halves(cpu.isa, x, width, cos, sin),
                 RopeLayout::Interleaved => rotate_pairs(cpu.isa, x, width, cos, sin),

@@ -130,8 +130,18 @@ pub fn attention(q: &Tensor, spans: &[AttentionSpan<'_>], params: &AttentionPara
         kv_heads > 0 && heads.is_multiple_of(kv_heads),
         "attention: {heads} query heads over {kv_heads} key/value heads"
     );
+    let mut in_span = vec![false; rows];
     for span in spans {
         span.check(rows, kv_heads, key_dim, value_dim);
+        for seen in &mut in_span[span.rows.clone()] {
+            assert!(!*seen, "attention: two spans share rows of {:?}", span.rows);
+            *seen = true;
+        }
+    }
+    #[cfg(feature = "wgpu")]
+    if let Some(gpu) = q.device().on_gpu() {
+        let idle = (0..rows).filter(|&row| !in_span[row]).collect();
+        return crate::gpu::ops::attention::attention(gpu, q, spans, params, value_dim, idle);
     }
 
     let cpu = q.device().on_cpu();
@@ -158,13 +168,8 @@ pub fn attention(q: &Tensor, spans: &[AttentionSpan<'_>], params: &AttentionPara
     if group * value_dim == 0 {
         return out;
     }
-    let mut in_span = vec![false; rows];
     let mut units = Vec::with_capacity(spans.len() * kv_heads);
     for (index, span) in spans.iter().enumerate() {
-        for seen in &mut in_span[span.rows.clone()] {
-            assert!(!*seen, "attention: two spans share rows of {:?}", span.rows);
-            *seen = true;
-        }
         let step = ROWS.div_ceil(group);
         for start in span.rows.clone().step_by(step) {
             let rows = start..span.rows.end.min(start + step);
@@ -188,7 +193,7 @@ pub fn attention(q: &Tensor, spans: &[AttentionSpan<'_>], params: &AttentionPara
 }
 
 impl KeyValues<'_> {
-    fn heads_and_value_dim(&self) -> (usize, usize) {
+    pub(crate) fn heads_and_value_dim(&self) -> (usize, usize) {
         match self {
             Self::Paged { store, .. } => (store.heads(), store.value_dim()),
             Self::Dense { v, .. } => match *v.shape() {
@@ -199,7 +204,7 @@ impl KeyValues<'_> {
     }
 
     /// Keys, `S`.
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Self::Paged { len, .. } => *len,
             Self::Dense { rows, .. } => rows.len(),
@@ -261,7 +266,7 @@ impl AttentionSpan<'_> {
     }
 
     /// The keys that the query in row `row` sees.
-    fn visible(&self, row: usize, params: &AttentionParams<'_>) -> Range<usize> {
+    pub(crate) fn visible(&self, row: usize, params: &AttentionParams<'_>) -> Range<usize> {
         let len = self.keys.len();
         let query = self.position + (row - self.rows.start);
         let (start, end) = match (params.causal, params.window) {

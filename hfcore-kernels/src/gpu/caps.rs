@@ -27,6 +27,8 @@ pub(crate) struct Caps {
     pub(crate) cooperative_matrix: Option<u32>,
     /// Times between kernels: only where profiling was asked for.
     pub(crate) timestamps: bool,
+    /// Storage bindings of one kernel: 8 anywhere, and no more than a few kernels use.
+    pub(crate) storage_bindings: u32,
     /// Bytes of one storage binding.
     pub(crate) max_binding: u64,
     /// Bytes of one buffer.
@@ -71,8 +73,8 @@ impl fmt::Display for WgpuTier {
 
 /// Less than what an adapter has: what is forced away is not used, as on an adapter that lacks it.
 ///
-/// Written as a list, `no_f16,no_subgroup,no_immediates,no_coop,max_binding=1MiB,max_buffer=64MiB`: that is
-/// what [`parse`](str::parse) reads and `Display` writes.
+/// Written as a list, `no_f16,no_subgroup,no_immediates,no_coop,few_bindings,max_binding=1MiB,max_buffer=64MiB`:
+/// that is what [`parse`](str::parse) reads and `Display` writes.
 ///
 /// ```
 /// let force: hfcore_kernels::WgpuForce = "no_f16, max_binding=1MiB".parse()?;
@@ -92,6 +94,8 @@ pub struct WgpuForce {
     pub no_immediates: bool,
     /// Without products of matrices in hardware.
     pub no_cooperative_matrix: bool,
+    /// No more storage bindings of a kernel than there are anywhere.
+    pub few_bindings: bool,
     /// Bytes of one storage binding, at most: weights beyond it are split by rows.
     pub max_binding: Option<u64>,
     /// Bytes of one buffer, at most.
@@ -108,6 +112,7 @@ impl WgpuForce {
             no_subgroups: true,
             no_immediates: true,
             no_cooperative_matrix: true,
+            few_bindings: true,
             max_binding: Some(1 << 20),
             max_buffer: None,
         }
@@ -121,11 +126,12 @@ impl WgpuForce {
 }
 
 /// The flags of the list, by name.
-const FLAGS: [(&str, fn(&mut WgpuForce) -> &mut bool); 4] = [
+const FLAGS: [(&str, fn(&mut WgpuForce) -> &mut bool); 5] = [
     ("no_f16", |force| &mut force.no_f16),
     ("no_subgroup", |force| &mut force.no_subgroups),
     ("no_immediates", |force| &mut force.no_immediates),
     ("no_coop", |force| &mut force.no_cooperative_matrix),
+    ("few_bindings", |force| &mut force.few_bindings),
 ];
 
 /// The sizes of the list, by name, and the least each can be.
@@ -146,8 +152,8 @@ impl FromStr for WgpuForce {
         for word in list.split(',').map(str::trim).filter(|w| !w.is_empty()) {
             let refused = || DeviceError::InvalidOption {
                 option: "a forced capability",
-                expected: "no_f16, no_subgroup, no_immediates, no_coop, max_binding=SIZE or \
-                           max_buffer=SIZE, with commas between them; a SIZE is bytes, or has KiB, MiB or \
+                expected: "no_f16, no_subgroup, no_immediates, no_coop, few_bindings, max_binding=SIZE \
+                           or max_buffer=SIZE, with commas between them; a SIZE is bytes, or has KiB, MiB or \
                            GiB behind it",
                 found: word.to_owned(),
             };
@@ -203,6 +209,8 @@ impl Caps {
     pub(crate) const MAX_GROUPS: u32 = 65_535;
     /// Storage bindings of a kernel.
     pub(crate) const MAX_STORAGE_BINDINGS: u32 = 8;
+    /// Storage bindings of the kernel that uses the most where there are more.
+    const MOST_STORAGE_BINDINGS: u32 = 9;
     /// Bytes of the parameters of a kernel.
     pub(crate) const MAX_PARAMS: u32 = 64;
     /// Bytes that the threads of a workgroup share in every kernel that asks for no more.
@@ -238,6 +246,11 @@ impl Caps {
                 .then(|| matrix_edge(&adapter.cooperative_matrix_properties()))
                 .flatten(),
             timestamps: profiling && has(TIMESTAMPS),
+            storage_bindings: if force.few_bindings {
+                Self::MAX_STORAGE_BINDINGS
+            } else {
+                (limits.max_storage_buffers_per_shader_stage).min(Self::MOST_STORAGE_BINDINGS)
+            },
             // Words are addressed in fours, and rows of bindings begin at the alignment.
             max_binding: max_binding / Self::ALIGNMENT * Self::ALIGNMENT,
             max_buffer: max_buffer / Self::ALIGNMENT * Self::ALIGNMENT,
@@ -267,7 +280,7 @@ impl Caps {
     /// lesser of WebGPU's defaults and what the adapter has.
     pub(super) fn limits(&self, adapter: &wgpu::Limits) -> wgpu::Limits {
         wgpu::Limits {
-            max_storage_buffers_per_shader_stage: Self::MAX_STORAGE_BINDINGS,
+            max_storage_buffers_per_shader_stage: self.storage_bindings,
             max_storage_buffer_binding_size: self.max_binding,
             max_buffer_size: self.max_buffer,
             max_immediate_size: if self.immediates { Self::MAX_PARAMS } else { 0 },
@@ -350,9 +363,10 @@ mod tests {
 
     #[test]
     fn a_forced_set_is_read_and_written() {
-        let force: WgpuForce = "no_f16, no_subgroup,no_immediates,no_coop,max_binding=1MiB"
-            .parse()
-            .unwrap();
+        let force: WgpuForce =
+            "no_f16, no_subgroup,no_immediates,no_coop,few_bindings,max_binding=1MiB"
+                .parse()
+                .unwrap();
         assert_eq!(force, WgpuForce::minimal());
         assert_eq!(force.to_string().parse::<WgpuForce>().unwrap(), force);
         assert!("".parse::<WgpuForce>().unwrap().is_empty());

@@ -48,7 +48,7 @@ pub use caps::{WgpuForce, WgpuTier};
 pub use counters::WgpuCounters;
 pub(crate) use memory::{Held, Region};
 pub(crate) use op::{Bits, Operand};
-pub(crate) use plan::{Call, Grid, Planner};
+pub(crate) use plan::{Bind, Call, Grid, Planner, fold};
 pub(crate) use read::Reading;
 pub(crate) use record::Recording;
 pub(crate) use shader::Variant;

@@ -68,16 +68,24 @@ macro_rules! operations {
 }
 
 operations! {
+    /// Attention over ragged sequences.
+    Attention(ops::attention::Attention),
     /// Tensors one after the other.
     Concat(ops::rows::Concat),
     /// Numbers in another order.
     Copy(ops::rows::Copy),
     /// A function of each number, or of two.
     Elementwise(ops::elementwise::Elementwise),
+    /// Heads that are normalised, rotated, written to pages.
+    Heads(ops::heads::Heads),
     /// Means of spans of rows.
     MeanRows(ops::rows::MeanRows),
+    /// Pages that were brought to larger buffers.
+    Moved(ops::kv::Moved),
     /// Rows, normalised.
     Norm(ops::norm::Norm),
+    /// Pages copied to others.
+    PageCopies(ops::kv::PageCopies),
     /// Some of the tokens that were chosen.
     PickTokens(ops::sample::PickTokens),
     /// Tokens from scores.

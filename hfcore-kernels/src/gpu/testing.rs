@@ -20,6 +20,7 @@ pub(crate) fn caps() -> Caps {
         immediates: false,
         cooperative_matrix: None,
         timestamps: false,
+        storage_bindings: 8,
         max_binding: 128 << 20,
         max_buffer: 256 << 20,
         alignment: 256,

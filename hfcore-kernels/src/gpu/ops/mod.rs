@@ -3,11 +3,16 @@
 //! A file is one kind of operation: its payload, which is its key; the function that records it; how it is
 //! lowered; and the variants of its kernels, all of them, so that a test can compile each.
 
+pub(crate) mod attention;
 pub(crate) mod conv;
 pub(crate) mod elementwise;
+pub(crate) mod heads;
+pub(crate) mod kv;
 pub(crate) mod norm;
 #[cfg(test)]
 mod oracle;
+#[cfg(test)]
+mod oracle_attention;
 pub(crate) mod rows;
 pub(crate) mod sample;
 
@@ -17,13 +22,33 @@ use super::{Caps, Variant};
 /// The shader files, by name.
 pub(super) const SHADERS: &[(&str, &str)] = &[
     ("activation", include_str!("../shaders/activation.wgsl")),
+    (
+        "attention_few",
+        include_str!("../shaders/attention_few.wgsl"),
+    ),
+    (
+        "attention_many",
+        include_str!("../shaders/attention_many.wgsl"),
+    ),
+    (
+        "attention_merge",
+        include_str!("../shaders/attention_merge.wgsl"),
+    ),
+    (
+        "attention_span",
+        include_str!("../shaders/attention_span.wgsl"),
+    ),
     ("copy", include_str!("../shaders/copy.wgsl")),
     ("elementwise", include_str!("../shaders/elementwise.wgsl")),
+    ("heads", include_str!("../shaders/heads.wgsl")),
+    ("kv_copy", include_str!("../shaders/kv_copy.wgsl")),
+    ("kv_page", include_str!("../shaders/kv_page.wgsl")),
     ("math", include_str!("../shaders/math.wgsl")),
     ("mean_rows", include_str!("../shaders/mean_rows.wgsl")),
     ("norm", include_str!("../shaders/norm.wgsl")),
     ("probe_read", include_str!("../shaders/probe_read.wgsl")),
     ("probe_step", include_str!("../shaders/probe_step.wgsl")),
+    ("round_half", include_str!("../shaders/round_half.wgsl")),
     ("synthetic", include_str!("../shaders/synthetic.wgsl")),
     ("reduce", include_str!("../shaders/reduce.wgsl")),
     ("transpose", include_str!("../shaders/transpose.wgsl")),
@@ -59,7 +84,10 @@ pub(super) fn word(n: usize) -> u32 {
 #[cfg(test)]
 pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
     [
+        attention::variants(),
         elementwise::variants(caps),
+        heads::variants(caps),
+        kv::variants(),
         norm::variants(caps),
         super::probe::variants(),
         super::synthetic::variants(),

@@ -1,0 +1,593 @@
+//! Attention on the GPU: single queries split over their keys, and many in tiles.
+//!
+//! Where queries and keys stand, and which pages a sequence has, are words of the step, and how many splits and
+//! tiles there are is its grid. So a node knows rows, heads and widths only, and a sequence that grows keeps its
+//! plan until its page table outgrows the room it has, which doubles.
+//!
+//! Rows of spans with at most [`FEW`] rows are *few*: a workgroup for each, each head of keys, and each split of the
+//! keys. Splits have 256 keys or more, and there are at most as many as fill a GPU: of longer contexts they
+//! grow. Where there is but one, there is nothing to merge, and that call is skipped. Rows of other spans are
+//! *many*, in tiles.
+
+use std::ops::Range;
+
+use crate::attention::{AttentionParams, AttentionSpan, KeyValues};
+use crate::gpu::op::Operation;
+use crate::gpu::{Bind, Bits, Call, Gpu, Grid, Operand, Planner, Recording, Variant};
+use crate::{PAGE, Tensor};
+
+use super::kv::{PageBuffers, PagePart};
+use super::{heads, word};
+
+/// Rows of a span, at most, that are each attended to alone.
+const FEW: usize = 8;
+/// Workgroups that fill a GPU.
+const FULL: usize = 256;
+/// Splits, at most.
+const MOST_SPLITS: usize = 32;
+/// Keys of a split, at least: those that a workgroup has in memory at once.
+const SPLIT: usize = 256;
+/// Threads of a workgroup for one query: units of a value that it takes at once.
+const THREADS: u32 = 128;
+/// Vectors of queries that fit a workgroup for one query.
+const QUERY_VECTORS: u32 = 256;
+/// Pairs of a query and a head of a tile.
+const PAIRS: usize = 64;
+/// Words before the entries, and of an entry.
+const HEADER: usize = 4;
+const ENTRY: usize = 8;
+/// Words there is always room for.
+const ROOM: usize = 64;
+/// No window; and one that is as wide as any context.
+const NO_WINDOW: u32 = u32::MAX;
+const WIDEST_WINDOW: usize = 1 << 30;
+
+/// Attention of `[T, H, Dk]` to `[T, H * Dv]`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Attention {
+    pub(crate) q: Operand,
+    /// Rows of `q`, `T`.
+    pub(crate) rows: u32,
+    /// `H`.
+    pub(crate) heads: u32,
+    /// `K`.
+    pub(crate) kv_heads: u32,
+    /// `Dk`.
+    pub(crate) key_dim: u32,
+    /// `Dv`.
+    pub(crate) value_dim: u32,
+    scale: Bits,
+    /// 0: none.
+    softcap: Bits,
+    window: u32,
+    causal: bool,
+    sinks: Option<Operand>,
+    bias: Option<Bias>,
+    /// Every row is of one of them.
+    pub(crate) sources: Vec<Source>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Bias {
+    table: Operand,
+    width: u32,
+    zero: u32,
+}
+
+/// Keys and values, and the rows that attend to them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Source {
+    keys: Keys,
+    pub(crate) few: Option<Few>,
+    pub(crate) many: Option<Many>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Keys {
+    Paged(PageBuffers),
+    Dense { k: Operand, v: Operand },
+}
+
+/// Rows that are each attended to alone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Few {
+    pub(crate) words: Operand,
+    /// Of each part of the keys.
+    grids: Vec<Grid>,
+    /// Empty where there is one split.
+    merge: Grid,
+    /// Rows.
+    pub(crate) entries: u32,
+    /// Splits there is room for.
+    pub(crate) splits: u32,
+}
+
+/// Rows in tiles.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Many {
+    words: Operand,
+    /// Of each part of the keys.
+    grids: Vec<Grid>,
+    /// Products of a query and a key, at most, which tells how long this may take.
+    pairs: u64,
+}
+
+/// How heads and numbers are dealt to workgroups.
+#[derive(Clone, Copy, Debug)]
+struct Deal {
+    /// Heads that a workgroup for one query takes.
+    tile: u32,
+    /// Workgroups for each head of keys, of one query.
+    few: u32,
+    /// Chunks of 32 numbers of a value that a workgroup for a tile takes.
+    chunks: u32,
+    /// Workgroups for each head of keys, of one tile.
+    many: u32,
+}
+
+/// Chunks of a value that there are kernels for.
+const CHUNKS: [u32; 5] = [1, 2, 3, 4, 8];
+
+impl Deal {
+    fn new(store: u32, group: u32, key_dim: u32, value_dim: u32) -> Self {
+        let unit = unit(store);
+        let vectors = key_dim.div_ceil(unit) * unit / 4;
+        let fits = |&tile: &u32| tile == 1 || tile * vectors <= QUERY_VECTORS;
+        // Keys are read once for each tile: as few as possible, and no wider than that takes.
+        let tile = ([1, 2, 4, 8].into_iter().filter(fits))
+            .min_by_key(|tile| group.div_ceil(*tile))
+            .unwrap_or(1);
+        let chunks = value_dim.div_ceil(32).max(1);
+        let chunks = CHUNKS.into_iter().find(|&n| n >= chunks).unwrap_or(8);
+        Self {
+            tile,
+            few: group.div_ceil(tile) * value_dim.div_ceil(unit).div_ceil(THREADS),
+            chunks,
+            many: value_dim.div_ceil(32 * chunks),
+        }
+    }
+}
+
+/// Numbers of a unit of 16 bytes.
+const fn unit(store: u32) -> u32 {
+    if store == 1 || store == 2 { 8 } else { 4 }
+}
+
+/// `STORE` of dense keys.
+const DENSE: u32 = 3;
+
+impl Keys {
+    /// `STORE` of the kernels.
+    fn store(&self) -> u32 {
+        match self {
+            Self::Paged(buffers) => buffers.code(),
+            Self::Dense { .. } => DENSE,
+        }
+    }
+
+    fn operands(&self) -> Vec<&Operand> {
+        match self {
+            Self::Paged(buffers) => buffers.operands().collect(),
+            Self::Dense { k, v } => vec![k, v],
+        }
+    }
+
+    /// What is bound, with the first head and how many there are.
+    fn parts(&self, kv_heads: u32) -> Vec<(Vec<Bind>, u32, u32)> {
+        match self {
+            Self::Paged(buffers) => (buffers.parts.iter())
+                .map(
+                    |PagePart {
+                         pages,
+                         first,
+                         count,
+                     }| (vec![pages.into()], *first, *count),
+                )
+                .collect(),
+            Self::Dense { k, v } => vec![(vec![k.into(), v.into()], 0, kv_heads)],
+        }
+    }
+}
+
+impl Attention {
+    fn deal(&self, store: u32) -> Deal {
+        let group = self.heads / self.kv_heads;
+        Deal::new(store, group, self.key_dim, self.value_dim)
+    }
+
+    fn params(&self, first: u32, count: u32, rows: u32, splits: u32) -> Vec<u32> {
+        let (width, zero) = self
+            .bias
+            .as_ref()
+            .map_or((0, 0), |bias| (bias.width, bias.zero));
+        vec![
+            self.scale.0,
+            self.softcap.0,
+            self.window,
+            u32::from(self.causal) + 2 * u32::from(self.sinks.is_some()),
+            width,
+            zero,
+            self.heads,
+            self.heads / self.kv_heads,
+            count,
+            first,
+            self.key_dim,
+            self.value_dim,
+            rows,
+            splits,
+        ]
+    }
+
+    /// What both kernels bind first.
+    fn common(&self, words: &Operand) -> Vec<Bind> {
+        let bias = self.bias.as_ref().map(|bias| &bias.table);
+        let sinks = self.sinks.as_ref();
+        vec![
+            (&self.q).into(),
+            words.into(),
+            sinks.unwrap_or(&self.q).into(),
+            bias.unwrap_or(&self.q).into(),
+        ]
+    }
+
+    fn lower_few(&self, keys: &Keys, few: &Few, out: &Operand, planner: &mut Planner<'_>) {
+        let width = self.heads as usize * (self.value_dim as usize + 2);
+        let room = if few.splits > 1 {
+            few.splits as usize * few.entries as usize * width
+        } else {
+            1
+        };
+        let parts = planner.scratch(room);
+        let store = keys.store();
+        for ((bindings, first, count), grid) in
+            keys.parts(self.kv_heads).into_iter().zip(&few.grids)
+        {
+            let mut all = self.common(&few.words);
+            all.extend(bindings);
+            all.extend([out.into(), (&parts).into()]);
+            planner.call(Call {
+                variant: few_variant(store, self.deal(store).tile),
+                bindings: all,
+                params: self.params(first, count, few.entries, few.splits),
+                grid: *grid,
+            });
+        }
+        if few.splits > 1 {
+            planner.call(Call {
+                variant: merge_variant(),
+                bindings: vec![(&few.words).into(), (&parts).into(), out.into()],
+                params: vec![few.entries, self.heads, self.value_dim, few.splits],
+                grid: few.merge,
+            });
+        }
+    }
+
+    fn lower_many(&self, keys: &Keys, many: &Many, out: &Operand, planner: &mut Planner<'_>) {
+        let store = keys.store();
+        let width = u64::from(self.key_dim) + u64::from(self.value_dim);
+        for ((bindings, first, count), grid) in
+            keys.parts(self.kv_heads).into_iter().zip(&many.grids)
+        {
+            let mut all = self.common(&many.words);
+            all.extend(bindings);
+            all.push(out.into());
+            planner.call(Call {
+                variant: many_variant(store, self.deal(store).chunks),
+                bindings: all,
+                params: self.params(first, count, self.rows, 0),
+                grid: *grid,
+            });
+            let heads = u64::from(count * (self.heads / self.kv_heads));
+            planner.work(many.pairs.saturating_mul(heads * width));
+        }
+    }
+}
+
+impl Operation for Attention {
+    fn operands(&self) -> Vec<&Operand> {
+        let mut all = vec![&self.q];
+        all.extend(&self.sinks);
+        all.extend(self.bias.as_ref().map(|bias| &bias.table));
+        for source in &self.sources {
+            all.extend(source.keys.operands());
+            all.extend(source.few.as_ref().map(|few| &few.words));
+            all.extend(source.many.as_ref().map(|many| &many.words));
+        }
+        all
+    }
+
+    fn lower(&self, outputs: &[Operand], planner: &mut Planner<'_>) {
+        for source in &self.sources {
+            if let Some(few) = &source.few {
+                self.lower_few(&source.keys, few, &outputs[0], planner);
+            }
+            if let Some(many) = &source.many {
+                self.lower_many(&source.keys, many, &outputs[0], planner);
+            }
+        }
+    }
+}
+
+fn few_variant(store: u32, tile: u32) -> Variant {
+    Variant::new("attention_few", [("STORE", store), ("TILE", tile)])
+}
+
+fn many_variant(store: u32, chunks: u32) -> Variant {
+    Variant::new("attention_many", [("STORE", store), ("CHUNKS", chunks)])
+}
+
+fn merge_variant() -> Variant {
+    Variant::new("attention_merge", [])
+}
+
+/// Every variant that can be asked for.
+#[cfg(test)]
+pub(crate) fn variants() -> Vec<Variant> {
+    let few = |store| [1, 2, 4, 8].map(|tile| few_variant(store, tile));
+    let many = |store| CHUNKS.map(|chunks| many_variant(store, chunks));
+    let mut all = vec![merge_variant()];
+    for store in 0..=DENSE {
+        all.extend(few(store));
+        all.extend(many(store));
+    }
+    all
+}
+
+/// Spans that have their keys in the same place.
+struct Group<'a, 'b> {
+    spans: Vec<&'a AttentionSpan<'b>>,
+    /// Rows of no span, which get zeros.
+    idle: Vec<usize>,
+}
+
+/// [`attention`](crate::attention), when all has been checked, of which nothing is empty.
+#[track_caller]
+pub(crate) fn attention(
+    gpu: &Gpu,
+    q: &Tensor,
+    spans: &[AttentionSpan<'_>],
+    params: &AttentionParams<'_>,
+    value_dim: usize,
+    idle: Vec<usize>,
+) -> Tensor {
+    let &[rows, heads, key_dim] = q.shape() else {
+        unreachable!("the shape was checked")
+    };
+    heads::check_width(key_dim);
+    let (kv_heads, _) = spans[0].keys.heads_and_value_dim();
+    let mut recording = gpu.recording();
+    // Of each source the spans, in order.
+    let mut groups: Vec<Group<'_, '_>> = Vec::new();
+    for span in spans {
+        let same = |group: &&mut Group<'_, '_>| same_source(gpu, &group.spans[0].keys, &span.keys);
+        match groups.iter_mut().find(same) {
+            Some(group) => group.spans.push(span),
+            None => groups.push(Group {
+                spans: vec![span],
+                idle: Vec::new(),
+            }),
+        }
+    }
+    groups[0].idle = idle;
+    let mut op = Attention {
+        q: recording.operand(q),
+        rows: word(rows),
+        heads: word(heads),
+        kv_heads: word(kv_heads),
+        key_dim: word(key_dim),
+        value_dim: word(value_dim),
+        scale: params.scale.into(),
+        softcap: params.softcap.unwrap_or(0.0).into(),
+        window: params
+            .window
+            .map_or(NO_WINDOW, |window| word(window.min(WIDEST_WINDOW))),
+        causal: params.causal,
+        sinks: params.sinks.map(|sinks| recording.operand(sinks)),
+        bias: params.bias.map(|bias| Bias {
+            table: recording.operand(bias.table),
+            width: word(bias.table.width()),
+            zero: word(bias.zero),
+        }),
+        sources: Vec::new(),
+    };
+    for group in &groups {
+        let keys = match &group.spans[0].keys {
+            KeyValues::Paged { store, .. } => Keys::Paged(store.on_gpu().read(&mut recording)),
+            KeyValues::Dense { k, v, .. } => Keys::Dense {
+                k: recording.operand(k),
+                v: recording.operand(v),
+            },
+        };
+        let source = source(&mut recording, &op, keys, group, params);
+        op.sources.push(source);
+    }
+    recording.push_one(q.device(), op, &[rows, heads * value_dim])
+}
+
+fn same_source(gpu: &Gpu, a: &KeyValues<'_>, b: &KeyValues<'_>) -> bool {
+    match (a, b) {
+        (KeyValues::Paged { store: a, .. }, KeyValues::Paged { store: b, .. }) => {
+            std::ptr::eq(*a, *b)
+        }
+        (KeyValues::Dense { k, v, .. }, KeyValues::Dense { k: k2, v: v2, .. }) => {
+            k.gpu_value(gpu).is(k2.gpu_value(gpu)) && v.gpu_value(gpu).is(v2.gpu_value(gpu))
+        }
+        _ => false,
+    }
+}
+
+fn source(
+    recording: &mut Recording<'_>,
+    op: &Attention,
+    keys: Keys,
+    group: &Group<'_, '_>,
+    params: &AttentionParams<'_>,
+) -> Source {
+    let deal = op.deal(keys.store());
+    let is_few = |span: &&&AttentionSpan<'_>| span.rows.len() <= FEW;
+    let few: Vec<_> = group
+        .spans
+        .iter()
+        .copied()
+        .filter(|span| is_few(&span))
+        .collect();
+    let many: Vec<_> = group
+        .spans
+        .iter()
+        .copied()
+        .filter(|span| !is_few(&span))
+        .collect();
+    let counts: Vec<u32> = (keys.parts(op.kv_heads).iter())
+        .map(|(_, _, count)| *count)
+        .collect();
+    let few = (!few.is_empty() || !group.idle.is_empty())
+        .then(|| few_rows(recording, op, deal, &counts, &few, &group.idle, params));
+    let many = (!many.is_empty()).then(|| tiles(recording, op, deal, &counts, &many, params));
+    Source { keys, few, many }
+}
+
+/// The words of a step for entries and the page tables that they point to.
+struct Words {
+    words: Vec<u32>,
+    entries: usize,
+    /// Where the table of the next span goes.
+    tables: Vec<u32>,
+}
+
+impl Words {
+    fn new(entries: usize) -> Self {
+        let mut words = Vec::with_capacity(HEADER + ENTRY * entries);
+        words.resize(HEADER, 0);
+        Self {
+            words,
+            entries,
+            tables: Vec::new(),
+        }
+    }
+
+    /// Add the page table of a span, or find where its dense keys begin.
+    fn keys(&mut self, span: &AttentionSpan<'_>) -> u32 {
+        match &span.keys {
+            KeyValues::Paged { pages, .. } => {
+                let at = HEADER + ENTRY * self.entries + self.tables.len();
+                self.tables.extend(pages.iter().map(|page| page.number()));
+                word(at)
+            }
+            KeyValues::Dense { rows, .. } => word(rows.start),
+        }
+    }
+
+    /// Add an entry, from pair `pair` on of `rows`, of which the first query stands at `slot`.
+    fn entry(&mut self, rows: Range<usize>, pair: usize, len: usize, slot: i32, keys: u32) {
+        let entry = [word(rows.start), word(rows.len()), word(pair), word(len)];
+        self.words.extend(entry);
+        self.words.extend([slot.cast_unsigned(), keys, 0, 0]);
+    }
+
+    fn finish(mut self, recording: &mut Recording<'_>) -> Operand {
+        debug_assert_eq!(self.words.len(), HEADER + ENTRY * self.entries, "entries");
+        self.words.append(&mut self.tables);
+        let room = self.words.len().next_power_of_two().max(ROOM);
+        recording.words(&self.words, room)
+    }
+}
+
+/// The slot of a span's first query: its position less that of the first key.
+fn first_slot(span: &AttentionSpan<'_>) -> i32 {
+    let [position, key_position] = [span.position, span.key_position]
+        .map(|position| i32::try_from(position).unwrap_or(i32::MAX / 2));
+    position - key_position
+}
+
+fn few_rows(
+    recording: &mut Recording<'_>,
+    op: &Attention,
+    deal: Deal,
+    counts: &[u32],
+    spans: &[&AttentionSpan<'_>],
+    idle: &[usize],
+    params: &AttentionParams<'_>,
+) -> Few {
+    let rows: usize = spans.iter().map(|span| span.rows.len()).sum();
+    let entries = rows + idle.len();
+    let groups = entries * (op.kv_heads * deal.few) as usize;
+    let bytes = entries * op.heads as usize * (op.value_dim as usize + 2) * 4;
+    let limit = usize::try_from(recording.gpu().caps().max_binding).unwrap_or(usize::MAX);
+    let room = (FULL / groups.max(1))
+        .min(limit / bytes)
+        .clamp(1, MOST_SPLITS);
+
+    let mut words = Words::new(entries);
+    let mut longest = 0;
+    for span in spans {
+        let keys = words.keys(span);
+        for (row, slot) in span.rows.clone().zip(first_slot(span)..) {
+            let seen = span.visible(row, params);
+            longest = longest.max(seen.end - seen.start / PAGE * PAGE);
+            words.entry(row..row + 1, 0, span.keys.len(), slot, keys);
+        }
+    }
+    for &row in idle {
+        words.entry(row..row + 1, 0, 0, 0, 0);
+    }
+    let size = longest.div_ceil(room).max(SPLIT).next_multiple_of(PAGE);
+    let splits = longest.div_ceil(size).max(1);
+    words.words[..2].copy_from_slice(&[word(splits), word(size)]);
+    let grids = (counts.iter())
+        .map(|count| recording.grid([word(splits), count * deal.few, word(entries)]))
+        .collect();
+    let merge = if splits > 1 {
+        [
+            (op.heads * op.value_dim).div_ceil(THREADS),
+            word(entries),
+            1,
+        ]
+    } else {
+        [0; 3]
+    };
+    Few {
+        words: words.finish(recording),
+        grids,
+        merge: recording.grid(merge),
+        entries: word(entries),
+        splits: word(room),
+    }
+}
+
+fn tiles(
+    recording: &mut Recording<'_>,
+    op: &Attention,
+    deal: Deal,
+    counts: &[u32],
+    spans: &[&AttentionSpan<'_>],
+    params: &AttentionParams<'_>,
+) -> Many {
+    let group = (op.heads / op.kv_heads) as usize;
+    let tiles = |span: &AttentionSpan<'_>| (span.rows.len() * group).div_ceil(PAIRS);
+    let entries = spans.iter().map(|span| tiles(span)).sum();
+    let mut words = Words::new(entries);
+    let mut pairs = 0_u64;
+    for span in spans {
+        let keys = words.keys(span);
+        // The last see the most keys, and begin first.
+        for tile in (0..tiles(span)).rev() {
+            words.entry(
+                span.rows.clone(),
+                tile * PAIRS,
+                span.keys.len(),
+                first_slot(span),
+                keys,
+            );
+        }
+        let last = span.visible(span.rows.end - 1, params);
+        pairs += span.rows.len() as u64 * (last.len() as u64).next_power_of_two();
+    }
+    let grids = (counts.iter())
+        .map(|count| recording.grid([word(entries), count * deal.many, 1]))
+        .collect();
+    Many {
+        words: words.finish(recording),
+        grids,
+        pairs,
+    }
+}
