@@ -1,5 +1,7 @@
 //! Several linear layers of the same input.
 
+#[cfg(feature = "wgpu")]
+use crate::MatrixRef;
 use crate::{Matrix, Quantized, Tensor, linear, matmul, quant};
 
 /// [`linear`] of `x` with each matrix and bias: queries, keys and values; gate and up.
@@ -12,6 +14,11 @@ use crate::{Matrix, Quantized, Tensor, linear, matmul, quant};
 #[must_use]
 #[track_caller]
 pub fn linears<const N: usize>(x: &Tensor, layers: [(&Matrix, Option<&Tensor>); N]) -> [Tensor; N] {
+    #[cfg(feature = "wgpu")]
+    if let Some(gpu) = x.device().on_gpu() {
+        let layers = layers.map(|(matrix, bias)| (MatrixRef::from(matrix), bias));
+        return crate::gpu::ops::linear::linears(gpu, x, layers);
+    }
     let plain = layers.map(|(matrix, bias)| match matrix {
         Matrix::Plain(weight) => Some((weight, bias)),
         Matrix::Quantized(_) => None,

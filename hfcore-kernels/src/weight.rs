@@ -2,16 +2,27 @@
 
 use half::{bf16, f16};
 
-use crate::{Bytes, DType};
+#[cfg(feature = "wgpu")]
+use crate::gpu::GpuMatrix;
+use crate::{Bytes, DType, Device, DeviceError};
 
 /// A parameter of a model: a shape, and little-endian numbers of one [`DType`], row-major.
 ///
-/// Kernels widen to `f32` as they read; the bytes stay where they are.
+/// Kernels widen to `f32` as they read; the bytes stay where they are, or are
+/// [brought](Self::to_device) to a GPU.
 #[derive(Clone, Debug)]
 pub struct Weight {
     dtype: DType,
     shape: Vec<usize>,
-    bytes: Bytes,
+    numbers: Numbers,
+}
+
+/// Where the numbers are.
+#[derive(Clone, Debug)]
+enum Numbers {
+    Host(Bytes),
+    #[cfg(feature = "wgpu")]
+    Gpu(GpuMatrix),
 }
 
 impl Weight {
@@ -28,7 +39,7 @@ impl Weight {
         Self {
             dtype,
             shape: shape.to_vec(),
-            bytes,
+            numbers: Numbers::Host(bytes),
         }
     }
 
@@ -55,16 +66,77 @@ impl Weight {
         &self.shape
     }
 
+    /// The weight where `device` computes: itself for the CPU, a copy in its memory for a GPU. It is cut,
+    /// turned and converted before, not after: a copy can only be computed with.
+    ///
+    /// # Errors
+    /// If the device's memory does not suffice, or it cannot hold even a few rows of this weight.
+    ///
+    /// # Panics
+    /// If it is on another device's memory already.
+    #[track_caller]
+    pub fn to_device(&self, device: &Device) -> Result<Self, DeviceError> {
+        #[cfg(feature = "wgpu")]
+        if let Some(gpu) = device.on_gpu() {
+            return Ok(Self {
+                dtype: self.dtype,
+                shape: self.shape.clone(),
+                numbers: Numbers::Gpu(GpuMatrix::of_weight(gpu, self)?),
+            });
+        }
+        let _ = (device, self.host());
+        Ok(self.clone())
+    }
+
     /// The bytes as they lie in the file.
+    ///
+    /// # Panics
+    /// If it was brought to a GPU.
     #[must_use]
+    #[track_caller]
     pub fn bytes(&self) -> &[u8] {
-        self.bytes.as_ref()
+        self.host().as_ref()
+    }
+
+    /// Bytes of its numbers.
+    #[must_use]
+    pub fn bytes_len(&self) -> usize {
+        self.shape.iter().product::<usize>() * self.dtype.size()
+    }
+
+    /// The bytes of a weight that was not brought elsewhere.
+    #[track_caller]
+    fn host(&self) -> &Bytes {
+        match &self.numbers {
+            Numbers::Host(bytes) => bytes,
+            #[cfg(feature = "wgpu")]
+            Numbers::Gpu(_) => panic!(
+                "a weight {:?} in a GPU's memory, which can only be computed with there",
+                self.shape
+            ),
+        }
+    }
+
+    /// What it is in a GPU's memory.
+    ///
+    /// # Panics
+    /// If it is not there.
+    #[cfg(feature = "wgpu")]
+    #[track_caller]
+    pub(crate) fn on_gpu(&self) -> &GpuMatrix {
+        match &self.numbers {
+            Numbers::Gpu(matrix) => matrix,
+            Numbers::Host(_) => panic!(
+                "a weight {:?} in the CPU's memory was given to an operation on a GPU: Weight::to_device brings it there",
+                self.shape
+            ),
+        }
     }
 
     /// Rows `range` of the first dimension, without copying.
     ///
     /// # Panics
-    /// If there are fewer rows.
+    /// If there are fewer rows, or it was brought to a GPU.
     #[must_use]
     #[track_caller]
     pub fn rows(&self, range: std::ops::Range<usize>) -> Self {
@@ -76,27 +148,41 @@ impl Weight {
         let row = self.shape[1..].iter().product::<usize>() * self.dtype.size();
         let mut shape = self.shape.clone();
         shape[0] = range.len();
+        let bytes = self.host().slice(range.start * row..range.end * row);
         Self {
             dtype: self.dtype,
             shape,
-            bytes: self.bytes.slice(range.start * row..range.end * row),
+            numbers: Numbers::Host(bytes),
         }
     }
 
     /// The same numbers under another shape.
     ///
     /// # Panics
-    /// If the number of elements differs.
+    /// If the number of elements differs; of a weight that was brought to a GPU, if the first dimension
+    /// does.
     #[must_use]
     #[track_caller]
     pub fn reshape(&self, shape: &[usize]) -> Self {
-        Self::new(self.dtype, shape, self.bytes.clone())
+        #[cfg(feature = "wgpu")]
+        if let Numbers::Gpu(_) = self.numbers {
+            let numbers = |shape: &[usize]| shape.iter().product::<usize>();
+            let same =
+                shape.first() == self.shape.first() && numbers(shape) == numbers(&self.shape);
+            assert!(same, "Weight::reshape: {:?} to {shape:?}", self.shape);
+            return Self {
+                dtype: self.dtype,
+                shape: shape.to_vec(),
+                numbers: self.numbers.clone(),
+            };
+        }
+        Self::new(self.dtype, shape, self.host().clone())
     }
 
     /// The transpose of a matrix, `[I, O]` to `[O, I]`, in memory of its own.
     ///
     /// # Panics
-    /// If the weight is not a matrix.
+    /// If the weight is not a matrix, or was brought to a GPU.
     #[must_use]
     #[track_caller]
     pub fn transposed(&self) -> Self {
@@ -114,7 +200,11 @@ impl Weight {
     }
 
     /// All numbers, widened exactly.
+    ///
+    /// # Panics
+    /// If it was brought to a GPU.
     #[must_use]
+    #[track_caller]
     pub fn to_f32(&self) -> Vec<f32> {
         let bytes = self.bytes();
         match self.dtype {
@@ -140,7 +230,11 @@ impl Weight {
     }
 
     /// The weight in another type, rounded to nearest even; without a copy when it has that type.
+    ///
+    /// # Panics
+    /// If it would have to be converted and was brought to a GPU.
     #[must_use]
+    #[track_caller]
     pub fn to_dtype(&self, dtype: DType) -> Self {
         if dtype == self.dtype {
             return self.clone();

@@ -37,6 +37,7 @@ pub(crate) mod testing;
 mod tests;
 mod upload;
 mod value;
+pub(crate) mod weights;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -53,6 +54,7 @@ pub(crate) use read::Reading;
 pub(crate) use record::Recording;
 pub(crate) use shader::Variant;
 pub(crate) use value::Value;
+pub(crate) use weights::GpuMatrix;
 
 use crate::{DeviceError, Precision};
 use counters::Counters;

@@ -4,12 +4,13 @@
 //! any other does, and runs nothing. So a kernel that is wrong for a device that is not at hand is found
 //! here: on a machine without any GPU, in milliseconds.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::Caps;
 use super::counters::Counters;
 use super::ops;
-use super::shader::Pipelines;
+use super::shader::{Pipelines, expand};
 use super::testing;
 
 /// Devices that there are: those of each tier, and some that lack one thing.
@@ -28,14 +29,9 @@ fn sets() -> [(&'static str, Caps); 6] {
         workgroup_memory: 48 << 10,
         ..native.clone()
     };
+    // Those that can do less first.
     [
-        (
-            "without f16",
-            Caps {
-                f16: false,
-                ..native.clone()
-            },
-        ),
+        ("portable", portable),
         (
             "without subgroups",
             Caps {
@@ -43,16 +39,23 @@ fn sets() -> [(&'static str, Caps); 6] {
                 ..native.clone()
             },
         ),
-        ("portable", portable),
+        (
+            "without f16",
+            Caps {
+                f16: false,
+                ..native.clone()
+            },
+        ),
+        ("native", native.clone()),
         ("matrix, 8", matrix(8)),
         ("matrix, 16", matrix(16)),
-        ("native", native),
     ]
 }
 
 #[test]
 fn every_kernel_compiles_on_every_kind_of_device() {
     let mut wrong = Vec::new();
+    let mut seen = HashSet::new();
     for (name, caps) in sets() {
         let (device, _queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor {
             required_features: caps.features(),
@@ -66,6 +69,10 @@ fn every_kernel_compiles_on_every_kind_of_device() {
         assert!(!variants.is_empty(), "kernels are listed");
         println!("{name}: {} kernels", variants.len());
         for variant in &variants {
+            // A device that can do no less refuses nothing that was accepted.
+            if expand(variant, &caps).is_ok_and(|text| !seen.insert(text)) {
+                continue;
+            }
             if let Err(error) = pipelines.get(variant) {
                 wrong.push(format!("{name}: {error}"));
             }

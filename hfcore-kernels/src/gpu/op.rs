@@ -78,6 +78,8 @@ operations! {
     Elementwise(ops::elementwise::Elementwise),
     /// Heads that are normalised, rotated, written to pages.
     Heads(ops::heads::Heads),
+    /// Linear layers of one input.
+    Linears(ops::linear::Linears),
     /// Means of spans of rows.
     MeanRows(ops::rows::MeanRows),
     /// Pages that were brought to larger buffers.

@@ -249,9 +249,14 @@ impl<'a> Recording<'a> {
         }
     }
 
+    /// Hold a region until the step has run.
+    pub(crate) fn keep(&mut self, held: &Held) {
+        self.recorder().keep.push(held.clone());
+    }
+
     /// A region as an operand, which is held until the step has run.
     pub(crate) fn region(&mut self, held: &Held) -> Operand {
-        self.recorder().keep.push(held.clone());
+        self.keep(held);
         Operand::Region((**held).clone())
     }
 

@@ -11,7 +11,8 @@
 //! {NAME}                      the value of a define, within a line
 //! ```
 //!
-//! The bindings are read off the text: `@group(0) @binding(0) var<storage, read> …`, numbered from 0.
+//! The bindings are read off the text: `@group(0) @binding(0) var<storage, read> …`, numbered from 0. Where
+//! variants have different ones, `@binding(#)` is the next number.
 
 use std::collections::HashMap;
 use std::fmt::{self, Write as _};
@@ -275,13 +276,25 @@ pub(super) fn expand(variant: &Variant, caps: &Caps) -> Result<String, String> {
         defines.insert(name, u32::from(has));
     }
     let mut text = String::new();
-    if caps.f16 {
-        text.push_str("enable f16;\n");
-    }
     let source = source(variant.name)?;
     let lines: Vec<&str> = included(source)?;
     Expander { defines }.block(&lines, &[], &mut text)?;
-    Ok(with_params(&text, caps.immediates))
+    let text = with_params(&text, caps.immediates);
+    // Only where it is used: so many kernels are the same text with and without it.
+    Ok(match caps.f16 && uses_f16(&text) {
+        true => format!("enable f16;\n{text}"),
+        false => text,
+    })
+}
+
+/// Whether the type `f16` is part of the text.
+fn uses_f16(text: &str) -> bool {
+    let code = |line: &str| line.split("//").next().unwrap_or_default().to_owned();
+    let is_type = |line: &str| {
+        line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .any(|word| word == "f16")
+    };
+    text.lines().any(|line| is_type(&code(line)))
 }
 
 /// The text with its `#params`, wherever they stand, for which all bindings must be known.
@@ -376,7 +389,13 @@ impl Expander<'_> {
                 }
                 i += len + 1;
             } else {
-                text.push_str(&self.replaced(line, counters)?);
+                let line = self.replaced(line, counters)?;
+                if line.contains("@binding(#)") {
+                    let binding = format!("@binding({})", bindings(text).len());
+                    text.push_str(&line.replace("@binding(#)", &binding));
+                } else {
+                    text.push_str(&line);
+                }
                 text.push('\n');
             }
         }

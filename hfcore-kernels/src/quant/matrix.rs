@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{Quantized, product};
-use crate::{Tensor, Weight, matmul};
+use crate::{Device, DeviceError, Tensor, Weight, matmul};
 
 /// A matrix `[O, I]` of a linear layer.
 #[derive(Clone, Debug)]
@@ -49,8 +49,23 @@ impl Matrix {
     #[must_use]
     pub fn bytes_len(&self) -> usize {
         match self {
-            Self::Plain(weight) => weight.bytes().len(),
+            Self::Plain(weight) => weight.bytes_len(),
             Self::Quantized(matrix) => matrix.bytes_len(),
+        }
+    }
+
+    /// The matrix where `device` computes, as [`Weight::to_device`].
+    ///
+    /// # Errors
+    /// As [`Weight::to_device`].
+    ///
+    /// # Panics
+    /// As [`Weight::to_device`].
+    #[track_caller]
+    pub fn to_device(&self, device: &Device) -> Result<Self, DeviceError> {
+        match self {
+            Self::Plain(weight) => weight.to_device(device).map(Self::Plain),
+            Self::Quantized(matrix) => matrix.to_device(device).map(Self::Quantized),
         }
     }
 
@@ -132,7 +147,13 @@ impl<'a> From<&'a Quantized> for MatrixRef<'a> {
 #[must_use]
 #[track_caller]
 pub fn linear<'a>(x: &Tensor, w: impl Into<MatrixRef<'a>>, bias: Option<&Tensor>) -> Tensor {
-    match w.into() {
+    let w = w.into();
+    #[cfg(feature = "wgpu")]
+    if let Some(gpu) = x.device().on_gpu() {
+        let [y] = crate::gpu::ops::linear::linears(gpu, x, [(w, bias)]);
+        return y;
+    }
+    match w {
         MatrixRef::Plain(weight) => matmul::linear(x, weight, bias),
         MatrixRef::Quantized(matrix) => product::linear(x, matrix, bias),
     }

@@ -15,6 +15,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::format::{LINE, PANEL};
+use super::quantized::Planes;
 use super::{QuantError, QuantFormat, Quantized};
 use crate::device::Cpu;
 use crate::embedding::widen;
@@ -57,8 +58,10 @@ impl Quantized {
                 format,
                 outputs,
                 inputs,
-                values: values.into_bytes(),
-                scales: scales.into_bytes(),
+                planes: Planes::Host {
+                    values: values.into_bytes(),
+                    scales: scales.into_bytes(),
+                },
             }),
             row => Err(QuantError::NotFinite { row }),
         }

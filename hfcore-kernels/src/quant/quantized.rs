@@ -6,7 +6,9 @@ use half::bf16;
 
 use super::QuantFormat;
 use super::format::{LINE, PANEL, PlaneLayout};
-use crate::Bytes;
+#[cfg(feature = "wgpu")]
+use crate::gpu::GpuMatrix;
+use crate::{Bytes, Device, DeviceError};
 
 /// A matrix `[O, I]` of few bits a weight, packed for the products of every instruction set.
 ///
@@ -29,8 +31,18 @@ pub struct Quantized {
     pub(super) format: QuantFormat,
     pub(super) outputs: usize,
     pub(super) inputs: usize,
-    pub(super) values: Bytes,
-    pub(super) scales: Bytes,
+    pub(super) planes: Planes,
+}
+
+/// Where the planes are.
+#[derive(Clone, Debug)]
+pub(super) enum Planes {
+    Host {
+        values: Bytes,
+        scales: Bytes,
+    },
+    #[cfg(feature = "wgpu")]
+    Gpu(GpuMatrix),
 }
 
 /// Why a matrix could not be quantized, or planes are none of a quantized matrix.
@@ -128,8 +140,10 @@ impl Quantized {
             format,
             outputs,
             inputs,
-            values: find(&values)?,
-            scales: find(&scales)?,
+            planes: Planes::Host {
+                values: find(&values)?,
+                scales: find(&scales)?,
+            },
         };
         matrix.check_scales()?;
         Ok(matrix)
@@ -157,6 +171,54 @@ impl Quantized {
         Ok(())
     }
 
+    /// The matrix where `device` computes: itself for the CPU, a copy in its memory for a GPU, which can only
+    /// be computed with.
+    ///
+    /// # Errors
+    /// If the device's memory does not suffice, or it cannot hold even a few rows of this matrix.
+    ///
+    /// # Panics
+    /// If it is on another device's memory already.
+    #[track_caller]
+    pub fn to_device(&self, device: &Device) -> Result<Self, DeviceError> {
+        #[cfg(feature = "wgpu")]
+        if let Some(gpu) = device.on_gpu() {
+            let matrix = GpuMatrix::of_quantized(gpu, self)?;
+            return Ok(Self {
+                planes: Planes::Gpu(matrix),
+                ..self.clone()
+            });
+        }
+        let _ = (device, self.host());
+        Ok(self.clone())
+    }
+
+    /// What it is in a GPU's memory.
+    ///
+    /// # Panics
+    /// If it is not there.
+    #[cfg(feature = "wgpu")]
+    #[track_caller]
+    pub(crate) fn on_gpu(&self) -> &GpuMatrix {
+        match &self.planes {
+            Planes::Gpu(matrix) => matrix,
+            Planes::Host { .. } => panic!(
+                "a quantized matrix {:?} in the CPU's memory was given to an operation on a GPU: Quantized::to_device brings it there",
+                self.shape()
+            ),
+        }
+    }
+
+    /// The values and the scales.
+    #[track_caller]
+    fn host(&self) -> [&Bytes; 2] {
+        match &self.planes {
+            Planes::Host { values, scales } => [values, scales],
+            #[cfg(feature = "wgpu")]
+            Planes::Gpu(_) => panic!("the planes of a quantized matrix in a GPU's memory"),
+        }
+    }
+
     /// How the numbers are stored.
     #[must_use]
     pub const fn format(&self) -> QuantFormat {
@@ -172,14 +234,20 @@ impl Quantized {
     /// Bytes of all planes: what one product of few rows reads.
     #[must_use]
     pub fn bytes_len(&self) -> usize {
-        self.values.as_ref().len() + self.scales.as_ref().len()
+        let planes = self.format.layout(self.shape());
+        planes.iter().map(PlaneLayout::bytes_len).sum()
     }
 
     /// The planes, to be written to a file: `values`, then `scales`.
+    ///
+    /// # Panics
+    /// If it was brought to a GPU.
     #[must_use]
+    #[track_caller]
     pub fn planes(&self) -> [Plane; 2] {
         let [values, scales] = self.format.layout(self.shape());
-        [(values, &self.values), (scales, &self.scales)].map(|(layout, bytes)| Plane {
+        let [host_values, host_scales] = self.host();
+        [(values, host_values), (scales, host_scales)].map(|(layout, bytes)| Plane {
             layout,
             bytes: bytes.clone(),
         })
@@ -203,13 +271,16 @@ impl Quantized {
         );
         let inputs = self.format.padded(self.inputs);
         let panels = range.start / PANEL..range.end.div_ceil(PANEL);
+        let [values, scales] = self.host();
         let cut = |bytes: &Bytes, size: usize| bytes.slice(panels.start * size..panels.end * size);
         Self {
             format: self.format,
             outputs: range.len(),
             inputs: self.inputs,
-            values: cut(&self.values, self.format.panel_bytes(inputs)),
-            scales: cut(&self.scales, self.format.panel_scale_bytes(inputs)),
+            planes: Planes::Host {
+                values: cut(values, self.format.panel_bytes(inputs)),
+                scales: cut(scales, self.format.panel_scale_bytes(inputs)),
+            },
         }
     }
 
@@ -277,9 +348,10 @@ impl Quantized {
             self.format.panel_bytes(inputs),
             self.format.panel_scale_bytes(inputs),
         );
+        let [all_values, all_scales] = self.host();
         Panel {
-            values: &self.values.as_ref()[index * values..][..values],
-            scales: &self.scales.as_ref()[index * scales..][..scales],
+            values: &all_values.as_ref()[index * values..][..values],
+            scales: &all_scales.as_ref()[index * scales..][..scales],
         }
     }
 }

@@ -6,8 +6,13 @@
 pub(crate) mod attention;
 pub(crate) mod conv;
 pub(crate) mod elementwise;
+mod few;
 pub(crate) mod heads;
 pub(crate) mod kv;
+pub(crate) mod linear;
+#[cfg(test)]
+mod linear_tests;
+mod many;
 pub(crate) mod norm;
 #[cfg(test)]
 mod oracle;
@@ -43,9 +48,13 @@ pub(super) const SHADERS: &[(&str, &str)] = &[
     ("heads", include_str!("../shaders/heads.wgsl")),
     ("kv_copy", include_str!("../shaders/kv_copy.wgsl")),
     ("kv_page", include_str!("../shaders/kv_page.wgsl")),
+    ("gemm", include_str!("../shaders/gemm.wgsl")),
+    ("gemv", include_str!("../shaders/gemv.wgsl")),
     ("math", include_str!("../shaders/math.wgsl")),
     ("mean_rows", include_str!("../shaders/mean_rows.wgsl")),
+    ("merge", include_str!("../shaders/merge.wgsl")),
     ("norm", include_str!("../shaders/norm.wgsl")),
+    ("weight", include_str!("../shaders/weight.wgsl")),
     ("probe_read", include_str!("../shaders/probe_read.wgsl")),
     ("probe_step", include_str!("../shaders/probe_step.wgsl")),
     ("round_half", include_str!("../shaders/round_half.wgsl")),
@@ -88,6 +97,8 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
         elementwise::variants(caps),
         heads::variants(caps),
         kv::variants(),
+        few::variants(caps),
+        many::variants(caps),
         norm::variants(caps),
         super::probe::variants(),
         super::synthetic::variants(),

@@ -1,0 +1,319 @@
+//! Linear layers of few rows: the kernel `gemv`, and which of its forms a call takes.
+//!
+//! The time is that of reading the matrices, so all that matters is that many reads are on their way at
+//! once, and that nothing else waits: norms, merges and what follows the sums are part of the kernel.
+
+use crate::gpu::{Call, Caps, Grid, Operand, Planner, Variant};
+
+use super::elementwise::act;
+#[cfg(test)]
+use super::linear::MOST;
+use super::linear::{Epilogue, FEW, Linears, Piece};
+use super::norm::NormKind;
+use super::word;
+
+/// The room for factors of splits in the kernel: rows times heads times splits.
+pub(super) const MERGED: u32 = 2048;
+/// Storage bindings of a kernel, at most.
+const BINDINGS: usize = Caps::MAX_STORAGE_BINDINGS as usize;
+
+/// What tells variants of the kernel from each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Gemv {
+    /// See `weight.wgsl`.
+    dtype: u32,
+    /// Rows of x that share what is read: one of [`BATCHES`].
+    batch: u32,
+    norm: Norm,
+    merge: bool,
+    ragged: bool,
+    /// Matrices, of which each has an output unless they are gate and up.
+    matrices: u32,
+    /// Of a matrix that is alone.
+    bias: bool,
+    residual: bool,
+    /// The activation of gate and up.
+    gated: Option<u32>,
+}
+
+/// How the input is normed: the shader's `NORM`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Norm {
+    None,
+    Rms,
+    Layer,
+}
+
+/// How a workgroup is laid out.
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    /// Threads.
+    threads: u32,
+    /// Threads along the inputs.
+    lanes: u32,
+    /// Outputs of a group of lanes.
+    rows: u32,
+}
+
+impl Shape {
+    /// Outputs of a workgroup.
+    const fn block(self) -> u32 {
+        self.threads / self.lanes * self.rows
+    }
+}
+
+impl Gemv {
+    /// The kernel's layout on a device that can do this.
+    ///
+    /// One row of x: all threads go along the inputs, so that a row of a few kilobytes is read in one or two
+    /// steps, several rows at a time. More rows of x: groups of threads share what they read of x through
+    /// the cache. Merging, x is dear: it is made once for as many outputs as there are registers for.
+    fn shape(self, caps: &Caps) -> Shape {
+        let rows = if self.gated.is_some() { 2 } else { 4 };
+        let threads = if caps.subgroups { 256 } else { 128 };
+        match (self.merge, self.batch) {
+            (true, batch) => Shape {
+                threads,
+                lanes: threads,
+                rows: 16 / batch.max(2),
+            },
+            (false, 1) => Shape {
+                threads: 128,
+                lanes: 128,
+                rows,
+            },
+            (false, _) => Shape {
+                threads,
+                // Subgroups belong to one group.
+                lanes: if caps.subgroups {
+                    caps.subgroup_size[1].max(64)
+                } else {
+                    64
+                },
+                rows,
+            },
+        }
+    }
+
+    fn variant(self, caps: &Caps) -> Variant {
+        let shape = self.shape(caps);
+        let streams = if self.gated.is_some() { 2 } else { 1 };
+        let squares = streams * shape.rows * self.batch;
+        let values = squares
+            + if self.norm == Norm::Rms {
+                self.batch
+            } else {
+                0
+            };
+        // With subgroups, of which the smallest have four lanes, a place for each; else for half of the threads.
+        let parts = if caps.subgroups {
+            shape.threads / 4
+        } else {
+            shape.threads / 2
+        };
+        Variant::new(
+            "gemv",
+            [
+                ("DTYPE", self.dtype),
+                ("QUADS", [1, 2, 2, 4, 8][self.dtype as usize]),
+                ("BATCH", self.batch),
+                ("NORM", self.norm as u32),
+                ("MERGE", self.merge.into()),
+                ("RAGGED", self.ragged.into()),
+                ("MATRICES", self.matrices),
+                (
+                    "OUTS",
+                    if self.gated.is_some() {
+                        1
+                    } else {
+                        self.matrices
+                    },
+                ),
+                ("STREAMS", streams),
+                ("BIAS", self.bias.into()),
+                ("RESIDUAL", self.residual.into()),
+                ("GATED", self.gated.is_some().into()),
+                ("ACT", self.gated.unwrap_or(0)),
+                ("WG", shape.threads),
+                ("LANES", shape.lanes),
+                ("ROWS", shape.rows),
+                ("BLOCK", shape.block()),
+                ("SQUARES", squares),
+                ("VALUES", values),
+                ("PARTS", parts * values),
+            ],
+        )
+    }
+}
+
+/// Rows of x for which there are kernels.
+const BATCHES: [u32; 3] = [1, 4, FEW];
+
+/// The fewest of these that `rows` fit.
+fn batch(rows: u32) -> u32 {
+    BATCHES
+        .into_iter()
+        .find(|&batch| rows <= batch)
+        .unwrap_or(FEW)
+}
+
+/// Calls for `op`, which writes `outputs`.
+pub(super) fn lower(op: &Linears, outputs: &[Operand], planner: &mut Planner<'_>) {
+    let norm = match &op.norm {
+        None => Norm::None,
+        Some(norm) => match norm.kind {
+            NormKind::Rms | NormKind::RmsUnitOffset => Norm::Rms,
+            NormKind::Layer => Norm::Layer,
+            NormKind::L2 | NormKind::Softmax => {
+                unreachable!("`takes_norm` says which norms are fused")
+            }
+        },
+    };
+    let mut inputs = vec![&op.x];
+    if let Some(merge) = &op.merge {
+        inputs.extend([&merge.stats, &merge.used]);
+    }
+    let mut gains = Vec::new();
+    if let Some(norm) = &op.norm {
+        gains.push(&norm.gain);
+        gains.extend(&norm.bias);
+    }
+    let residual = match &op.epilogue {
+        Epilogue::Residual(residual) => Some(residual),
+        Epilogue::None | Epilogue::Gated(_) => None,
+    };
+    let gated = match op.epilogue {
+        Epilogue::Gated(activation) => Some(act(activation)),
+        Epilogue::None | Epilogue::Residual(_) => None,
+    };
+    let taken = inputs.len() + gains.len() + usize::from(residual.is_some());
+    for call in op.calls(outputs, BINDINGS.saturating_sub(taken)) {
+        let layout = call[0].layout;
+        let kernel = Gemv {
+            dtype: layout.format.code(),
+            batch: batch(op.rows),
+            norm,
+            merge: op.merge.is_some(),
+            ragged: layout.is_ragged(),
+            matrices: word(call.len()),
+            bias: call[0].bias.is_some(),
+            residual: residual.is_some(),
+            gated,
+        };
+        let outs = if gated.is_some() { 1 } else { call.len() };
+        let mut bindings = inputs.clone();
+        bindings.extend(call.iter().map(|piece| &piece.region));
+        bindings.extend(&gains);
+        bindings.extend(call.iter().filter_map(|piece| piece.bias));
+        bindings.extend(residual);
+        bindings.extend(call[..outs].iter().map(|piece| piece.to));
+        let block = kernel.shape(planner.caps()).block();
+        let groups = call[..outs]
+            .iter()
+            .map(|piece| piece.outputs.div_ceil(block) as usize)
+            .sum();
+        let variant = kernel.variant(planner.caps());
+        let bindings = bindings.into_iter().map(Into::into).collect();
+        planner.call(Call {
+            variant,
+            bindings,
+            params: params(op, &call),
+            grid: Grid::linear(groups),
+        });
+    }
+}
+
+/// The words of the kernel's `Params`.
+fn params(op: &Linears, call: &[Piece<'_>]) -> Vec<u32> {
+    let layout = call[0].layout;
+    let outputs = |i: usize| call.get(i).map_or(0, |piece| piece.outputs);
+    let offset = match &op.norm {
+        Some(norm) if norm.kind == NormKind::RmsUnitOffset => 1.0_f32,
+        _ => 0.0,
+    };
+    let mut params = vec![
+        word(layout.inputs),
+        word(layout.vectors()),
+        op.rows,
+        layout.format.group_shift(),
+        outputs(0),
+        outputs(1),
+        outputs(2),
+        call[0].first,
+        word(layout.outputs),
+        op.norm.as_ref().map_or(0, |norm| norm.eps.0),
+        offset.to_bits(),
+    ];
+    if let Some(merge) = &op.merge {
+        params.extend([merge.heads, merge.head_dim / 4, merge.splits]);
+    }
+    params
+}
+
+/// Every variant that [`lower`] can ask for.
+#[cfg(test)]
+pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
+    let mut all = Vec::new();
+    for dtype in 0..5 {
+        for batch in BATCHES {
+            let plain = Gemv {
+                dtype,
+                batch,
+                norm: Norm::None,
+                merge: false,
+                ragged: false,
+                matrices: 1,
+                bias: false,
+                residual: false,
+                gated: None,
+            };
+            for norm in [Norm::None, Norm::Rms, Norm::Layer] {
+                // As many as there are bindings for.
+                let most = if norm == Norm::Layer { 2 } else { MOST };
+                all.extend((1..=word(most)).map(|matrices| Gemv {
+                    norm,
+                    matrices,
+                    ..plain
+                }));
+                if norm != Norm::Layer {
+                    let gated = |gated| Gemv {
+                        norm,
+                        gated: Some(gated),
+                        matrices: 2,
+                        ..plain
+                    };
+                    all.extend((0..3).map(gated));
+                }
+                all.push(Gemv {
+                    norm,
+                    bias: true,
+                    ..plain
+                });
+            }
+            for bias in [false, true] {
+                all.push(Gemv {
+                    bias,
+                    ragged: true,
+                    ..plain
+                });
+                all.push(Gemv {
+                    bias,
+                    residual: true,
+                    ..plain
+                });
+                all.push(Gemv {
+                    bias,
+                    merge: true,
+                    ..plain
+                });
+                all.push(Gemv {
+                    bias,
+                    merge: true,
+                    residual: true,
+                    ..plain
+                });
+            }
+        }
+    }
+    all.into_iter().map(|kernel| kernel.variant(caps)).collect()
+}
