@@ -6,10 +6,11 @@
 
 use bytemuck::cast_slice;
 
-use crate::{DType, DeviceError, PlaneType};
+use crate::{DType, DeviceError, PlaneType, QuantFormat};
 
 use super::memory::Buffer;
 use super::shader::Variant;
+use super::weights::{Format, GpuMatrix, Layout};
 use super::{Gpu, Region};
 
 /// What the words of a region are.
@@ -56,6 +57,39 @@ pub(super) fn variants() -> Vec<Variant> {
     (numbers.into_iter().chain(scales).chain([Pattern::Bits]))
         .map(Pattern::variant)
         .collect()
+}
+
+impl GpuMatrix {
+    /// A matrix of numbers that the device makes up, where one of the host's would lie.
+    pub(super) fn made_up(gpu: &Gpu, layout: Layout) -> Result<Self, DeviceError> {
+        let (values, scales) = match layout.format {
+            Format::Plain(dtype) => (Pattern::Numbers(dtype), None),
+            Format::Quantized(QuantFormat::Int8) => {
+                (Pattern::Bits, Some(Pattern::Scales(PlaneType::F32, 128)))
+            }
+            Format::Quantized(QuantFormat::Int4(_)) => {
+                (Pattern::Bits, Some(Pattern::Scales(PlaneType::Bf16, 8)))
+            }
+        };
+        let part_rows = layout.part_rows(gpu.caps())?;
+        let part = |rows: std::ops::Range<usize>| {
+            let held = gpu.place(layout.part_bytes(rows.len()).max(16) as u64)?;
+            let part = |offset: usize, size: usize| Region {
+                buffer: held.buffer.clone(),
+                offset: held.offset + offset as u64,
+                size: size as u64,
+            };
+            let end = layout.value_bytes(rows.len());
+            gpu.synthesize(&part(0, end), values)?;
+            if let Some(scales) = scales {
+                gpu.synthesize(&part(end, layout.scale_bytes(rows.len())), scales)?;
+            }
+            Ok(held)
+        };
+        let parts = layout.parts(part_rows).map(part);
+        let parts = parts.collect::<Result<_, DeviceError>>()?;
+        Ok(Self::new(layout, part_rows, parts))
+    }
 }
 
 impl Gpu {
@@ -128,4 +162,53 @@ impl Gpu {
 fn seed(buffer: &Buffer, offset: u64) -> u32 {
     let mixed = (buffer.id() << 40 ^ offset).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     u32::try_from(mixed >> 32).expect("32 bits are left")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::gpu::testing::{open, turn};
+    use crate::gpu::{WgpuForce, WgpuOptions};
+    use crate::{Bytes, DType, Device, QuantFormat, Quantized, Tensor, Weight, linear};
+
+    /// Of every format, in one part and in several: products are finite, of the size that they should be, differ from
+    /// output to output, and have nothing of the numbers that the weights have on the host.
+    #[test]
+    fn products_with_made_up_matrices_are_sane() {
+        let _turn = turn();
+        let mut force = WgpuForce::default();
+        force.max_binding = Some(64 << 10);
+        let options = WgpuOptions::default()
+            .with_force(force)
+            .with_synthetic_weights(true);
+        let Some(gpu) = open(&options) else { return };
+        let device = Device::of_gpu(gpu);
+        let (outputs, inputs) = (160, 512);
+        let x: Vec<f32> = (0..inputs).map(|i| (i as f32 * 0.7).sin()).collect();
+        let x = Tensor::from_vec(&device, &[1, inputs], x);
+        let check = |what: &str, y: Tensor| {
+            let y = y.into_vec().unwrap();
+            // The sum of 512 products of numbers of sizes 0.7 and 1/64/sqrt(3), to a factor of two or so.
+            let size = (y.iter().map(|y| y * y).sum::<f32>() / y.len() as f32).sqrt();
+            assert!((0.05..0.5).contains(&size), "{what}: {size}");
+            let mut sorted = y.clone();
+            sorted.sort_by(f32::total_cmp);
+            sorted.dedup();
+            assert_eq!(sorted.len(), outputs, "{what}: outputs are alike");
+        };
+        for dtype in [DType::F32, DType::F16, DType::Bf16] {
+            // NaN in every type.
+            let nan = Bytes::from(vec![0xff; outputs * inputs * dtype.size()]);
+            let weight = Weight::new(dtype, &[outputs, inputs], nan);
+            let weight = weight.to_device(&device).unwrap();
+            check(dtype.name(), linear(&x, &weight, None));
+        }
+        for format in ["int8", "int4", "int4-128"] {
+            let format: QuantFormat = format.parse().unwrap();
+            let planes = format.planes([outputs, inputs]).unwrap();
+            let planes = planes.map(|p| (p.name, Bytes::from(vec![0; p.bytes_len()])));
+            let matrix = Quantized::from_planes(format, [outputs, inputs], &planes).unwrap();
+            let matrix = matrix.to_device(&device).unwrap();
+            check(format.name(), linear(&x, &matrix, None));
+        }
+    }
 }

@@ -226,6 +226,9 @@ impl GpuMatrix {
     /// Bring a weight to the device.
     pub(crate) fn of_weight(gpu: &Gpu, weight: &Weight) -> Result<Self, DeviceError> {
         let layout = Layout::of_weight(weight);
+        if gpu.synthetic_weights {
+            return Self::made_up(gpu, layout);
+        }
         let row = layout.inputs * weight.dtype().size();
         if layout.value_bytes(1) == row || layout.outputs == 0 {
             // As it lies in the file.
@@ -242,6 +245,9 @@ impl GpuMatrix {
     /// Bring a quantized matrix to the device.
     pub(crate) fn of_quantized(gpu: &Gpu, matrix: &Quantized) -> Result<Self, DeviceError> {
         let layout = Layout::of_quantized(matrix);
+        if gpu.synthetic_weights {
+            return Self::made_up(gpu, layout);
+        }
         let planes = matrix.planes();
         let values = |rows, to: &mut [u8]| pack_values(&layout, &planes[0], rows, to);
         let scales = |rows, to: &mut [u8]| pack_scales(&layout, &planes[1], rows, to);
