@@ -4,6 +4,7 @@
 //! ([`DecoderConfig`]); the skeleton owns the rest, the cache and the limits among it.
 
 use hfcore_config::{Keys, RopeParameters, RopeScaling};
+use hfcore_kernels::sample::{Choice, Drawn, Sampling, sample};
 use hfcore_kernels::{
     DType, Precision, RopeAngles, Tensor, concat_rows, gather_rows, scale, softcap,
 };
@@ -14,7 +15,7 @@ use crate::error::ForwardError;
 use crate::loader::Loader;
 use crate::model::{CausalLm, Logits, ModelInfo};
 use crate::pass::{Limits, Pass};
-use crate::probe::Probe;
+use crate::probe::{NoProbe, Probe};
 use crate::step::Step;
 
 /// Tokens that go through the layers together. A longer step is run in parts, so that the memory of
@@ -284,7 +285,10 @@ impl<L: DecoderLayer> Decoder<L> {
 
     /// `[T, E]`: the tokens' embeddings as the first layer sees them.
     fn embed(&self, step: &Step, pass: &Pass<'_>) -> Tensor {
-        let x = self.embed_tokens.forward(step.tokens());
+        let x = match step.drawn() {
+            None => self.embed_tokens.forward(step.tokens()),
+            Some(drawn) => (self.embed_tokens).forward_drawn(&drawn.tokens, &drawn.rows),
+        };
         let x = if self.embed_scale == 1.0 {
             x
         } else {
@@ -326,6 +330,36 @@ impl<L: DecoderLayer> Decoder<L> {
         x
     }
 
+    /// `[R, V]`: run `step`; the scores of the rows it asks for, if it asks for any.
+    fn logits(
+        &self,
+        step: &Step,
+        cache: &mut Cache,
+        probe: &mut dyn Probe,
+    ) -> Result<Option<Tensor>, ForwardError> {
+        let pass = Pass::begin(step, cache, probe, &self.limits())?;
+        let is_long = step.tokens().len() > MOST_ROWS;
+        let x = if is_long && !pass.is_probed() && !self.info.depends_on_length {
+            // All of it can be run, or nothing would have changed.
+            drop(pass);
+            let parts = step.parts(MOST_ROWS);
+            let parts = parts
+                .iter()
+                .map(|part| {
+                    let pass = Pass::begin(part, cache, probe, &self.limits())?;
+                    let x = self.body(part, pass);
+                    // So that a GPU works at this part while the next is recorded, and has a plan for each.
+                    self.info.device.submit();
+                    Ok(x)
+                })
+                .collect::<Result<Vec<_>, ForwardError>>()?;
+            concat_rows(&parts.iter().collect::<Vec<_>>())
+        } else {
+            self.body(step, pass)
+        };
+        Ok((!step.logits().is_empty()).then(|| self.head(&x)))
+    }
+
     /// `[R, V]`: scores of the rows the step asks for.
     fn head(&self, x: &Tensor) -> Tensor {
         let logits = self.lm_head.forward(x);
@@ -364,36 +398,37 @@ impl<L: DecoderLayer> CausalLm for Decoder<L> {
         cache: &mut Cache,
         probe: &mut dyn Probe,
     ) -> Result<Logits, ForwardError> {
-        let pass = Pass::begin(step, cache, probe, &self.limits())?;
-        let is_long = step.tokens().len() > MOST_ROWS;
-        let x = if is_long && !pass.is_probed() && !self.info.depends_on_length {
-            // All of it can be run, or nothing would have changed.
-            drop(pass);
-            let parts = step.parts(MOST_ROWS);
-            let parts = parts
-                .iter()
-                .map(|part| {
-                    let pass = Pass::begin(part, cache, probe, &self.limits())?;
-                    let x = self.body(part, pass);
-                    // So that a GPU works at this part while the next is recorded, and has a plan for each.
-                    self.info.device.submit();
-                    Ok(x)
-                })
-                .collect::<Result<Vec<_>, ForwardError>>()?;
-            concat_rows(&parts.iter().collect::<Vec<_>>())
-        } else {
-            self.body(step, pass)
-        };
-        let logits = if step.logits().is_empty() {
-            // Nobody reads; what was remembered is on its way all the same.
-            self.info.device.submit();
-            Vec::new()
-        } else {
-            let logits = self.head(&x);
-            drop(x);
-            logits.into_vec()?
+        let logits = match self.logits(step, cache, probe)? {
+            Some(logits) => logits.into_vec()?,
+            None => {
+                // Nobody reads; what was remembered is on its way all the same.
+                self.info.device.submit();
+                Vec::new()
+            }
         };
         Ok(Logits::new(logits, self.info.vocab_size))
+    }
+
+    fn forward_sample(
+        &self,
+        step: &Step,
+        cache: &mut Cache,
+        sampling: &Sampling,
+        choices: &[Choice<'_>],
+        recent: &[&Drawn],
+    ) -> Result<Drawn, ForwardError> {
+        let Some(logits) = self.logits(step, cache, &mut NoProbe)? else {
+            self.info.device.submit();
+            return Ok(Drawn::known(Vec::new()));
+        };
+        let drawn = sample(&logits, sampling, choices, recent);
+        drop(logits);
+        drawn.submit();
+        Ok(drawn)
+    }
+
+    fn run_ahead(&self) -> usize {
+        if self.info.device.is_wgpu() { 2 } else { 0 }
     }
 }
 

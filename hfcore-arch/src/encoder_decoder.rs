@@ -12,6 +12,7 @@
 
 use std::ops::Range;
 
+use hfcore_kernels::sample::{Choice, Drawn, Sampling};
 use hfcore_kernels::{Tensor, gather_rows};
 
 use crate::cache::{Cache, CacheOptions, SequenceId};
@@ -78,17 +79,39 @@ impl<E: SourceEncoder, L: CrossLayer> CausalLm for EncoderDecoder<E, L> {
         cache: &mut Cache,
         probe: &mut dyn Probe,
     ) -> Result<Logits, ForwardError> {
-        for span in step.spans() {
-            if cache.len(span.sequence).is_none() {
-                return Err(ForwardError::UnknownSequence(span.sequence));
-            }
-            // Sources are set for all layers at once.
-            if cache.cross(span.sequence, 0).is_none() {
-                return Err(ForwardError::NotEncoded(span.sequence));
-            }
-        }
+        check_encoded(step, cache)?;
         self.decoder.forward_probed(step, cache, probe)
     }
+
+    fn forward_sample(
+        &self,
+        step: &Step,
+        cache: &mut Cache,
+        sampling: &Sampling,
+        choices: &[Choice<'_>],
+        recent: &[&Drawn],
+    ) -> Result<Drawn, ForwardError> {
+        check_encoded(step, cache)?;
+        (self.decoder).forward_sample(step, cache, sampling, choices, recent)
+    }
+
+    fn run_ahead(&self) -> usize {
+        self.decoder.run_ahead()
+    }
+}
+
+/// `Err` unless every sequence of the step is there and has a source.
+fn check_encoded(step: &Step, cache: &Cache) -> Result<(), ForwardError> {
+    for span in step.spans() {
+        if cache.len(span.sequence).is_none() {
+            return Err(ForwardError::UnknownSequence(span.sequence));
+        }
+        // Sources are set for all layers at once.
+        if cache.cross(span.sequence, 0).is_none() {
+            return Err(ForwardError::NotEncoded(span.sequence));
+        }
+    }
+    Ok(())
 }
 
 impl<E: SourceEncoder, L: CrossLayer> Seq2Seq for EncoderDecoder<E, L> {

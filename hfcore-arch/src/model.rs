@@ -2,6 +2,7 @@
 //!
 //! A model is immutable and shared; what changes lives in a [`Cache`].
 
+use hfcore_kernels::sample::{Choice, Drawn, Sampling, sample_rows};
 use hfcore_kernels::{Device, Tensor};
 
 use crate::cache::{Cache, CacheOptions, SequenceId};
@@ -129,6 +130,48 @@ pub trait CausalLm: Send + Sync {
     /// As there.
     fn forward(&self, step: &Step, cache: &mut Cache) -> Result<Logits, ForwardError> {
         self.forward_probed(step, cache, &mut NoProbe)
+    }
+
+    /// Run `step`, whose tokens may be [drawn](Step::push_drawn), and choose a token for each of `choices`
+    /// from the logits asked for. A device begins with all of it, and is not waited for.
+    ///
+    /// `recent` are tokens of the sequences that only the device knows yet, for a repetition penalty. This
+    /// default reads the logits and chooses on the CPU, which gives the same tokens.
+    ///
+    /// # Errors
+    /// As [`forward_probed`](Self::forward_probed), or if the model returns too few logits. What fails on a
+    /// device is told where the tokens are read.
+    fn forward_sample(
+        &self,
+        step: &Step,
+        cache: &mut Cache,
+        sampling: &Sampling,
+        choices: &[Choice<'_>],
+        recent: &[&Drawn],
+    ) -> Result<Drawn, ForwardError> {
+        let logits = self.forward(&step.known()?, cache)?;
+        let (rows, width) = (logits.rows(), logits.vocab_size());
+        let expected = (step.logits().len(), self.info().vocab_size);
+        if (rows, width) != expected {
+            return Err(ForwardError::Input {
+                input: "logits",
+                expected: format!("{} rows of {}", expected.0, expected.1),
+                found: format!("{rows} rows of {width}"),
+            });
+        }
+        Ok(sample_rows(
+            &logits.into_vec(),
+            width,
+            sampling,
+            choices,
+            recent,
+        )?)
+    }
+
+    /// How many steps it is worth to go on with before a token is known: 0 where the host does the work, 2
+    /// on a GPU, which would wait for the host otherwise.
+    fn run_ahead(&self) -> usize {
+        0
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use hfcore_arch::{Cache, CausalLm, Logits, LogitsFor, SequenceId, Step};
+use hfcore_arch::{Cache, CausalLm, ForwardError, Logits, LogitsFor, SequenceId, Step};
+use hfcore_kernels::sample::{Choice, Drawn, Sampling, sample_rows};
 
 use crate::cancel::CancelToken;
 use crate::error::GenerateError;
@@ -14,6 +15,8 @@ pub(crate) struct Engine<'a> {
     pub(crate) cache: Cache,
     pub(crate) vocab_size: usize,
     pub(crate) use_cache: bool,
+    /// Tokens are chosen where the model is, and not here from logits that are read.
+    pub(crate) on_device: bool,
     pub(crate) prefill_chunk_size: Option<usize>,
     pub(crate) cancel: Option<CancelToken>,
     pub(crate) usage: Usage,
@@ -47,19 +50,93 @@ impl NextLogits {
     }
 }
 
+/// Tokens that were chosen behind the last token of each of some [`Feed`]s.
+pub(crate) struct Chosen {
+    pub(crate) drawn: Drawn,
+    /// The index of the choice that each of them is, among those that were asked for.
+    pub(crate) choices: Vec<usize>,
+}
+
+/// What to choose by.
+pub(crate) struct Choices<'a> {
+    pub(crate) sampling: &'a Sampling,
+    /// `row` is the index of the feed.
+    pub(crate) choices: &'a [Choice<'a>],
+}
+
 impl Engine<'_> {
     /// Run what is new of each feed.
     pub(crate) fn forward(&mut self, feeds: &[Feed<'_>]) -> Result<NextLogits, GenerateError> {
-        let logits = if self.use_cache {
-            self.cached(feeds)
-        } else {
-            self.recomputed(feeds)
-        }?;
+        let mut next = NextLogits {
+            steps: Vec::new(),
+            rows: vec![(0, 0); feeds.len()],
+        };
+        self.run(feeds, |engine, step, ending| {
+            let logits = engine.logits(step)?;
+            for (row, &i) in ending.iter().enumerate() {
+                next.rows[i] = (next.steps.len(), row);
+            }
+            next.steps.push(logits);
+            Ok(())
+        })?;
+        self.tell_time();
+        Ok(next)
+    }
+
+    /// Run what is new of each feed, and choose tokens behind them.
+    pub(crate) fn choose(
+        &mut self,
+        feeds: &[Feed<'_>],
+        wanted: &Choices<'_>,
+    ) -> Result<Vec<Chosen>, GenerateError> {
+        let mut chosen = Vec::new();
+        self.run(feeds, |engine, step, ending| {
+            if ending.is_empty() {
+                return engine.logits(step).map(drop);
+            }
+            let mut of_step = Vec::new();
+            let mut choices = Vec::new();
+            for (i, choice) in wanted.choices.iter().enumerate() {
+                if let Some(row) = ending.iter().position(|&feed| feed == choice.row) {
+                    of_step.push(i);
+                    choices.push(Choice { row, ..*choice });
+                }
+            }
+            let drawn = engine.draw(step, wanted.sampling, &choices, &[])?;
+            chosen.push(Chosen {
+                drawn,
+                choices: of_step,
+            });
+            Ok(())
+        })?;
+        Ok(chosen)
+    }
+
+    /// Run a step, and choose tokens from the logits it asks for: on the device, if it is worth that.
+    pub(crate) fn draw(
+        &mut self,
+        step: &Step,
+        sampling: &Sampling,
+        choices: &[Choice<'_>],
+        recent: &[&Drawn],
+    ) -> Result<Drawn, GenerateError> {
+        if self.on_device {
+            self.check_cancelled()?;
+            let cache = &mut self.cache;
+            return Ok((self.model).forward_sample(step, cache, sampling, choices, recent)?);
+        }
+        let logits = self.logits(step)?;
+        let width = logits.vocab_size();
+        let drawn = sample_rows(&logits.into_vec(), width, sampling, choices, recent);
+        Ok(drawn.map_err(ForwardError::from)?)
+    }
+
+    /// What generation goes on with is here.
+    pub(crate) fn tell_time(&mut self) {
         let now = Instant::now();
         let first = *self.first_logits.get_or_insert(now);
         self.usage.prefill = first - self.started;
         self.usage.decode = now - first;
-        Ok(logits)
     }
 
     /// `Err` if a [`CancelToken`] says so.
@@ -70,13 +147,17 @@ impl Engine<'_> {
         }
     }
 
-    /// One step, or several where a prompt is longer than a chunk.
-    fn cached(&mut self, feeds: &[Feed<'_>]) -> Result<NextLogits, GenerateError> {
+    /// One step, or several where a prompt is longer than a chunk. Each goes to `each`, with the feeds
+    /// that end in it.
+    fn run(
+        &mut self,
+        feeds: &[Feed<'_>],
+        mut each: impl FnMut(&mut Self, &Step, &[usize]) -> Result<(), GenerateError>,
+    ) -> Result<(), GenerateError> {
+        if !self.use_cache {
+            return self.recomputed(feeds, each);
+        }
         let chunk = self.prefill_chunk_size.unwrap_or(usize::MAX);
-        let mut next = NextLogits {
-            steps: Vec::new(),
-            rows: vec![(0, 0); feeds.len()],
-        };
         let anew = self.must_recompute(feeds);
         let mut rest = Vec::with_capacity(feeds.len());
         for feed in feeds {
@@ -109,14 +190,10 @@ impl Engine<'_> {
                 }
                 *tokens = later;
             }
-            let logits = self.step(&step)?;
-            ending
-                .iter()
-                .enumerate()
-                .for_each(|(row, &i)| next.rows[i] = (next.steps.len(), row));
-            next.steps.push(logits);
+            each(self, &step, &ending)?;
+            self.usage.steps += 1;
         }
-        Ok(next)
+        Ok(())
     }
 
     /// Whether the longest sequence grows past the length at which what the cache remembers has to be
@@ -135,7 +212,11 @@ impl Engine<'_> {
     }
 
     /// All tokens from the beginning, in sequences that are forgotten at once.
-    fn recomputed(&mut self, feeds: &[Feed<'_>]) -> Result<NextLogits, GenerateError> {
+    fn recomputed(
+        &mut self,
+        feeds: &[Feed<'_>],
+        mut each: impl FnMut(&mut Self, &Step, &[usize]) -> Result<(), GenerateError>,
+    ) -> Result<(), GenerateError> {
         let mut step = Step::new();
         let mut forks = Vec::with_capacity(feeds.len());
         for feed in feeds {
@@ -143,20 +224,19 @@ impl Engine<'_> {
             forks.push(fork);
             step.push(fork, feed.tokens, LogitsFor::Last);
         }
-        let logits = self.step(&step);
+        let all: Vec<usize> = (0..feeds.len()).collect();
+        let result = each(self, &step, &all);
         forks
             .into_iter()
             .try_for_each(|fork| self.cache.remove(fork))?;
-        Ok(NextLogits {
-            steps: vec![logits?],
-            rows: (0..feeds.len()).map(|row| (0, row)).collect(),
-        })
+        self.usage.steps += usize::from(result.is_ok());
+        result
     }
 
-    fn step(&mut self, step: &Step) -> Result<Logits, GenerateError> {
+    /// The logits that `step` asks for.
+    fn logits(&mut self, step: &Step) -> Result<Logits, GenerateError> {
         self.check_cancelled()?;
         let logits = self.model.forward(step, &mut self.cache)?;
-        self.usage.steps += 1;
         let (expected_rows, expected_vocab_size) = (step.logits().len(), self.vocab_size);
         let (rows, vocab_size) = (logits.rows(), logits.vocab_size());
         if rows != expected_rows || (rows > 0 && vocab_size != expected_vocab_size) {

@@ -2,6 +2,7 @@
 
 use hfcore_arch::{CacheError, ForwardError};
 use hfcore_config::ConfigError;
+use hfcore_kernels::sample::SampleError;
 
 /// Why tokens could not be generated.
 ///
@@ -149,6 +150,16 @@ pub enum NumericalProblem {
     PositiveInfinity,
     /// All are `-inf`: every token has been removed.
     NoneLeft,
+}
+
+impl From<SampleError> for NumericalProblem {
+    fn from(error: SampleError) -> Self {
+        match error {
+            SampleError::Nan => Self::Nan,
+            SampleError::PositiveInfinity => Self::PositiveInfinity,
+            SampleError::NoneLeft => Self::NoneLeft,
+        }
+    }
 }
 
 impl std::fmt::Display for NumericalProblem {

@@ -30,6 +30,7 @@ pub struct Generator<'a> {
     text: Option<Box<dyn TokenText + 'a>>,
     cancel: Option<CancelToken>,
     cache: CacheOptions,
+    run_ahead: Option<usize>,
 }
 
 impl<'a> Generator<'a> {
@@ -47,6 +48,7 @@ impl<'a> Generator<'a> {
             text: None,
             cancel: None,
             cache: CacheOptions::default(),
+            run_ahead: None,
         }
     }
 
@@ -114,6 +116,20 @@ impl<'a> Generator<'a> {
     #[must_use]
     pub const fn with_cache_options(mut self, options: CacheOptions) -> Self {
         self.cache = options;
+        self
+    }
+
+    /// How many steps to go on with before a token is known, at most 3: by default what the model says
+    /// ([`CausalLm::run_ahead`]), 0 on a CPU and 2 on a GPU, which would wait for the host otherwise.
+    ///
+    /// The tokens are the same. What was computed behind the last of a sequence is thrown away. It is
+    /// always 0 where what comes next depends on what the host has to see: with beams, a
+    /// [`StoppingCriteria`], a [`LogitsProcessor`] whose [effect](LogitsProcessor::effect) is not
+    /// [`Effect::RemovesByLength`](crate::Effect::RemovesByLength) or less, and settings that are made of
+    /// such processors, as `no_repeat_ngram_size` is.
+    #[must_use]
+    pub const fn with_run_ahead(mut self, steps: usize) -> Self {
+        self.run_ahead = Some(steps);
         self
     }
 
@@ -218,6 +234,7 @@ impl<'a> Generator<'a> {
             cache,
             vocab_size: info.vocab_size,
             use_cache: plan.use_cache,
+            on_device: false,
             prefill_chunk_size: plan.prefill_chunk_size,
             cancel: self.cancel,
             usage: Usage {
@@ -234,7 +251,14 @@ impl<'a> Generator<'a> {
             started,
             user: self.criteria,
         };
-        Generation::new(engine, plan, stopping, self.processors, ready)
+        Generation::new(
+            engine,
+            plan,
+            stopping,
+            self.processors,
+            ready,
+            self.run_ahead,
+        )
     }
 
     /// The prompts of a decoder, empty ones begun.

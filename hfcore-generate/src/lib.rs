@@ -20,7 +20,7 @@ pub use cancel::CancelToken;
 pub use error::{GenerateError, NumericalProblem};
 pub use generation::Generation;
 pub use generator::Generator;
-pub use logits_process::{LogitsProcessor, LogitsProcessorList};
+pub use logits_process::{Effect, LogitsProcessor, LogitsProcessorList};
 pub use output::{Output, Sequence, Token, Usage};
 pub use sampler::Sampler;
 pub use stop_strings::{StopStrings, TokenText};

@@ -90,13 +90,6 @@ pub(crate) fn top_k(values: &[f32], k: usize) -> Vec<(usize, f32)> {
     indices.into_iter().map(|i| (i, values[i])).collect()
 }
 
-/// The token ids of scores above `-inf`.
-pub(crate) fn finite(scores: &[f32]) -> Vec<usize> {
-    (0..scores.len())
-        .filter(|&i| scores[i] != f32::NEG_INFINITY)
-        .collect()
-}
-
 /// Set every score to `-inf` but those that `keep` names.
 pub(crate) fn remove_unless(scores: &mut [f32], mut keep: impl FnMut(usize, f32) -> bool) {
     for (i, score) in scores.iter_mut().enumerate() {

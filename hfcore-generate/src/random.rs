@@ -25,14 +25,18 @@ impl Philox {
     }
 
     /// The next number, uniform in `(0, 1)`: 52 random bits and a half, never 0 and never 1.
+    #[allow(clippy::cast_precision_loss, reason = "53 bits are exact in f64")]
     pub(crate) fn uniform(&mut self) -> f64 {
+        self.fraction() as f64 * 2f64.powi(-64)
+    }
+
+    /// The same number in units of 2^-64.
+    pub(crate) fn fraction(&mut self) -> u64 {
         let [a, b] = halves(self.count);
         self.count += 1;
         let [x, y, ..] = philox([a, b, self.stream[0], self.stream[1]], self.key);
         let bits = (u64::from(y) << 32 | u64::from(x)) >> 12;
-        #[allow(clippy::cast_precision_loss, reason = "52 bits are exact in f64")]
-        let bits = bits as f64;
-        (bits + 0.5) * 2f64.powi(-52)
+        (bits << 12) | (1 << 11)
     }
 }
 
@@ -86,5 +90,7 @@ mod tests {
         assert_eq!(Philox::new(7, 1).uniform(), Philox::new(7, 1).uniform());
         assert_ne!(Philox::new(7, 1).uniform(), Philox::new(7, 0).uniform());
         assert_ne!(Philox::new(8, 0).uniform(), Philox::new(7, 0).uniform());
+        let (uniform, fraction) = (Philox::new(9, 3).uniform(), Philox::new(9, 3).fraction());
+        assert_eq!((uniform * 2f64.powi(64)) as u64, fraction);
     }
 }

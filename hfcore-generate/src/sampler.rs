@@ -1,5 +1,7 @@
 //! From scores to a token: the largest, or one drawn from their softmax.
 
+use hfcore_kernels::sample::{argmax, draw};
+
 use crate::error::NumericalProblem;
 use crate::math;
 use crate::random::Philox;
@@ -36,22 +38,16 @@ impl Sampler {
     /// If a score is NaN or `+inf`, or none is above `-inf`: there is no distribution to choose from.
     pub fn sample(&mut self, scores: &[f32]) -> Result<usize, NumericalProblem> {
         let best = argmax(scores)?;
-        let Some(random) = &mut self.random else {
-            return Ok(best);
-        };
-        let probs = math::softmax(scores);
-        let total: f64 = probs.iter().map(|&p| f64::from(p)).sum();
-        let target = random.uniform() * total;
-        let mut sum = 0.0;
-        for (i, &p) in probs.iter().enumerate() {
-            sum += f64::from(p);
-            // A token of probability 0 never passes: it does not move the sum.
-            if sum > target {
-                return Ok(i);
-            }
+        match &mut self.random {
+            Some(random) => Ok(draw(scores, random.fraction())?),
+            None => Ok(best),
         }
-        // Only if the last sum was rounded below the target.
-        Ok(best)
+    }
+
+    /// The random number of the next choice, in units of 2^-64, for whoever makes it elsewhere; 0 where
+    /// none is needed.
+    pub(crate) fn fraction(&mut self) -> u64 {
+        self.random.as_mut().map_or(0, Philox::fraction)
     }
 
     /// `count` different indices, drawn one after the other without replacement from the softmax of
@@ -75,24 +71,6 @@ impl Sampler {
             .into_iter()
             .map(|(i, _)| i)
             .collect()
-    }
-}
-
-/// The first index of the largest score.
-fn argmax(scores: &[f32]) -> Result<usize, NumericalProblem> {
-    let mut best = 0;
-    let mut max = f32::NEG_INFINITY;
-    for (i, &score) in scores.iter().enumerate() {
-        if score > max {
-            (best, max) = (i, score);
-        } else if score.is_nan() {
-            return Err(NumericalProblem::Nan);
-        }
-    }
-    match max {
-        f32::INFINITY => Err(NumericalProblem::PositiveInfinity),
-        f32::NEG_INFINITY => Err(NumericalProblem::NoneLeft),
-        _ => Ok(best),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Rows of a table by id, and the head that shares the table.
 
+use hfcore_kernels::sample::{Drawn, embed_drawn};
 use hfcore_kernels::{Device, Tensor, Weight, embed};
 
 use super::linear::Linear;
@@ -45,6 +46,13 @@ impl Embedding {
     #[track_caller]
     pub fn forward(&self, ids: &[u32]) -> Tensor {
         embed(&self.weight, ids, &self.device)
+    }
+
+    /// [`forward`](Self::forward) of the tokens at `rows` of `drawn`, wherever they are.
+    #[must_use]
+    #[track_caller]
+    pub fn forward_drawn(&self, drawn: &Drawn, rows: &[usize]) -> Tensor {
+        embed_drawn(&self.weight, drawn, rows, &self.device)
     }
 }
 

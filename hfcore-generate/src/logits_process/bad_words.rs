@@ -2,7 +2,7 @@
 //!
 //! Reference: `NoBadWordsLogitsProcessor`: a [`SequenceBias`] of `-inf`.
 
-use super::{LogitsProcessor, SequenceBias};
+use super::{Effect, LogitsProcessor, SequenceBias};
 use crate::error::{GenerateError, require};
 
 /// Removes the token that would complete a bad word.
@@ -41,6 +41,14 @@ impl LogitsProcessor for NoBadWords {
     fn process(&mut self, tokens: &[u32], scores: &mut [f32]) {
         if let Some(biases) = &mut self.biases {
             biases.process(tokens, scores);
+        }
+    }
+
+    fn effect(&self) -> Effect {
+        match &self.biases {
+            None => Effect::None,
+            Some(biases) if biases.is_of_tokens() => Effect::RemovesByLength,
+            Some(_) => Effect::RemovesByTokens,
         }
     }
 }

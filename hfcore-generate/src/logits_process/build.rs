@@ -3,15 +3,17 @@
 //! Reference: `_get_logits_processor` (`generation/utils.py`), transformers 5.23.
 
 use hfcore_config::{GenerationConfig, OneOrMany};
+use hfcore_kernels::sample::{MOST_SCORES, Sampling, TokenSet};
 
 use super::{
-    EncoderNoRepeatNGram, EncoderRepetitionPenalty, EpsilonCutoff, EtaCutoff,
+    Effect, EncoderNoRepeatNGram, EncoderRepetitionPenalty, EpsilonCutoff, EtaCutoff,
     ExponentialDecayLengthPenalty, ForcedBosToken, ForcedEosToken, LogitNormalization,
     LogitsProcessor, LogitsProcessorList, MinLength, MinNewTokens, MinP, NoBadWords, NoRepeatNGram,
     RemoveInvalidValues, RepetitionPenalty, SequenceBias, SuppressTokens, SuppressTokensAtBegin,
     Temperature, TopH, TopK, TopP, TypicalP,
 };
 use crate::error::GenerateError;
+use crate::math::narrow;
 
 /// What the processors of one prompt depend on, besides the configuration.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +33,10 @@ pub struct ChainInput<'a> {
 pub struct Chain {
     processors: LogitsProcessorList<'static>,
     warpers: LogitsProcessorList<'static>,
+    /// What all of it comes to but removals, if a device can do that.
+    sampling: Option<Sampling>,
+    /// What the processors that `sampling` does not have do.
+    effect: Effect,
 }
 
 impl Chain {
@@ -40,10 +46,43 @@ impl Chain {
     /// If a field is out of its range or names tokens outside the vocabulary.
     pub fn new(config: &GenerationConfig, input: &ChainInput<'_>) -> Result<Self, GenerateError> {
         let config = config.clone().effective();
+        let (processors, effect) = processors(&config, input)?;
         Ok(Self {
-            processors: processors(&config, input)?,
+            processors,
             warpers: warpers(&config)?,
+            sampling: sampling(&config, input.vocab_size),
+            effect,
         })
+    }
+
+    /// How a device chooses tokens, where all that the processors and `user` do is that, and to remove
+    /// tokens: see [`removals`](Self::removals).
+    pub(crate) fn sampling(&self, user: &LogitsProcessorList<'_>) -> Option<(Sampling, Effect)> {
+        let effect = self.effect.max(user.effect());
+        let sampling = self.sampling.clone().filter(|_| effect < Effect::Any)?;
+        Some((sampling, effect))
+    }
+
+    /// The tokens that may not be chosen behind `tokens`, and whether all others have score 0.
+    pub(crate) fn removals(
+        &mut self,
+        user: &mut LogitsProcessorList<'_>,
+        tokens: &[u32],
+        vocab_size: usize,
+    ) -> (TokenSet, bool) {
+        let mut scores = vec![1.0; vocab_size];
+        self.processors.process(tokens, &mut scores);
+        user.process(tokens, &mut scores);
+        let mut removed = TokenSet::new(vocab_size);
+        let mut forced = false;
+        for (token, score) in (0..).zip(scores) {
+            if score == f32::NEG_INFINITY {
+                removed.insert(token);
+            } else {
+                forced |= score == 0.0;
+            }
+        }
+        (removed, forced)
     }
 
     /// Run the processors, then the user's, then those of sampling.
@@ -62,10 +101,10 @@ impl Chain {
 fn processors(
     config: &GenerationConfig,
     input: &ChainInput<'_>,
-) -> Result<LogitsProcessorList<'static>, GenerateError> {
+) -> Result<(LogitsProcessorList<'static>, Effect), GenerateError> {
     let eos = ids(config.eos_token_id.as_ref());
     let known = |place: &str, tokens: &[u32]| known(place, tokens, input.vocab_size);
-    let mut list = LogitsProcessorList::new();
+    let mut list = List::default();
     if let Some(bias) = &config.sequence_bias {
         bias.iter()
             .try_for_each(|(ids, _)| known("sequence_bias", ids))?;
@@ -81,7 +120,8 @@ fn processors(
         )?);
     }
     if let Some(penalty) = config.repetition_penalty.filter(|penalty| *penalty != 1.0) {
-        list.push(RepetitionPenalty::new(penalty)?);
+        // A device knows the tokens, and does it itself.
+        list.processors.push(RepetitionPenalty::new(penalty)?);
     }
     if let Some(size) = config.no_repeat_ngram_size.filter(|size| *size > 0) {
         list.push(NoRepeatNGram::new(size)?);
@@ -144,7 +184,63 @@ fn processors(
             input.prompt_len + usize::from(forced),
         ));
     }
-    Ok(list)
+    Ok((list.processors, list.effect))
+}
+
+/// Processors, and what those do that were pushed here.
+struct List {
+    processors: LogitsProcessorList<'static>,
+    effect: Effect,
+}
+
+impl Default for List {
+    fn default() -> Self {
+        Self {
+            processors: LogitsProcessorList::new(),
+            effect: Effect::None,
+        }
+    }
+}
+
+impl List {
+    fn push(&mut self, processor: impl LogitsProcessor + 'static) {
+        self.effect = self.effect.max(processor.effect());
+        self.processors.push(processor);
+    }
+}
+
+/// The penalty and the [`warpers`] as a device has them; `None` if one of them it has not. Their values
+/// have been checked by those who do them here.
+fn sampling(config: &GenerationConfig, vocab_size: usize) -> Option<Sampling> {
+    let positive = |x: f64| {
+        let x = narrow(x);
+        (x > 0.0 && x.is_finite()).then_some(x)
+    };
+    let mut sampling = Sampling::greedy();
+    if let Some(penalty) = config.repetition_penalty.filter(|penalty| *penalty != 1.0) {
+        sampling.repetition_penalty = Some(positive(penalty)?);
+    }
+    if config.renormalize_logits == Some(true) || vocab_size > MOST_SCORES {
+        return None;
+    }
+    if config.do_sample == Some(true) {
+        sampling.do_sample = true;
+        let cuts = |epsilon: Option<f64>| epsilon.is_some_and(|e| e > 0.0 && e < 1.0);
+        let others = config.top_h.is_some()
+            || config.typical_p.is_some_and(|p| p < 1.0)
+            || cuts(config.epsilon_cutoff)
+            || cuts(config.eta_cutoff);
+        if others || matches!(config.num_beams, Some(2..)) {
+            return None;
+        }
+        if let Some(temperature) = config.temperature.filter(|t| *t != 1.0) {
+            sampling.temperature = Some(positive(temperature)?);
+        }
+        sampling.top_k = config.top_k.filter(|k| *k != 0);
+        sampling.top_p = config.top_p.filter(|p| *p < 1.0);
+        sampling.min_p = config.min_p;
+    }
+    Some(sampling)
 }
 
 /// What only sampling applies, and the normalisation that is always last.

@@ -2,7 +2,7 @@
 //!
 //! Reference: `ForcedBOSTokenLogitsProcessor`, `ForcedEOSTokenLogitsProcessor`.
 
-use super::{LogitsProcessor, score_mut};
+use super::{Effect, LogitsProcessor, score_mut};
 
 /// Forces the token after the first: the language of a translation, behind `decoder_start_token_id`.
 #[derive(Clone, Debug)]
@@ -25,6 +25,10 @@ impl LogitsProcessor for ForcedBosToken {
         if tokens.len() == 1 {
             force(&[self.token], scores);
         }
+    }
+
+    fn effect(&self) -> Effect {
+        Effect::RemovesByLength
     }
 }
 
@@ -51,6 +55,10 @@ impl LogitsProcessor for ForcedEosToken {
         if tokens.len() + 1 == self.max_length {
             force(&self.tokens, scores);
         }
+    }
+
+    fn effect(&self) -> Effect {
+        Effect::RemovesByLength
     }
 }
 

@@ -1,6 +1,6 @@
 //! Processors, one after the other.
 
-use super::LogitsProcessor;
+use super::{Effect, LogitsProcessor};
 
 /// Processors that run in order; a processor itself.
 ///
@@ -61,6 +61,13 @@ impl LogitsProcessor for LogitsProcessorList<'_> {
         self.processors
             .iter_mut()
             .for_each(|processor| processor.process(tokens, scores));
+    }
+
+    fn effect(&self) -> Effect {
+        (self.processors.iter())
+            .map(|processor| processor.effect())
+            .max()
+            .unwrap_or(Effect::None)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Reference: `MinLengthLogitsProcessor`, `MinNewTokensLengthLogitsProcessor`.
 
-use super::{LogitsProcessor, score_mut};
+use super::{Effect, LogitsProcessor, score_mut};
 
 /// Removes the end tokens while the sequence, prompt included, is shorter than a length.
 #[derive(Clone, Debug)]
@@ -32,6 +32,10 @@ impl LogitsProcessor for MinLength {
             }
         }
     }
+
+    fn effect(&self) -> Effect {
+        Effect::RemovesByLength
+    }
 }
 
 /// Removes the end tokens while fewer than a number of new tokens have been generated.
@@ -52,5 +56,9 @@ impl MinNewTokens {
 impl LogitsProcessor for MinNewTokens {
     fn process(&mut self, tokens: &[u32], scores: &mut [f32]) {
         self.0.process(tokens, scores);
+    }
+
+    fn effect(&self) -> Effect {
+        Effect::RemovesByLength
     }
 }

@@ -3,9 +3,10 @@
 //! Nguyen et al., *Turning Up the Heat: Min-p Sampling* (<https://arxiv.org/abs/2407.01082>).
 //! Reference: `MinPLogitsWarper`.
 
+use hfcore_kernels::sample::keep_min_p;
+
 use super::{LogitsProcessor, require_min_tokens};
 use crate::error::{GenerateError, require};
-use crate::math;
 
 /// Removes tokens less likely than `min_p` times the likeliest.
 #[derive(Clone, Copy, Debug)]
@@ -36,14 +37,6 @@ impl MinP {
 
 impl LogitsProcessor for MinP {
     fn process(&mut self, _: &[u32], scores: &mut [f32]) {
-        let probs = math::softmax(scores);
-        let threshold = math::narrow(self.min_p) * math::max(&probs);
-        let keep: Vec<usize> = math::top_k(&probs, self.min_tokens_to_keep)
-            .into_iter()
-            .map(|(i, _)| i)
-            .collect();
-        // A NaN is not below the threshold: it stays, and is found.
-        let removed = |i: usize| probs[i] < threshold && !keep.contains(&i);
-        math::remove_unless(scores, |i, _| !removed(i));
+        keep_min_p(scores, self.min_p, self.min_tokens_to_keep);
     }
 }

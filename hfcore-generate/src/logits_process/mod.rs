@@ -64,6 +64,27 @@ use crate::error::GenerateError;
 pub trait LogitsProcessor: Send {
     /// Edit `scores`.
     fn process(&mut self, tokens: &[u32], scores: &mut [f32]);
+
+    /// What of the scores it can change. One that only removes tokens lets a device choose the next token
+    /// by itself: it is then run on scores that are all 1, to find out which.
+    fn effect(&self) -> Effect {
+        Effect::Any
+    }
+}
+
+/// What a [`LogitsProcessor`] does to scores, from less to more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Effect {
+    /// Nothing.
+    None,
+    /// It removes tokens, or gives all that it leaves the score 0. Which ones depends on the number of
+    /// tokens so far, and on nothing else: not on the scores, and not on how often it was asked.
+    RemovesByLength,
+    /// It removes tokens. Which ones depends on the tokens so far, and on nothing else.
+    RemovesByTokens,
+    /// Anything. It has to see every score.
+    Any,
 }
 
 impl<F: FnMut(&[u32], &mut [f32]) + Send> LogitsProcessor for F {

@@ -2,7 +2,7 @@
 //!
 //! Reference: `NoRepeatNGramLogitsProcessor`, `EncoderNoRepeatNGramLogitsProcessor`.
 
-use super::{LogitsProcessor, score_mut};
+use super::{Effect, LogitsProcessor, score_mut};
 use crate::error::{GenerateError, require};
 
 /// Removes the tokens that would complete an n-gram of the prompt or of what was generated.
@@ -25,6 +25,10 @@ impl NoRepeatNGram {
 impl LogitsProcessor for NoRepeatNGram {
     fn process(&mut self, tokens: &[u32], scores: &mut [f32]) {
         ban(self.size, tokens, tokens, scores);
+    }
+
+    fn effect(&self) -> Effect {
+        Effect::RemovesByTokens
     }
 }
 
@@ -58,6 +62,10 @@ impl EncoderNoRepeatNGram {
 impl LogitsProcessor for EncoderNoRepeatNGram {
     fn process(&mut self, tokens: &[u32], scores: &mut [f32]) {
         ban(self.size, &self.tokens, tokens, scores);
+    }
+
+    fn effect(&self) -> Effect {
+        Effect::RemovesByTokens
     }
 }
 

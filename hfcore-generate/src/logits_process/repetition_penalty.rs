@@ -5,6 +5,8 @@
 
 use std::collections::HashSet;
 
+use hfcore_kernels::sample::penalized;
+
 use super::{LogitsProcessor, score_mut};
 use crate::error::{GenerateError, require};
 use crate::math::narrow;
@@ -86,10 +88,6 @@ impl LogitsProcessor for EncoderRepetitionPenalty {
 
 fn penalize(token: u32, scores: &mut [f32], penalty: f32) {
     if let Some(score) = score_mut(scores, token) {
-        *score = if *score < 0.0 {
-            *score * penalty
-        } else {
-            *score / penalty
-        };
+        *score = penalized(*score, penalty);
     }
 }

@@ -67,6 +67,13 @@ impl SequenceBias {
     }
 }
 
+impl SequenceBias {
+    /// Whether all sequences are of one token.
+    pub(super) fn is_of_tokens(&self) -> bool {
+        self.behind.is_empty()
+    }
+}
+
 impl LogitsProcessor for SequenceBias {
     fn process(&mut self, tokens: &[u32], scores: &mut [f32]) {
         // Biases of one token are added up before they meet the score, as torch does it.

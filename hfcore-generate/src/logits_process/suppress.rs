@@ -2,7 +2,7 @@
 //!
 //! Reference: `SuppressTokensLogitsProcessor`, `SuppressTokensAtBeginLogitsProcessor`.
 
-use super::{LogitsProcessor, score_mut};
+use super::{Effect, LogitsProcessor, score_mut};
 
 /// Removes tokens at every step.
 #[derive(Clone, Debug)]
@@ -27,6 +27,10 @@ impl LogitsProcessor for SuppressTokens {
                 *score = f32::NEG_INFINITY;
             }
         }
+    }
+
+    fn effect(&self) -> Effect {
+        Effect::RemovesByLength
     }
 }
 
@@ -53,5 +57,9 @@ impl LogitsProcessor for SuppressTokensAtBegin {
         if tokens.len() == self.begin_index {
             self.tokens.process(tokens, scores);
         }
+    }
+
+    fn effect(&self) -> Effect {
+        Effect::RemovesByLength
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! Reference: `TopKLogitsWarper`.
 
+use hfcore_kernels::sample::keep_top_k;
+
 use super::{LogitsProcessor, require_min_tokens};
 use crate::error::{GenerateError, require};
-use crate::math;
 
 /// Keeps the `k` likeliest tokens; ties with the last are kept too.
 #[derive(Clone, Copy, Debug)]
@@ -28,13 +29,6 @@ impl TopK {
 
 impl LogitsProcessor for TopK {
     fn process(&mut self, _: &[u32], scores: &mut [f32]) {
-        if self.top_k < scores.len() {
-            let threshold = math::kth_largest(scores, self.top_k);
-            for score in scores {
-                if *score < threshold {
-                    *score = f32::NEG_INFINITY;
-                }
-            }
-        }
+        keep_top_k(scores, self.top_k);
     }
 }

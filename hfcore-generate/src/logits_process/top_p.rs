@@ -3,9 +3,10 @@
 //! Holtzman et al., *The Curious Case of Neural Text Degeneration* (<https://arxiv.org/abs/1904.09751>).
 //! Reference: `TopPLogitsWarper`: sorted upwards, tokens go while their running sum is `<= 1 - p`.
 
+use hfcore_kernels::sample::keep_top_p;
+
 use super::{LogitsProcessor, require_min_tokens};
 use crate::error::{GenerateError, require};
-use crate::math;
 
 /// Keeps the smallest set of likeliest tokens whose probabilities add up to `p` or more.
 #[derive(Clone, Copy, Debug)]
@@ -36,19 +37,6 @@ impl TopP {
 
 impl LogitsProcessor for TopP {
     fn process(&mut self, _: &[u32], scores: &mut [f32]) {
-        let probs = math::softmax(scores);
-        // Removed tokens have probability 0 and stay removed: only the others are sorted.
-        let mut order = math::finite(scores);
-        order.sort_by(|&a, &b| math::order(scores[a], scores[b]));
-        let threshold = math::narrow(1.0 - self.top_p);
-        let cumulative = math::cumsum(order.iter().map(|&i| probs[i]));
-        let last = order.len().saturating_sub(self.min_tokens_to_keep);
-        for (&i, _) in order[..last]
-            .iter()
-            .zip(&cumulative)
-            .filter(|(_, sum)| **sum <= threshold)
-        {
-            scores[i] = f32::NEG_INFINITY;
-        }
+        keep_top_p(scores, self.top_p, self.min_tokens_to_keep);
     }
 }

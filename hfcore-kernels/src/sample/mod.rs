@@ -24,6 +24,7 @@ pub use choose::{SampleError, argmax, draw, keep_min_p, keep_top_k, keep_top_p, 
 #[cfg(feature = "wgpu")]
 pub(crate) use on_gpu::device_words;
 pub use token_set::TokenSet;
+pub use weight::MOST_SCORES;
 
 #[cfg(feature = "wgpu")]
 use self::on_gpu::OnGpu;
@@ -135,6 +136,18 @@ impl Drawn {
         self.len == 0
     }
 
+    /// Whether these are those, and not tokens like them.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        match (&self.tokens, &other.tokens) {
+            (Tokens::Host(a), Tokens::Host(b)) => Arc::ptr_eq(a, b),
+            #[cfg(feature = "wgpu")]
+            (Tokens::Gpu(a), Tokens::Gpu(b)) => Arc::ptr_eq(a, b),
+            #[cfg(feature = "wgpu")]
+            _ => false,
+        }
+    }
+
     /// Hand all that was recorded so far to the device, so that it works while the host does something
     /// else: the tokens are on their way.
     pub fn submit(&self) {
@@ -182,13 +195,16 @@ pub fn sample(
         return on_gpu::sample(gpu, logits, sampling, choices, recent);
     }
     sample_rows(logits.data(), vocab_size, sampling, choices, recent)
+        .expect("the CPU's tokens are known")
 }
 
 /// [`sample`] over scores that are in memory, `[R, V]` row-major.
 ///
+/// # Errors
+/// If tokens of `recent` are on a device that was lost.
+///
 /// # Panics
-/// As there, or if a token of `recent` cannot be read.
-#[must_use]
+/// As there.
 #[track_caller]
 pub fn sample_rows(
     scores: &[f32],
@@ -196,7 +212,7 @@ pub fn sample_rows(
     sampling: &Sampling,
     choices: &[Choice<'_>],
     recent: &[&Drawn],
-) -> Drawn {
+) -> Result<Drawn, DeviceError> {
     check(
         scores.len() / vocab_size.max(1),
         vocab_size,
@@ -206,8 +222,8 @@ pub fn sample_rows(
     );
     let recent: Vec<_> = recent
         .iter()
-        .map(|drawn| drawn.read().expect("the tokens of a CPU are known"))
-        .collect();
+        .map(|drawn| drawn.read())
+        .collect::<Result<_, _>>()?;
     let mut copy = Vec::new();
     let choose = |choice: &Choice<'_>| {
         let row = &scores[choice.row * vocab_size..][..vocab_size];
@@ -221,7 +237,7 @@ pub fn sample_rows(
             .collect();
         choose_from(&mut copy, sampling, choice, &recent)
     };
-    Drawn::known(choices.iter().map(choose).collect())
+    Ok(Drawn::known(choices.iter().map(choose).collect()))
 }
 
 /// The definition: one row, one choice.
@@ -285,9 +301,9 @@ fn check(
         recent.len()
     );
     assert!(
-        vocab_size <= weight::MOST_SCORES,
+        vocab_size <= MOST_SCORES,
         "sample: at most {} scores in a row, found {vocab_size}",
-        weight::MOST_SCORES
+        MOST_SCORES
     );
     for choice in choices {
         assert!(choice.row < rows, "sample: row {} of {rows}", choice.row);
@@ -348,6 +364,7 @@ mod tests {
         let scores = [4.0, 3.0, -1.0, 0.0, f32::NAN];
         let greedy = |sampling: &Sampling, choice: Choice<'_>, recent: &[&Drawn]| {
             sample_rows(&scores, 5, sampling, &[choice], recent)
+                .unwrap()
                 .read()
                 .unwrap()[0]
         };
@@ -432,7 +449,7 @@ mod tests {
                 fraction: (i << 48).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (i << 40),
                 ..Choice::default()
             };
-            let drawn = sample_rows(&scores, 5, &sampling, &[choice], &[]);
+            let drawn = sample_rows(&scores, 5, &sampling, &[choice], &[]).unwrap();
             counts[drawn.read().unwrap()[0].unwrap() as usize] += 1;
         }
         for (count, weight) in counts.iter().zip(weights) {

@@ -236,6 +236,7 @@ mod tests {
         );
         let found = sample(&logits, sampling, choices, recent).read().unwrap();
         let expected = sample_rows(scores, vocab_size, sampling, choices, recent)
+            .unwrap()
             .read()
             .unwrap();
         for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {

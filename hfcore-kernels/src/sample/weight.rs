@@ -18,7 +18,7 @@
 pub(crate) const ONE: u64 = 1 << 43;
 
 /// Scores a row may have: so many weights, in four parts of 12 bits each, still add up in 32 bits.
-pub(crate) const MOST_SCORES: usize = 1 << 20;
+pub const MOST_SCORES: usize = 1 << 20;
 
 /// `log2(e)` in units of 2^-31.
 const LOG2_E: u64 = 3_098_164_009;

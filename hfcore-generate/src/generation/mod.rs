@@ -3,18 +3,21 @@
 //! Reference: `_sample` (`generation/utils.py`), transformers 5.23. Where that pads finished rows until
 //! the last has ended, a sequence here leaves the batch with its last token.
 
+mod run_ahead;
+
 use std::collections::VecDeque;
 
 use hfcore_arch::SequenceId;
 
 use crate::beam_search::{BeamSearch, Search};
 use crate::engine::{Engine, Feed};
-use crate::error::GenerateError;
+use crate::error::{GenerateError, NumericalProblem};
 use crate::logits_process::{Chain, LogitsProcessorList};
 use crate::output::{Output, Sequence, Token, Usage};
 use crate::plan::Plan;
 use crate::sampler::Sampler;
 use crate::stopping_criteria::{FinishReason, Stopping};
+use run_ahead::RunAhead;
 
 /// A prompt, checked and ready.
 pub(crate) struct Prompt {
@@ -44,12 +47,16 @@ pub struct Generation<'a> {
 }
 
 enum Mode {
+    /// Every score is looked at here.
     Sample(Vec<Row>),
+    /// Tokens are chosen without that, possibly several steps ahead.
+    RunAhead(RunAhead),
     Beams(Vec<BeamSearch>),
     Done,
 }
 
 /// A sequence that is not finished.
+#[derive(Clone)]
 struct Row {
     index: usize,
     prompt: usize,
@@ -61,11 +68,12 @@ struct Row {
 
 impl<'a> Generation<'a> {
     pub(crate) fn new(
-        engine: Engine<'a>,
+        mut engine: Engine<'a>,
         plan: Plan,
         stopping: Stopping<'a>,
         processors: LogitsProcessorList<'a>,
         prompts: Vec<Prompt>,
+        run_ahead: Option<usize>,
     ) -> Result<Self, GenerateError> {
         let count = plan.num_return_sequences;
         let sampler = |prompt: &Prompt, stream| match plan.do_sample {
@@ -87,7 +95,15 @@ impl<'a> Generation<'a> {
                     sampler: sampler(prompt, rank as u64),
                 })
             });
-            Mode::Sample(rows.collect())
+            let rows: Vec<Row> = rows.collect();
+            let chosen = RunAhead::new(rows, &prompts, &processors, &stopping, &engine, run_ahead);
+            match chosen {
+                Ok(chosen) => {
+                    engine.on_device = chosen.is_on_device(&engine);
+                    Mode::RunAhead(chosen)
+                }
+                Err(rows) => Mode::Sample(rows),
+            }
         };
         let sequences = prompts.iter().flat_map(|prompt| {
             let sequence = Sequence {
@@ -157,28 +173,41 @@ impl<'a> Generation<'a> {
             Mode::Done => Ok(()),
             Mode::Beams(searches) => self.search(searches),
             Mode::Sample(rows) => self.sample(rows),
+            Mode::RunAhead(ahead) => self.choose(ahead),
         }
     }
 
     /// One token for each row.
     fn sample(&mut self, mut rows: Vec<Row>) -> Result<(), GenerateError> {
-        // A prompt runs once, however many sequences continue it.
-        let mut feeds = Vec::with_capacity(rows.len());
-        let mut feed_of = Vec::with_capacity(rows.len());
-        for (i, row) in rows.iter().enumerate() {
-            let begun = i > 0 && row.state.is_none() && rows[i - 1].prompt == row.prompt;
-            if !begun {
-                let sequence = row.state.unwrap_or(self.prompts[row.prompt].sequence);
-                let tokens = self.sequences[row.index].tokens.as_slice();
-                feeds.push(Feed {
-                    sequence,
-                    tokens,
-                    cached: row.cached,
-                });
-            }
-            feed_of.push(feeds.len() - 1);
-        }
+        let (feeds, feed_of) = feeds(&rows, &self.sequences, &self.prompts);
         let logits = self.engine.forward(&feeds)?;
+        self.begin(&mut rows)?;
+        let mut scores = Vec::new();
+        let mut going_on = Vec::with_capacity(rows.len());
+        for (mut row, feed) in rows.into_iter().zip(feed_of) {
+            self.engine.check_cancelled()?;
+            let prompt = &mut self.prompts[row.prompt];
+            let tokens = &self.sequences[row.index].tokens;
+            row.cached = tokens.len();
+            scores.clear();
+            scores.extend_from_slice(logits.row(feed));
+            (prompt.chain).process(&mut self.processors, tokens, &mut scores);
+            let token = row
+                .sampler
+                .sample(&scores)
+                .map(|token| u32::try_from(token).expect("a row of logits is shorter than 2^32"));
+            if self.take(&row, token, &scores)? {
+                going_on.push(row);
+            }
+        }
+        if !going_on.is_empty() {
+            self.mode = Mode::Sample(going_on);
+        }
+        Ok(())
+    }
+
+    /// The prompts have run: give each row a state of its own.
+    fn begin(&mut self, rows: &mut [Row]) -> Result<(), GenerateError> {
         for i in 0..rows.len() {
             if rows[i].state.is_none() {
                 let base = self.prompts[rows[i].prompt].sequence;
@@ -193,52 +222,45 @@ impl<'a> Generation<'a> {
                 });
             }
         }
-        let mut scores = Vec::new();
-        let mut going_on = Vec::with_capacity(rows.len());
-        for (mut row, feed) in rows.into_iter().zip(feed_of) {
-            self.engine.check_cancelled()?;
-            let prompt = &mut self.prompts[row.prompt];
-            let sequence = &mut self.sequences[row.index];
-            row.cached = sequence.tokens.len();
-            scores.clear();
-            scores.extend_from_slice(logits.row(feed));
-            prompt
-                .chain
-                .process(&mut self.processors, &sequence.tokens, &mut scores);
-            let item = match row.sampler.sample(&scores) {
-                Ok(token) => {
-                    let id = u32::try_from(token).expect("a row of logits is shorter than 2^32");
-                    sequence.tokens.push(id);
-                    sequence.finish_reason =
-                        self.stopping
-                            .check(&sequence.tokens, prompt.max_length, &scores);
-                    Ok(Token {
-                        id,
-                        sequence: row.index,
-                        finish_reason: sequence.finish_reason,
-                    })
-                }
-                Err(problem) => {
-                    sequence.finish_reason = Some(FinishReason::Error);
-                    let position = sequence.tokens.len();
-                    Err(GenerateError::Numerical {
-                        sequence: row.index,
-                        position,
-                        problem,
-                    })
-                }
-            };
-            self.ready.push_back(item);
-            if sequence.finish_reason.is_none() {
-                going_on.push(row);
-            } else if let Some(state) = row.state {
-                self.engine.cache.remove(state)?;
-            }
-        }
-        if !going_on.is_empty() {
-            self.mode = Mode::Sample(going_on);
-        }
         Ok(())
+    }
+
+    /// The next token of a row, chosen by `scores`, or why there is none. `false` if the row ends with it:
+    /// its state is forgotten.
+    fn take(
+        &mut self,
+        row: &Row,
+        token: Result<u32, NumericalProblem>,
+        scores: &[f32],
+    ) -> Result<bool, GenerateError> {
+        let sequence = &mut self.sequences[row.index];
+        let item = match token {
+            Ok(id) => {
+                sequence.tokens.push(id);
+                let max_length = self.prompts[row.prompt].max_length;
+                sequence.finish_reason =
+                    (self.stopping).check(&sequence.tokens, max_length, scores);
+                Ok(Token {
+                    id,
+                    sequence: row.index,
+                    finish_reason: sequence.finish_reason,
+                })
+            }
+            Err(problem) => {
+                sequence.finish_reason = Some(FinishReason::Error);
+                Err(GenerateError::Numerical {
+                    sequence: row.index,
+                    position: sequence.tokens.len(),
+                    problem,
+                })
+            }
+        };
+        self.ready.push_back(item);
+        let ended = sequence.finish_reason.is_some();
+        if let Some(state) = row.state.filter(|_| ended) {
+            self.engine.cache.remove(state)?;
+        }
+        Ok(!ended)
     }
 
     /// All steps of all searches.
@@ -338,6 +360,29 @@ impl<'a> Generation<'a> {
             let _ = self.engine.cache.remove(sequence);
         }
     }
+}
+
+/// What the model has to run for these rows, and which of it is each row's: a prompt runs once, however many
+/// sequences continue it.
+fn feeds<'a>(
+    rows: &[Row],
+    sequences: &'a [Sequence],
+    prompts: &[Prompt],
+) -> (Vec<Feed<'a>>, Vec<usize>) {
+    let mut feeds = Vec::with_capacity(rows.len());
+    let mut feed_of = Vec::with_capacity(rows.len());
+    for (i, row) in rows.iter().enumerate() {
+        let begun = i > 0 && row.state.is_none() && rows[i - 1].prompt == row.prompt;
+        if !begun {
+            feeds.push(Feed {
+                sequence: row.state.unwrap_or(prompts[row.prompt].sequence),
+                tokens: sequences[row.index].tokens.as_slice(),
+                cached: row.cached,
+            });
+        }
+        feed_of.push(feeds.len() - 1);
+    }
+    (feeds, feed_of)
 }
 
 impl Iterator for Generation<'_> {
