@@ -3,6 +3,8 @@
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
+#[cfg(feature = "wgpu")]
+use crate::gpu::{Recording, ops::embedding::embed as gpu_embed};
 use crate::{DType, Device, Tensor, Weight};
 
 /// The rows `ids` of `table` `[V, E]`, widened to `f32`: `[T, E]`.
@@ -19,6 +21,11 @@ pub fn embed(table: &Weight, ids: &[u32], device: &Device) -> Tensor {
     };
     if let Some(id) = ids.iter().find(|&&id| id as usize >= vocabulary) {
         panic!("embed: id {id} of a table of {vocabulary} rows");
+    }
+    #[cfg(feature = "wgpu")]
+    if let Some(gpu) = device.on_gpu() {
+        let words = |recording: &mut Recording<'_>| recording.words(ids, ids.len());
+        return gpu_embed(gpu, device, table, ids.len(), words);
     }
     let cpu = device.on_cpu();
     let mut out = Tensor::unspecified(device, &[ids.len(), width]);

@@ -4,11 +4,16 @@
 //! `GptOssMLP` in transformers.
 
 use crate::elementwise::scale_to;
+#[cfg(feature = "wgpu")]
+use crate::gpu::ops::experts::{GpuExperts, Loaded};
 use crate::softmax::softmax_row;
-use crate::{Activation, Isa, Matrix, Tensor, clamped_swiglu, gated, gather_rows, linear, linears};
+use crate::{
+    Activation, Device, DeviceError, Isa, Matrix, Tensor, clamped_swiglu, gated, gather_rows,
+    linear, linears,
+};
 
 /// How logits become weights of experts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Router {
     /// The softmax over all experts, of which the largest are taken (Mixtral, Qwen).
@@ -21,11 +26,25 @@ pub enum Router {
 }
 
 /// Which experts each token goes to, and with which weights.
-#[derive(Clone, Debug, PartialEq)]
+///
+/// What [`route`] finds on a GPU stays there: [`moe`] reads it where it is.
+#[derive(Clone, Debug)]
 pub struct Routing {
     experts_per_token: usize,
-    experts: Vec<usize>,
-    weights: Vec<f32>,
+    choice: Choice,
+}
+
+/// Where a routing is.
+#[derive(Clone, Debug)]
+enum Choice {
+    /// `[T, k]` each.
+    Host {
+        experts: Vec<usize>,
+        weights: Vec<f32>,
+    },
+    /// `[2, T, k]`: numbers of experts, as the bits of whole numbers, then weights.
+    #[cfg(feature = "wgpu")]
+    Gpu(Tensor),
 }
 
 impl Routing {
@@ -49,8 +68,7 @@ impl Routing {
         );
         Self {
             experts_per_token,
-            experts,
-            weights,
+            choice: Choice::Host { experts, weights },
         }
     }
 
@@ -61,15 +79,52 @@ impl Routing {
     }
 
     /// The numbers of the experts, `[T, k]`, those of a token by falling weight.
+    ///
+    /// # Panics
+    /// If the routing is on a GPU: [`to_host`](Self::to_host) brings it here.
     #[must_use]
+    #[track_caller]
     pub fn experts(&self) -> &[usize] {
-        &self.experts
+        self.host().0
     }
 
     /// Their weights, `[T, k]`.
+    ///
+    /// # Panics
+    /// As [`experts`](Self::experts).
     #[must_use]
+    #[track_caller]
     pub fn weights(&self) -> &[f32] {
-        &self.weights
+        self.host().1
+    }
+
+    /// The same routing, read back if it is on a GPU.
+    ///
+    /// # Errors
+    /// If the device was lost or ran out of memory since the last read.
+    pub fn to_host(&self) -> Result<Self, DeviceError> {
+        match &self.choice {
+            Choice::Host { .. } => Ok(self.clone()),
+            #[cfg(feature = "wgpu")]
+            Choice::Gpu(choice) => {
+                let mut experts = choice.to_vec()?;
+                let weights = experts.split_off(experts.len() / 2);
+                let experts = experts.iter().map(|n| n.to_bits() as usize).collect();
+                Ok(Self::new(self.experts_per_token, experts, weights))
+            }
+        }
+    }
+
+    #[track_caller]
+    fn host(&self) -> (&[usize], &[f32]) {
+        match &self.choice {
+            Choice::Host { experts, weights } => (experts, weights),
+            #[cfg(feature = "wgpu")]
+            Choice::Gpu(choice) => panic!(
+                "Routing: on {}, from where `to_host` brings it",
+                choice.device().name()
+            ),
+        }
     }
 }
 
@@ -84,12 +139,16 @@ impl Routing {
 pub fn route(logits: &Tensor, k: usize, router: Router) -> Routing {
     let (count, tokens) = (logits.width(), logits.rows());
     assert!(k > 0 && k <= count, "route: {k} of {count} experts");
+    #[cfg(feature = "wgpu")]
+    if let Some(gpu) = logits.device().on_gpu() {
+        return Routing {
+            experts_per_token: k,
+            choice: Choice::Gpu(crate::gpu::ops::route::route(gpu, logits, k, router)),
+        };
+    }
     let cpu = logits.device().on_cpu();
-    let mut routing = Routing {
-        experts_per_token: k,
-        experts: Vec::with_capacity(tokens * k),
-        weights: Vec::with_capacity(tokens * k),
-    };
+    let mut experts = Vec::with_capacity(tokens * k);
+    let mut all_weights = Vec::with_capacity(tokens * k);
     let mut all = vec![0.0; count];
     let mut order: Vec<usize> = Vec::with_capacity(count);
     for logits in logits.data().chunks_exact(count) {
@@ -117,10 +176,10 @@ pub fn route(logits: &Tensor, k: usize, router: Router) -> Routing {
                 softmax_row(cpu.isa, &logits, &mut weights);
             }
         }
-        routing.experts.extend_from_slice(taken);
-        routing.weights.extend_from_slice(&weights);
+        experts.extend_from_slice(taken);
+        all_weights.extend_from_slice(&weights);
     }
-    routing
+    Routing::new(k, experts, all_weights)
 }
 
 /// What an expert computes between its projections.
@@ -138,49 +197,173 @@ pub enum ExpertKind {
     },
 }
 
-/// The parameters of all experts: one of each list per expert, or an empty list where they have none.
+/// The parameters of all experts.
 #[derive(Clone, Debug)]
 pub struct Experts {
-    /// `[I, E]`; with [`ExpertKind::ClampedSwiglu`] gate and up in one, row by row in turns, `[2 I, E]`.
-    pub gate: Vec<Matrix>,
-    /// `[I, E]`; empty with [`ExpertKind::ClampedSwiglu`].
-    pub up: Vec<Matrix>,
-    /// `[E, I]`.
-    pub down: Vec<Matrix>,
-    /// Of `gate`.
-    pub gate_bias: Vec<Tensor>,
-    /// Of `up`.
-    pub up_bias: Vec<Tensor>,
-    /// Of `down`.
-    pub down_bias: Vec<Tensor>,
-    /// What is between the projections.
-    pub kind: ExpertKind,
+    kind: ExpertKind,
+    parameters: Parameters,
+}
+
+/// Where the parameters are.
+#[derive(Clone, Debug)]
+enum Parameters {
+    /// One of each list per expert, or an empty list where they have none.
+    Host(Lists),
+    #[cfg(feature = "wgpu")]
+    Gpu(GpuExperts),
+}
+
+#[derive(Clone, Debug, Default)]
+struct Lists {
+    gate: Vec<Matrix>,
+    up: Vec<Matrix>,
+    down: Vec<Matrix>,
+    gate_bias: Vec<Tensor>,
+    up_bias: Vec<Tensor>,
+    down_bias: Vec<Tensor>,
 }
 
 impl Experts {
-    /// Experts without biases.
+    /// Experts without biases, one matrix of each list per expert.
+    ///
+    /// `gate` and `up` `[I, E]`, `down` `[E, I]`. With [`ExpertKind::ClampedSwiglu`] gate and up are in one, row
+    /// by row in turns, `[2 I, E]`, and `up` is empty.
     #[must_use]
-    pub const fn new(
-        gate: Vec<Matrix>,
-        up: Vec<Matrix>,
-        down: Vec<Matrix>,
-        kind: ExpertKind,
-    ) -> Self {
-        Self {
+    pub fn new(gate: Vec<Matrix>, up: Vec<Matrix>, down: Vec<Matrix>, kind: ExpertKind) -> Self {
+        let lists = Lists {
             gate,
             up,
             down,
-            gate_bias: Vec::new(),
-            up_bias: Vec::new(),
-            down_bias: Vec::new(),
+            ..Lists::default()
+        };
+        Self {
             kind,
+            parameters: Parameters::Host(lists),
         }
     }
 
+    /// With a bias for each matrix, those of `gate`, `up` and `down`; none where a list is empty. On a CPU device,
+    /// until [`to_device`](Self::to_device).
+    ///
+    /// # Panics
+    /// If the experts are on a GPU already.
+    #[must_use]
+    #[track_caller]
+    pub fn with_biases(
+        mut self,
+        gate_bias: Vec<Tensor>,
+        up_bias: Vec<Tensor>,
+        down_bias: Vec<Tensor>,
+    ) -> Self {
+        let lists = match &mut self.parameters {
+            Parameters::Host(lists) => lists,
+            #[cfg(feature = "wgpu")]
+            Parameters::Gpu(_) => panic!("Experts::with_biases: the experts are on a GPU"),
+        };
+        lists.gate_bias = gate_bias;
+        lists.up_bias = up_bias;
+        lists.down_bias = down_bias;
+        self
+    }
+
+    /// What is between the projections.
+    #[must_use]
+    pub const fn kind(&self) -> ExpertKind {
+        self.kind
+    }
+
+    /// The experts where `device` computes with them. A CPU does so where they are.
+    ///
+    /// A GPU gets copies, of all experts behind each other. Experts of different shapes or types, which are no
+    /// mixture, stay where they are.
+    ///
+    /// # Errors
+    /// If the device has no memory for them, or was lost.
+    pub fn to_device(self, device: &Device) -> Result<Self, DeviceError> {
+        #[cfg(feature = "wgpu")]
+        if let Some(gpu) = device.on_gpu()
+            && let Parameters::Host(lists) = &self.parameters
+            && let Some(loaded) = lists.loaded(self.kind)?
+        {
+            return Ok(Self {
+                kind: self.kind,
+                parameters: Parameters::Gpu(GpuExperts::upload(gpu, &loaded)?),
+            });
+        }
+        let _ = device;
+        Ok(self)
+    }
+
+    /// Where they can be computed with by a CPU.
+    #[track_caller]
+    fn lists(&self) -> &Lists {
+        match &self.parameters {
+            Parameters::Host(lists) => lists,
+            #[cfg(feature = "wgpu")]
+            Parameters::Gpu(_) => panic!("moe: the experts are on a GPU, and x is not"),
+        }
+    }
+}
+
+impl Lists {
+    /// All of them for a GPU, if they are alike.
+    #[cfg(feature = "wgpu")]
+    fn loaded(&self, kind: ExpertKind) -> Result<Option<Loaded<'_>>, DeviceError> {
+        let count = self.down.len();
+        let [two, inner] = match kind {
+            ExpertKind::Gated(_) => [1, 1],
+            ExpertKind::ClampedSwiglu { .. } => [0, 2],
+        };
+        let alike = |list: &[Matrix], like: Option<&Matrix>| {
+            let seen = |matrix: &Matrix| (matrix.shape(), matrix.type_name());
+            list.iter()
+                .all(|matrix| Some(seen(matrix)) == like.map(seen))
+        };
+        let (Some(gate), Some(down)) = (self.gate.first(), self.down.first()) else {
+            return Ok(None);
+        };
+        let fits = match (gate.shape().as_slice(), down.shape().as_slice()) {
+            (&[rows, width], &[outputs, inputs]) => rows == inner * inputs && width == outputs,
+            _ => false,
+        };
+        let counts = [self.gate.len(), self.up.len()] == [count, two * count];
+        let all = alike(&self.gate, Some(gate))
+            && alike(&self.up, Some(gate))
+            && alike(&self.down, Some(down));
+        if !(fits && counts && all) {
+            return Ok(None);
+        }
+        // Of each expert, one list's after the other; zeros for a list that is empty where another is not.
+        let numbers = |lists: &[&[Tensor]], rows: usize| -> Result<Vec<f32>, DeviceError> {
+            let mut numbers = Vec::new();
+            if lists.iter().any(|list| !list.is_empty()) {
+                for (expert, list) in (0..count).flat_map(|i| lists.iter().map(move |l| (i, l))) {
+                    match list.get(expert) {
+                        Some(bias) => numbers.extend(bias.to_vec()?),
+                        None => numbers.resize(numbers.len() + rows, 0.0),
+                    }
+                }
+            }
+            Ok(numbers)
+        };
+        let of_gate: &[&[Tensor]] = match kind {
+            ExpertKind::Gated(_) => &[&self.gate_bias, &self.up_bias],
+            ExpertKind::ClampedSwiglu { .. } => &[&self.gate_bias],
+        };
+        Ok(Some(Loaded {
+            gate: &self.gate,
+            up: &self.up,
+            down: &self.down,
+            up_bias: numbers(of_gate, gate.shape()[0])?,
+            down_bias: numbers(&[&self.down_bias], down.shape()[0])?,
+            kind,
+        }))
+    }
+
     /// Expert number `expert` of `x` `[M, E]`: `[M, E]`.
-    fn forward(&self, expert: usize, x: &Tensor) -> Tensor {
+    fn forward(&self, kind: ExpertKind, expert: usize, x: &Tensor) -> Tensor {
         let gate = (&self.gate[expert], self.gate_bias.get(expert));
-        let inner = match self.kind {
+        let inner = match kind {
             ExpertKind::Gated(activation) => {
                 let up = (&self.up[expert], self.up_bias.get(expert));
                 let [gate, up] = linears(x, [gate, up]);
@@ -203,20 +386,22 @@ impl Experts {
 #[must_use]
 #[track_caller]
 pub fn moe(x: &Tensor, routing: &Routing, experts: &Experts) -> Tensor {
-    let (k, count) = (routing.experts_per_token, experts.gate.len());
+    #[cfg(feature = "wgpu")]
+    if let Some(gpu) = x.device().on_gpu() {
+        return on_gpu(gpu, x, routing, experts);
+    }
+    let (k, lists) = (routing.experts_per_token, experts.lists());
+    let count = lists.gate.len();
+    let (numbers, weights) = routing.host();
     assert_eq!(
-        routing.experts.len(),
+        numbers.len(),
         x.rows() * k,
         "moe: routing of {:?}",
         x.shape()
     );
-    assert_eq!(
-        experts.down.len(),
-        count,
-        "moe: matrices of {count} experts"
-    );
+    assert_eq!(lists.down.len(), count, "moe: matrices of {count} experts");
     let mut chosen: Vec<Vec<(usize, f32)>> = vec![Vec::new(); count];
-    for (i, (&expert, &weight)) in routing.experts.iter().zip(&routing.weights).enumerate() {
+    for (i, (&expert, &weight)) in numbers.iter().zip(weights).enumerate() {
         assert!(expert < count, "moe: expert {expert} of {count}");
         chosen[expert].push((i / k, weight));
     }
@@ -229,7 +414,7 @@ pub fn moe(x: &Tensor, routing: &Routing, experts: &Experts) -> Tensor {
         .filter(|(_, chosen)| !chosen.is_empty())
     {
         let rows: Vec<usize> = chosen.iter().map(|&(row, _)| row).collect();
-        let mut y = experts.forward(expert, &gather_rows(x, &rows));
+        let mut y = lists.forward(experts.kind, expert, &gather_rows(x, &rows));
         for (y, &(row, weight)) in y.data_mut().chunks_exact_mut(width).zip(chosen) {
             add_weighted(
                 cpu.isa,
@@ -240,6 +425,52 @@ pub fn moe(x: &Tensor, routing: &Routing, experts: &Experts) -> Tensor {
         }
     }
     out
+}
+
+/// [`moe`] where `x` is on a GPU, and so are the experts.
+#[cfg(feature = "wgpu")]
+#[track_caller]
+fn on_gpu(
+    gpu: &std::sync::Arc<crate::gpu::Gpu>,
+    x: &Tensor,
+    routing: &Routing,
+    experts: &Experts,
+) -> Tensor {
+    let Parameters::Gpu(experts) = &experts.parameters else {
+        panic!(
+            "moe: x is on {}, and the experts are not: `Experts::to_device`",
+            gpu.name()
+        )
+    };
+    let (k, count) = (routing.experts_per_token, experts.count());
+    assert_eq!(
+        x.width(),
+        experts.down_shape()[0],
+        "moe: {:?} and experts of another width",
+        x.shape()
+    );
+    let chosen;
+    let choice = match &routing.choice {
+        Choice::Gpu(choice) => choice,
+        Choice::Host { experts, weights } => {
+            let mut words = Vec::with_capacity(2 * experts.len());
+            for &expert in experts {
+                assert!(expert < count, "moe: expert {expert} of {count}");
+                let word = u32::try_from(expert).expect("experts are fewer than 2^32");
+                words.push(f32::from_bits(word));
+            }
+            words.extend(weights);
+            chosen = Tensor::from_vec(x.device(), &[2, experts.len() / k, k], words);
+            &chosen
+        }
+    };
+    assert_eq!(
+        choice.shape(),
+        [2, x.rows(), k],
+        "moe: routing of {:?}",
+        x.shape()
+    );
+    crate::gpu::ops::moe::moe(gpu, x, choice, k, experts)
 }
 
 /// `out += weight * y`, the product rounded first, as in torch. Leaves the product in `y`.
@@ -266,7 +497,8 @@ mod tests {
         let all = route(&logits, 2, Router::SoftmaxTopK { normalize: false });
         assert_eq!(all.weights()[2..], [0.25, 0.25]);
         let normalized = route(&logits, 2, Router::SoftmaxTopK { normalize: true });
-        assert_eq!(normalized, routing);
+        assert_eq!(normalized.experts(), routing.experts());
+        assert_eq!(normalized.weights(), routing.weights());
     }
 
     #[test]

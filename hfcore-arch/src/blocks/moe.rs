@@ -139,16 +139,17 @@ fn interleaved(w: &Loader<'_>, s: &MoeSpec) -> Experts {
             .map(|n| Tensor::from_vec(w.device(), &[width], bias.rows(n..n + 1).to_f32()))
             .collect()
     };
-    Experts {
-        gate_bias: biases("gate_up_proj_bias", 2 * i),
-        down_bias: biases("down_proj_bias", e),
-        ..Experts::new(
-            Stack::load(w, "gate_up_proj", [n, e, 2 * i]).turned(w),
-            Vec::new(),
-            Stack::load(w, "down_proj", [n, i, e]).turned(w),
-            s.kind,
-        )
-    }
+    Experts::new(
+        Stack::load(w, "gate_up_proj", [n, e, 2 * i]).turned(w),
+        Vec::new(),
+        Stack::load(w, "down_proj", [n, i, e]).turned(w),
+        s.kind,
+    )
+    .with_biases(
+        biases("gate_up_proj_bias", 2 * i),
+        Vec::new(),
+        biases("down_proj_bias", e),
+    )
 }
 
 /// Matrices `[A, B]` of all experts in one tensor `[N, A, B]`.

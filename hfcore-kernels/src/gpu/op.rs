@@ -84,6 +84,10 @@ operations! {
     MeanRows(ops::rows::MeanRows),
     /// Pages that were brought to larger buffers.
     Moved(ops::kv::Moved),
+    /// Rows of a table.
+    Embed(ops::embedding::Embed),
+    /// Tokens through their experts.
+    Moe(ops::moe::Moe),
     /// Rows, normalised.
     Norm(ops::norm::Norm),
     /// Pages copied to others.
@@ -92,6 +96,8 @@ operations! {
     PickTokens(ops::sample::PickTokens),
     /// Tokens from scores.
     Sample(ops::sample::Sample),
+    /// The experts of tokens.
+    Route(ops::route::Route),
     /// A matrix, turned.
     Transpose(ops::rows::Transpose),
 }

@@ -19,7 +19,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::quant::Plane;
-use crate::{DType, DeviceError, QuantFormat, Quantized, Weight};
+use crate::{DType, DeviceError, Matrix, QuantFormat, Quantized, Weight};
 
 use super::{Caps, Gpu, Held, Region};
 
@@ -96,6 +96,14 @@ impl Layout {
             format: Format::Quantized(matrix.format()),
             outputs,
             inputs,
+        }
+    }
+
+    /// Of a matrix of either kind.
+    pub(crate) fn of_matrix(matrix: &Matrix) -> Self {
+        match matrix {
+            Matrix::Plain(weight) => Self::of_weight(weight),
+            Matrix::Quantized(matrix) => Self::of_quantized(matrix),
         }
     }
 
@@ -306,6 +314,30 @@ impl GpuMatrix {
     /// What keeps it on the device.
     pub(crate) fn held(&self) -> &[Held] {
         &self.parts
+    }
+}
+
+/// Bring all of `matrix` to byte `at` of `held`, as one part.
+pub(crate) fn fill(gpu: &Gpu, matrix: &Matrix, held: &Held, at: u64) -> Result<(), DeviceError> {
+    let layout = Layout::of_matrix(matrix);
+    let rows = 0..layout.outputs;
+    let end = layout.value_bytes(layout.outputs);
+    match matrix {
+        // As it lies in the file.
+        Matrix::Plain(weight) if weight.bytes().len() == end => gpu.fill(held, at, weight.bytes()),
+        Matrix::Plain(weight) => {
+            let mut bytes = vec![0; end];
+            pack_plain(&layout, weight.bytes(), rows, &mut bytes);
+            gpu.fill(held, at, &bytes)
+        }
+        Matrix::Quantized(matrix) => {
+            let planes = matrix.planes();
+            let mut bytes = vec![0; layout.part_bytes(layout.outputs)];
+            let (values, scales) = bytes.split_at_mut(end);
+            pack_values(&layout, &planes[0], rows.clone(), values);
+            pack_scales(&layout, &planes[1], rows, scales);
+            gpu.fill(held, at, &bytes)
+        }
     }
 }
 

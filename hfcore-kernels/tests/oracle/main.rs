@@ -627,9 +627,11 @@ fn experts_with_biases_and_a_clamped_unit() {
         limit: 7.0,
         alpha: 1.702,
     };
-    let mut experts = Experts::new(vec![gate_up.into()], vec![], vec![down.into()], kind);
-    experts.gate_bias = vec![gate_bias];
-    experts.down_bias = vec![down_bias];
+    let experts = Experts::new(vec![gate_up.into()], vec![], vec![down.into()], kind).with_biases(
+        vec![gate_bias],
+        vec![],
+        vec![down_bias],
+    );
     let routing = hfcore_kernels::Routing::new(1, vec![0; 3], vec![1.0; 3]);
     assert_eq!(
         moe(&x, &routing, &experts).into_vec().unwrap(),

@@ -6,6 +6,8 @@
 pub(crate) mod attention;
 pub(crate) mod conv;
 pub(crate) mod elementwise;
+pub(crate) mod embedding;
+pub(crate) mod experts;
 mod few;
 pub(crate) mod heads;
 pub(crate) mod kv;
@@ -13,11 +15,13 @@ pub(crate) mod linear;
 #[cfg(test)]
 mod linear_tests;
 mod many;
+pub(crate) mod moe;
 pub(crate) mod norm;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
 mod oracle_attention;
+pub(crate) mod route;
 pub(crate) mod rows;
 pub(crate) mod sample;
 
@@ -53,6 +57,13 @@ pub(super) const SHADERS: &[(&str, &str)] = &[
     ("math", include_str!("../shaders/math.wgsl")),
     ("mean_rows", include_str!("../shaders/mean_rows.wgsl")),
     ("merge", include_str!("../shaders/merge.wgsl")),
+    ("embed", include_str!("../shaders/embed.wgsl")),
+    ("expert", include_str!("../shaders/expert.wgsl")),
+    ("moe_down", include_str!("../shaders/moe_down.wgsl")),
+    ("moe_sort", include_str!("../shaders/moe_sort.wgsl")),
+    ("moe_sum", include_str!("../shaders/moe_sum.wgsl")),
+    ("moe_tile", include_str!("../shaders/moe_tile.wgsl")),
+    ("moe_up", include_str!("../shaders/moe_up.wgsl")),
     ("norm", include_str!("../shaders/norm.wgsl")),
     ("weight", include_str!("../shaders/weight.wgsl")),
     ("probe_read", include_str!("../shaders/probe_read.wgsl")),
@@ -60,6 +71,7 @@ pub(super) const SHADERS: &[(&str, &str)] = &[
     ("round_half", include_str!("../shaders/round_half.wgsl")),
     ("synthetic", include_str!("../shaders/synthetic.wgsl")),
     ("reduce", include_str!("../shaders/reduce.wgsl")),
+    ("route", include_str!("../shaders/route.wgsl")),
     ("transpose", include_str!("../shaders/transpose.wgsl")),
     (
         "sample_argmax",
@@ -99,9 +111,12 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
         kv::variants(),
         few::variants(caps),
         many::variants(caps),
+        embedding::variants(caps),
         norm::variants(caps),
         super::probe::variants(),
         super::synthetic::variants(),
+        moe::variants(caps),
+        route::variants(caps),
         rows::variants(caps),
         sample::variants(caps),
     ]

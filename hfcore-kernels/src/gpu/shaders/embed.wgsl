@@ -1,8 +1,8 @@
 // Rows of a table by token ids, widened exactly: `[T, E]`.
 //
-// The table lies in parts of `part_rows` rows, of which PARTS, 1 or 4, are bound; a call writes the rows whose ids are
-// in its parts. DTYPE: 0 f32, 1 f16, 2 bf16. Numbers of 16 bits lie in pairs, the first in the lower half;
-// E may be odd, so that rows begin in the middle of a word.
+// The table lies in parts of `part_rows` rows, of which PARTS, 1 or 4, are bound; a call writes the rows whose
+// ids are in its parts. Rows are padded to whole vectors, `row_words` words. DTYPE: 0 f32, 1 f16, 2 bf16, of
+// which two lie in a word, the first in the lower half.
 //
 // A workgroup of 256 threads has 1024 numbers, of which each thread takes every 256th.
 
@@ -11,7 +11,8 @@ struct Params {
     count: u32,
     // E
     width: u32,
-    // The first row of the first part that is bound, rows of a part, and the first row behind all bound.
+    row_words: u32,
+    // The first row that is bound, rows of a part, and the first row behind all that is bound.
     first: u32,
     part_rows: u32,
     end: u32,
@@ -28,12 +29,26 @@ struct Params {
 #endif
 
 fn word(part: u32, at: u32) -> u32 {
-#unroll n 0 {PARTS}
+#unroll n 1 {PARTS}
     if part == {n}u {
         return table_{n}[at];
     }
 #end
-    return 0u;
+    return table_0[at];
+}
+
+fn number(row: u32, column: u32) -> f32 {
+    let part = row / p.part_rows;
+    let start = row % p.part_rows * p.row_words;
+#if DTYPE == 0
+    return bitcast<f32>(word(part, start + column));
+#elif DTYPE == 1
+    let pair = unpack2x16float(word(part, start + column / 2u));
+    return select(pair.x, pair.y, column % 2u == 1u);
+#else
+    let pair = word(part, start + column / 2u);
+    return bitcast<f32>(select(pair << 16u, pair & 0xffff0000u, column % 2u == 1u));
+#endif
 }
 
 @compute @workgroup_size(256)
@@ -42,32 +57,16 @@ fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
 ) {
-    let block = (group.y * groups.x + group.x) * 1024u + thread;
+    let first = (group.y * groups.x + group.x) * 1024u + thread;
 #unroll n 0 4
     {
-        let i = block + {n}u * 256u;
+        let i = first + {n}u * 256u;
         if i < p.count {
             let id = ids[i / p.width];
             if id >= p.first && id < p.end {
-                let row = id - p.first;
-                let at = row % p.part_rows * p.width + i % p.width;
-                out[i] = number(row / p.part_rows, at);
+                out[i] = number(id - p.first, i % p.width);
             }
         }
     }
 #end
-}
-
-fn number(part: u32, at: u32) -> f32 {
-#if DTYPE == 0
-    return bitcast<f32>(word(part, at));
-#endif
-#if DTYPE == 1
-    let pair = unpack2x16float(word(part, at / 2u));
-    return select(pair.x, pair.y, at % 2u == 1u);
-#endif
-#if DTYPE == 2
-    let pair = word(part, at / 2u);
-    return bitcast<f32>(select(pair << 16u, pair & 0xffff0000u, at % 2u == 1u));
-#endif
 }

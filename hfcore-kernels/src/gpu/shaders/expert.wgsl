@@ -1,83 +1,58 @@
-// Rows of the matrices of experts, and what a workgroup of them multiplies: for `moe_up.wgsl`, `moe_down.wgsl`.
+// What kernels of experts share: rows of their matrices times activations, for a few tokens.
 //
-// Matrices lie one after the other, row by row, each row padded with zeros to whole `vec4<u32>`: chunks of
-// CHUNK numbers. DTYPE: 0 f32, 1 f16, 2 bf16. With ALIGNED the rows of activations are whole vectors too.
+// The matrices of an expert lie in a block of `stride` vectors of 16 bytes, one after the other, each as
+// `gpu/weights.rs` says: all its rows, then its scales. A thread sums products of SUMS rows into `sums`, and
+// `total_sum` adds up what the WG threads have.
 //
-// Each of the WG threads sums its products of SUMS rows into `sums`; `total_sum` adds up the threads'.
+// DTYPE, QUADS: see weight.wgsl. RAGGED: the rows of activations are no multiple of what a vector holds.
 
 #include "reduce.wgsl"
+#include "weight.wgsl"
 
-#if DTYPE == 0
-const CHUNK = 4u;
-#else
-const CHUNK = 8u;
-#endif
-
+// `[2, T, k]`: the experts of each token, and the bits of their weights.
 @group(0) @binding(0) var<storage, read> routing: array<u32>;
 @group(0) @binding(1) var<storage, read> weight: array<vec4<u32>>;
-#if ALIGNED
-@group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;
-#else
+#if RAGGED
 @group(0) @binding(2) var<storage, read> x: array<f32>;
+#else
+@group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;
 #endif
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 #if BIAS
 @group(0) @binding(4) var<storage, read> bias: array<f32>;
 #endif
+#if RESIDUAL && BIAS
+@group(0) @binding(5) var<storage, read> residual: array<f32>;
+#elif RESIDUAL
+@group(0) @binding(4) var<storage, read> residual: array<f32>;
+#endif
 
 var<private> sums: array<f32, {SUMS}>;
-// The numbers of a chunk of activations: of f32 the first four; else those of even number, and the others.
-var<private> even: vec4<f32>;
-var<private> odd: vec4<f32>;
 
-#if !ALIGNED
-// Numbers `at..at + 4` of the row of `width` numbers at `start`, zeros behind its end.
-fn four(start: u32, at: u32, width: u32) -> vec4<f32> {
-    var v = vec4<f32>(0.0);
+// Numbers `4 quad ..` of row `row` of the activations `[.., width]`, zeros behind its end.
+fn x_quad(row: u32, quad: u32, width: u32) -> vec4<f32> {
+#if RAGGED
+    var v = vec4<f32>();
 #unroll n 0 4
-    if at + {n}u < width {
-        v[{n}] = x[start + at + {n}u];
+    if 4u * quad + {n}u < width {
+        v[{n}] = x[row * width + 4u * quad + {n}u];
     }
 #end
     return v;
-}
-#endif
-
-// Take chunk `chunk` of row `row` of the activations `[.., width]`.
-fn load(row: u32, chunk: u32, width: u32) {
-#if ALIGNED
-    let at = (row * width + chunk * CHUNK) / 4u;
-    let a = x[at];
-#if DTYPE != 0
-    let b = x[at + 1u];
-#endif
 #else
-    let a = four(row * width, chunk * CHUNK, width);
-#if DTYPE != 0
-    let b = four(row * width, chunk * CHUNK + 4u, width);
-#endif
-#endif
-#if DTYPE == 0
-    even = a;
-#else
-    even = vec4<f32>(a.xz, b.xz);
-    odd = vec4<f32>(a.yw, b.yw);
+    return x[row * (width / 4u) + quad];
 #endif
 }
 
-// The product of a chunk of a matrix with the chunk that was taken.
-fn product(w: vec4<u32>) -> f32 {
-#if DTYPE == 0
-    return dot(bitcast<vec4<f32>>(w), even);
-#endif
-#if DTYPE == 1
-    let u = array(unpack2x16float(w.x), unpack2x16float(w.y), unpack2x16float(w.z), unpack2x16float(w.w));
-    return dot(vec4<f32>(u[0].x, u[1].x, u[2].x, u[3].x), even)
-        + dot(vec4<f32>(u[0].y, u[1].y, u[2].y, u[3].y), odd);
-#endif
-#if DTYPE == 2
-    return dot(bitcast<vec4<f32>>(w << vec4<u32>(16u)), even)
-        + dot(bitcast<vec4<f32>>(w & vec4<u32>(0xffff0000u)), odd);
+// The scale of vector `chunk` of row `row` of the matrix at `matrix`, of `rows` rows of `chunks` vectors.
+fn scale_of(matrix: u32, rows: u32, chunks: u32, row: u32, chunk: u32, group_shift: u32) -> f32 {
+#if DTYPE == 3
+    return bitcast<f32>(weight[matrix + rows * chunks + (row >> 2u)][row & 3u]);
+#elif DTYPE == 4
+    let at = (row * chunks + chunk) >> group_shift;
+    return scale_in(weight[matrix + rows * chunks + (at >> 3u)][(at >> 1u) & 3u], at);
+#else
+    return 1.0;
 #endif
 }
 

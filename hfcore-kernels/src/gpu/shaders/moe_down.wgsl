@@ -1,22 +1,29 @@
-// The second half of experts, and their sum: out[t] = sum over j of weight[t, j] * (down x[t, j] + bias).
+// The second half of experts, for a few tokens, and their sum: out[t] = sum over j of weight[t, j] *
+// (down x[t, j] + bias).
 //
-// The weight is `[N, E, I]`. A workgroup has 4 numbers of one token; its threads take every 64th chunk of the
-// token's k rows of `x` `[T, k, I]`, one after the other. Experts in another part of the weight are passed
-// over; all parts but the first that is called add to what is there.
+// A workgroup has 4 numbers of one token; its threads take every WG-th vector of the rows of the token's k
+// experts, one after the other. Experts that are not of this part are passed over; all parts but the first
+// that is called add to what is there. With RESIDUAL, that is added.
 
 #include "expert.wgsl"
 
 struct Params {
-    // T
+    // Of this call, the first, and of all.
     tokens: u32,
+    base: u32,
+    all: u32,
     k: u32,
-    // E
-    width: u32,
     // I
     inner: u32,
+    // E
+    width: u32,
     // The first expert of this part, and how many it has.
     first: u32,
     count: u32,
+    // Vectors of an expert, and of a row.
+    stride: u32,
+    chunks: u32,
+    group_shift: u32,
     // Whether to add to what is there.
     adds: u32,
 }
@@ -32,26 +39,37 @@ fn main(t: Thread) {
         return;
     }
     let first = number % blocks * 4u;
-    let chunks = (p.inner + CHUNK - 1u) / CHUNK;
-    let weights = p.tokens * p.k;
+    // Of the first token, and the bits of its weights.
+    let numbers = p.base * p.k;
+    let weights = (p.all + p.base) * p.k;
 #unroll n 0 4
-    sums[{n}] = 0.0;
     // Behind the last, the last again, which is not written.
-    let row_{n} = min(first + {n}u, p.width - 1u) * chunks;
+    let row_{n} = min(first + {n}u, p.width - 1u);
+    sums[{n}] = 0.0;
 #end
-    for (var i = t.index; i < p.k * chunks; i += {WG}u) {
-        let slot = token * p.k + i / chunks;
-        let expert = routing[slot] - p.first;
+    for (var i = t.index; i < p.k * p.chunks; i += {WG}u) {
+        let slot = token * p.k + i / p.chunks;
+        let expert = routing[numbers + slot] - p.first;
         if expert < p.count {
-            let c = i % chunks;
-            load(slot, c, p.inner);
-            let matrix = expert * p.width * chunks + c;
+            let c = i % p.chunks;
+            let matrix = expert * p.stride;
             let share = bitcast<f32>(routing[weights + slot]);
 #unroll n 0 4
-            let w_{n} = weight[matrix + row_{n}];
+            let w_{n} = weight[matrix + row_{n} * p.chunks + c];
+            var part_{n} = 0.0;
+#end
+#unroll q 0 {QUADS}
+            let x_{q} = x_quad(slot, c * {QUADS}u + {q}u, p.inner);
+#unroll n 0 4
+            part_{n} += dot(quad_{q}(w_{n}), x_{q});
+#end
 #end
 #unroll n 0 4
-            sums[{n}] += share * product(w_{n});
+#if DTYPE > 2
+            sums[{n}] += share * scale_of(matrix, p.width, p.chunks, row_{n}, c, p.group_shift) * part_{n};
+#else
+            sums[{n}] += share * part_{n};
+#endif
 #end
         }
     }
@@ -61,13 +79,16 @@ fn main(t: Thread) {
 #if BIAS
         for (var j = 0u; j < p.k; j++) {
             let slot = token * p.k + j;
-            let expert = routing[slot];
+            let expert = routing[numbers + slot];
             if expert - p.first < p.count {
                 sum += bitcast<f32>(routing[weights + slot]) * bias[expert * p.width + column];
             }
         }
 #endif
-        let at = token * p.width + column;
+        let at = (p.base + token) * p.width + column;
+#if RESIDUAL
+        sum += residual[at];
+#endif
         if p.adds != 0u {
             sum += out[at];
         }
