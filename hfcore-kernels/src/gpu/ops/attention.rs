@@ -33,8 +33,11 @@ const THREADS: u32 = 128;
 const QUERY_VECTORS: u32 = 256;
 /// Pairs of a query and a head of a tile.
 const PAIRS: usize = 64;
-/// Words before the entries, and of an entry.
-const HEADER: usize = 4;
+/// Splits that are left to merge for what reads the result, at most: each of its workgroups reads all of them.
+const KEPT: u32 = 8;
+/// Words before the entries, where the number of splits and their keys are, and words of an entry.
+const HEADER: usize = 12;
+const SPLITS: usize = 8;
 const ENTRY: usize = 8;
 /// Words there is always room for.
 const ROOM: usize = 64;
@@ -96,6 +99,8 @@ pub(crate) struct Few {
     grids: Vec<Grid>,
     /// Empty where there is one split.
     merge: Grid,
+    /// Empty where all splits are kept.
+    merge_kept: Grid,
     /// Rows.
     pub(crate) entries: u32,
     /// Splits there is room for.
@@ -195,7 +200,7 @@ impl Attention {
         Deal::new(store, group, self.key_dim, self.value_dim)
     }
 
-    fn params(&self, first: u32, count: u32, rows: u32, splits: u32) -> Vec<u32> {
+    fn params(&self, first: u32, count: u32, rows: u32, splits: u32, kept: u32) -> Vec<u32> {
         let (width, zero) = self
             .bias
             .as_ref()
@@ -215,6 +220,7 @@ impl Attention {
             self.value_dim,
             rows,
             splits,
+            kept,
         ]
     }
 
@@ -230,9 +236,10 @@ impl Attention {
         ]
     }
 
-    fn lower_few(&self, keys: &Keys, few: &Few, out: &Operand, planner: &mut Planner<'_>) {
-        let width = self.heads as usize * (self.value_dim as usize + 2);
-        let room = if few.splits > 1 {
+    fn lower_few(&self, keys: &Keys, few: &Few, to: &To<'_>, planner: &mut Planner<'_>) {
+        let kept = to.kept(few);
+        let room = if few.splits > 1.max(kept) {
+            let width = self.heads as usize * (self.value_dim as usize + 2);
             few.splits as usize * few.entries as usize * width
         } else {
             1
@@ -244,22 +251,34 @@ impl Attention {
         {
             let mut all = self.common(&few.words);
             all.extend(bindings);
-            all.extend([out.into(), (&parts).into()]);
+            all.push((&parts).into());
+            all.extend(to.bindings());
             planner.call(Call {
-                variant: few_variant(store, self.deal(store).tile),
+                variant: few_variant(store, self.deal(store).tile, kept > 0),
                 bindings: all,
-                params: self.params(first, count, few.entries, few.splits),
+                params: self.params(first, count, few.entries, few.splits, kept),
                 grid: *grid,
             });
         }
-        if few.splits > 1 {
+        if few.splits > 1.max(kept) {
+            let mut all = vec![(&few.words).into(), (&parts).into()];
+            all.extend(to.bindings());
             planner.call(Call {
-                variant: merge_variant(),
-                bindings: vec![(&few.words).into(), (&parts).into(), out.into()],
-                params: vec![few.entries, self.heads, self.value_dim, few.splits],
-                grid: few.merge,
+                variant: merge_variant(kept > 0),
+                bindings: all,
+                params: vec![few.entries, self.heads, self.value_dim, few.splits, kept],
+                grid: if kept > 0 { few.merge_kept } else { few.merge },
             });
         }
+    }
+
+    /// The rows that are attended to alone, if that is all of them, in order and of one source.
+    fn alone(&self) -> Option<(&Keys, &Few)> {
+        let [source] = self.sources.as_slice() else {
+            return None;
+        };
+        let few = source.few.as_ref().filter(|few| few.entries == self.rows)?;
+        (source.many.is_none() && self.rows as usize <= SPLITS).then_some((&source.keys, few))
     }
 
     fn lower_many(&self, keys: &Keys, many: &Many, out: &Operand, planner: &mut Planner<'_>) {
@@ -274,12 +293,43 @@ impl Attention {
             planner.call(Call {
                 variant: many_variant(store, self.deal(store).chunks),
                 bindings: all,
-                params: self.params(first, count, self.rows, 0),
+                params: self.params(first, count, self.rows, 0, 0),
                 grid: *grid,
             });
             let heads = u64::from(count * (self.heads / self.kv_heads));
             planner.work(many.pairs.saturating_mul(heads * width));
         }
+    }
+}
+
+/// Where results go.
+enum To<'a> {
+    Whole(&'a Operand),
+    /// Values, and statistics, of at most [`KEPT`] splits.
+    Kept(&'a Operand, &'a Operand),
+}
+
+impl To<'_> {
+    fn bindings(&self) -> Vec<Bind> {
+        match self {
+            Self::Whole(out) => vec![(*out).into()],
+            Self::Kept(values, statistics) => vec![(*values).into(), (*statistics).into()],
+        }
+    }
+
+    /// Splits that are not merged here, at most.
+    fn kept(&self, few: &Few) -> u32 {
+        match self {
+            Self::Whole(_) => 0,
+            Self::Kept(..) => few.kept(),
+        }
+    }
+}
+
+impl Few {
+    /// Splits that are left to merge for what reads the result, at most.
+    fn kept(&self) -> u32 {
+        self.splits.min(KEPT)
     }
 }
 
@@ -299,7 +349,7 @@ impl Operation for Attention {
     fn lower(&self, outputs: &[Operand], planner: &mut Planner<'_>) {
         for source in &self.sources {
             if let Some(few) = &source.few {
-                self.lower_few(&source.keys, few, &outputs[0], planner);
+                self.lower_few(&source.keys, few, &To::Whole(&outputs[0]), planner);
             }
             if let Some(many) = &source.many {
                 self.lower_many(&source.keys, many, &outputs[0], planner);
@@ -308,29 +358,49 @@ impl Operation for Attention {
     }
 }
 
-fn few_variant(store: u32, tile: u32) -> Variant {
-    Variant::new("attention_few", [("STORE", store), ("TILE", tile)])
+fn few_variant(store: u32, tile: u32, kept: bool) -> Variant {
+    // Dense keys and values are two bindings.
+    let parts = if store == DENSE { 6 } else { 5 };
+    Variant::new(
+        "attention_few",
+        [
+            ("STORE", store),
+            ("TILE", tile),
+            ("KEPT", kept.into()),
+            ("PARTS", parts),
+            ("FIRST", parts + 1),
+            ("SECOND", parts + 2),
+        ],
+    )
 }
 
 fn many_variant(store: u32, chunks: u32) -> Variant {
     Variant::new("attention_many", [("STORE", store), ("CHUNKS", chunks)])
 }
 
-fn merge_variant() -> Variant {
-    Variant::new("attention_merge", [])
+fn merge_variant(kept: bool) -> Variant {
+    Variant::new("attention_merge", [("KEPT", kept.into())])
 }
 
-/// Every variant that can be asked for.
+/// Every variant that can be asked for on a device that can do this.
 #[cfg(test)]
-pub(crate) fn variants() -> Vec<Variant> {
-    let few = |store| [1, 2, 4, 8].map(|tile| few_variant(store, tile));
-    let many = |store| CHUNKS.map(|chunks| many_variant(store, chunks));
-    let mut all = vec![merge_variant()];
+pub(crate) fn variants(caps: &crate::gpu::Caps) -> Vec<Variant> {
+    let mut all = [false, true].map(merge_variant).to_vec();
     for store in 0..=DENSE {
-        all.extend(few(store));
-        all.extend(many(store));
+        for tile in [1, 2, 4, 8] {
+            all.push(few_variant(store, tile, false));
+            if keeps(store, caps.storage_bindings) {
+                all.push(few_variant(store, tile, true));
+            }
+        }
+        all.extend(CHUNKS.map(|chunks| many_variant(store, chunks)));
     }
     all
+}
+
+/// Whether a kernel for one query has enough bindings to leave splits unmerged.
+const fn keeps(store: u32, bindings: u32) -> bool {
+    store != DENSE || bindings > 8
 }
 
 /// Spans that have their keys in the same place.
@@ -519,36 +589,43 @@ fn few_rows(
 
     let mut words = Words::new(entries);
     let mut longest = 0;
+    // In the order of rows, so that where all are here an entry is a row.
+    let mut all: Vec<(usize, usize, i32, u32)> = Vec::with_capacity(entries);
     for span in spans {
         let keys = words.keys(span);
         for (row, slot) in span.rows.clone().zip(first_slot(span)..) {
             let seen = span.visible(row, params);
             longest = longest.max(seen.end - seen.start / PAGE * PAGE);
-            words.entry(row..row + 1, 0, span.keys.len(), slot, keys);
+            all.push((row, span.keys.len(), slot, keys));
         }
     }
-    for &row in idle {
-        words.entry(row..row + 1, 0, 0, 0, 0);
+    all.extend(idle.iter().map(|&row| (row, 0, 0, 0)));
+    all.sort_unstable_by_key(|(row, ..)| *row);
+    for (row, len, slot, keys) in all {
+        words.entry(row..row + 1, 0, len, slot, keys);
     }
     let size = longest.div_ceil(room).max(SPLIT).next_multiple_of(PAGE);
-    let splits = longest.div_ceil(size).max(1);
-    words.words[..2].copy_from_slice(&[word(splits), word(size)]);
+    let splits = word(longest.div_ceil(size).max(1));
+    let kept = splits <= KEPT;
+    words.words[..SPLITS].fill(if kept { splits } else { 1 });
+    words.words[SPLITS..SPLITS + 2].copy_from_slice(&[splits, word(size)]);
     let grids = (counts.iter())
-        .map(|count| recording.grid([word(splits), count * deal.few, word(entries)]))
+        .map(|count| recording.grid([splits, count * deal.few, word(entries)]))
         .collect();
-    let merge = if splits > 1 {
-        [
-            (op.heads * op.value_dim).div_ceil(THREADS),
-            word(entries),
-            1,
-        ]
-    } else {
-        [0; 3]
+    let mut merge = |needed: bool| {
+        let groups = (op.heads * op.value_dim).div_ceil(THREADS);
+        recording.grid(if needed {
+            [groups, word(entries), 1]
+        } else {
+            [0; 3]
+        })
     };
+    let (merge, merge_kept) = (merge(splits > 1), merge(!kept));
     Few {
         words: words.finish(recording),
         grids,
-        merge: recording.grid(merge),
+        merge,
+        merge_kept,
         entries: word(entries),
         splits: word(room),
     }
