@@ -70,6 +70,8 @@ macro_rules! operations {
 operations! {
     /// Attention over ragged sequences.
     Attention(ops::attention::Attention),
+    /// Attention and the projection of its result.
+    AttentionLinear(ops::attention::AttentionLinear),
     /// Tensors one after the other.
     Concat(ops::rows::Concat),
     /// Numbers in another order.

@@ -13,10 +13,11 @@ use std::ops::Range;
 
 use crate::attention::{AttentionParams, AttentionSpan, KeyValues};
 use crate::gpu::op::Operation;
-use crate::gpu::{Bind, Bits, Call, Gpu, Grid, Operand, Planner, Recording, Variant};
+use crate::gpu::{Bind, Bits, Call, Caps, Gpu, Grid, Operand, Planner, Recording, Variant};
 use crate::{PAGE, Tensor};
 
 use super::kv::{PageBuffers, PagePart};
+use super::linear::{Linears, Merge};
 use super::{heads, word};
 
 /// Rows of a span, at most, that are each attended to alone.
@@ -34,7 +35,7 @@ const QUERY_VECTORS: u32 = 256;
 /// Pairs of a query and a head of a tile.
 const PAIRS: usize = 64;
 /// Splits that are left to merge for what reads the result, at most: each of its workgroups reads all of them.
-const KEPT: u32 = 8;
+const KEPT: u32 = 4;
 /// Words before the entries, where the number of splits and their keys are, and words of an entry.
 const HEADER: usize = 12;
 const SPLITS: usize = 8;
@@ -302,6 +303,65 @@ impl Attention {
     }
 }
 
+/// Attention, and the projection of its result, which merges splits as it reads them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct AttentionLinear {
+    attention: Attention,
+    /// Its `x` is not used.
+    linear: Linears,
+}
+
+impl Attention {
+    /// This, and `linear` of its result and of nothing else, where they go together.
+    pub(crate) fn with_linear(&self, linear: &Linears, caps: &Caps) -> Option<AttentionLinear> {
+        let (keys, few) = self.alone()?;
+        let takes = keeps(keys.store(), caps.storage_bindings)
+            && linear.rows == self.rows
+            && linear.takes_merge(self.heads, self.value_dim, few.kept());
+        takes.then(|| AttentionLinear {
+            attention: self.clone(),
+            linear: linear.clone(),
+        })
+    }
+}
+
+impl Operation for AttentionLinear {
+    fn operands(&self) -> Vec<&Operand> {
+        let mut all = self.attention.operands();
+        let of_linear = self.linear.operands();
+        all.extend(
+            of_linear
+                .into_iter()
+                .filter(|&operand| *operand != self.linear.x),
+        );
+        all
+    }
+
+    fn lower(&self, outputs: &[Operand], planner: &mut Planner<'_>) {
+        let Self { attention, linear } = self;
+        let Some((keys, few)) = attention.alone() else {
+            unreachable!("`with_linear` has looked")
+        };
+        let splits = few.kept();
+        let heads = (attention.rows * attention.heads * splits) as usize;
+        let values = planner.scratch(heads * attention.value_dim as usize);
+        let stats = planner.scratch(heads * 2);
+        attention.lower_few(keys, few, &To::Kept(&values, &stats), planner);
+        let merged = Linears {
+            x: values,
+            merge: Some(Merge {
+                stats,
+                used: few.words.clone(),
+                heads: attention.heads,
+                head_dim: attention.value_dim,
+                splits,
+            }),
+            ..linear.clone()
+        };
+        merged.lower(outputs, planner);
+    }
+}
+
 /// Where results go.
 enum To<'a> {
     Whole(&'a Operand),
@@ -384,7 +444,7 @@ fn merge_variant(kept: bool) -> Variant {
 
 /// Every variant that can be asked for on a device that can do this.
 #[cfg(test)]
-pub(crate) fn variants(caps: &crate::gpu::Caps) -> Vec<Variant> {
+pub(crate) fn variants(caps: &Caps) -> Vec<Variant> {
     let mut all = [false, true].map(merge_variant).to_vec();
     for store in 0..=DENSE {
         for tile in [1, 2, 4, 8] {

@@ -23,8 +23,7 @@
 // What is to be merged by `attention_merge`, as that says.
 @group(0) @binding({PARTS}) var<storage, read_write> parts: array<f32>;
 #if KEPT
-// Of no more than `kept` splits, what is merged by whoever reads it: `[rows, H, kept]` times values `[Dv]`, and maxima
-// and sums.
+// Of no more than `kept` splits, what `merge` says, which merges it as it is read.
 @group(0) @binding({FIRST}) var<storage, read_write> kept: array<f32>;
 @group(0) @binding({SECOND}) var<storage, read_write> kept_statistics: array<f32>;
 #else
