@@ -37,6 +37,8 @@ enum Command {
     Inspect(commands::inspect::Args),
     /// Check a model against the reference data beside it.
     Verify(commands::verify::Args),
+    /// List the devices that models can run on, and what each can do.
+    Devices(commands::devices::Args),
     /// Measure loading, prompt processing and generation, as llama-bench defines them.
     Bench(commands::bench::Args),
     /// Download a model, or files of its repository; pin it, or be held to what was pinned.
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         Command::Tokenize(args) => commands::tokenize::run(&args),
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Verify(args) => return commands::verify::run(&args),
+        Command::Devices(args) => commands::devices::run(&args),
         Command::Bench(args) => commands::bench::run(&args),
         Command::Download(args) => commands::download::run(&args),
         Command::Cache(args) => return finish(commands::cache::run(&args)),

@@ -9,14 +9,16 @@ use clap::{Args, ValueEnum};
 use hfcore::{
     AutoModel, CpuOptions, DType, Device, GroupSize, Head, ModelDir, Packed, Precision, QuantFormat,
 };
+#[cfg(feature = "wgpu")]
+use hfcore::{DeviceError, WgpuSelect};
 
 use crate::output;
 
 /// Where a model runs, and in what type.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Runtime {
-    /// The device.
-    #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
+    /// The device: cpu, wgpu for a GPU, or wgpu:INDEX or wgpu:NAME for one of those that `hfcore devices` lists
+    #[arg(long, value_name = "DEVICE", default_value = "cpu", value_parser = DeviceName::parse)]
     device: DeviceName,
     /// The type of the weights [default: as published]
     #[arg(long, value_enum)]
@@ -32,9 +34,34 @@ pub(crate) struct Runtime {
     threads: Option<NonZeroUsize>,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+/// The values of `--device`.
+#[derive(Clone, Debug)]
 enum DeviceName {
     Cpu,
+    /// A GPU: the one that is chosen so, else the environment's or the fastest.
+    #[cfg(feature = "wgpu")]
+    Wgpu(Option<WgpuSelect>),
+}
+
+impl DeviceName {
+    fn parse(text: &str) -> Result<Self, String> {
+        let (kind, which) = match text.split_once(':') {
+            Some((kind, which)) => (kind, Some(which)),
+            None => (text, None),
+        };
+        match (kind, which) {
+            ("cpu", None) => Ok(Self::Cpu),
+            #[cfg(feature = "wgpu")]
+            ("wgpu", which) => (which.map(str::parse).transpose())
+                .map(Self::Wgpu)
+                .map_err(|error: DeviceError| error.to_string()),
+            #[cfg(not(feature = "wgpu"))]
+            ("wgpu", _) => Err(
+                "this program was built without GPUs: build it with the feature wgpu".to_owned(),
+            ),
+            _ => Err("cpu, wgpu, wgpu:INDEX or wgpu:NAME is expected".to_owned()),
+        }
+    }
 }
 
 /// The values of `--precision`.
@@ -84,19 +111,46 @@ fn group_size(text: &str) -> Result<GroupSize, String> {
 
 impl Runtime {
     /// The device that the options name.
-    pub(crate) fn device(&self) -> Device {
+    ///
+    /// # Errors
+    /// If there is none like that, or an option is about another kind of device.
+    pub(crate) fn device(&self) -> output::Result<Device> {
         self.device_or(Precision::Auto)
     }
 
     /// The same, with this precision if none was asked for.
-    pub(crate) fn device_or(&self, precision: Precision) -> Device {
-        match self.device {
+    ///
+    /// # Errors
+    /// As [`device`](Self::device).
+    pub(crate) fn device_or(&self, precision: Precision) -> output::Result<Device> {
+        match &self.device {
             DeviceName::Cpu => {
                 let precision = self.precision.map_or(precision, Into::into);
                 let mut options = CpuOptions::default().with_precision(precision);
                 options.threads = self.threads;
-                Device::cpu_with(&options)
+                Ok(Device::cpu_with(&options))
             }
+            #[cfg(feature = "wgpu")]
+            DeviceName::Wgpu(select) => {
+                self.refuse_for_gpu()?;
+                let mut options = hfcore::wgpu_options()?;
+                if let Some(select) = select {
+                    options = options.with_adapter(select.clone());
+                }
+                Ok(Device::wgpu_with(&options)?)
+            }
+        }
+    }
+
+    /// Options that say how to use a CPU are not passed over in silence.
+    #[cfg(feature = "wgpu")]
+    fn refuse_for_gpu(&self) -> output::Result<()> {
+        match (self.threads, self.precision) {
+            (Some(_), _) => Err("--threads is about --device cpu".into()),
+            (None, Some(PrecisionName::High | PrecisionName::Fast)) => Err(
+                "a GPU computes with activations in f32, and weights widened exactly: --precision strict, or auto".into(),
+            ),
+            (None, None | Some(PrecisionName::Auto | PrecisionName::Strict)) => Ok(()),
         }
     }
 

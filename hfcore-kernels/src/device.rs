@@ -285,6 +285,19 @@ impl Device {
         }
     }
 
+    /// Wait until all that operations on this device have recorded so far is done. A CPU has done it already.
+    ///
+    /// # Errors
+    /// If the device was lost or ran out of memory.
+    pub fn wait(&self) -> Result<(), DeviceError> {
+        self.submit();
+        #[cfg(feature = "wgpu")]
+        if let Some(gpu) = self.on_gpu() {
+            return gpu.wait_for_all();
+        }
+        Ok(())
+    }
+
     /// The GPU it is.
     #[cfg(feature = "wgpu")]
     pub(crate) fn on_gpu(&self) -> Option<&Arc<Gpu>> {

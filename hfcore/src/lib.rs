@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 mod auto;
+#[cfg(feature = "wgpu")]
+mod devices;
 mod error;
 mod model_dir;
 mod packed;
@@ -20,7 +22,13 @@ pub use hfcore_generate::{
     CancelToken, FinishReason, GenerateError, Generation, Generator, LogitsProcessor, Token, Usage,
 };
 pub use hfcore_kernels::{
-    CpuOptions, DType, Device, GroupSize, Isa, Precision, QuantFormat, Tensor, Work, probe,
+    CpuOptions, DType, Device, DeviceError, GroupSize, Isa, Precision, QuantFormat, Tensor, Work,
+    probe,
+};
+#[cfg(feature = "wgpu")]
+pub use hfcore_kernels::{
+    WgpuAdapter, WgpuAdapterType, WgpuCounters, WgpuForce, WgpuOptions, WgpuPower, WgpuSelect,
+    WgpuTier,
 };
 pub use hfcore_tokenize::{
     Answer, AnswerEvent, AnswerFormat, AnswerParser, ChatOptions, ContinueFinalMessage,
@@ -40,6 +48,8 @@ pub use crate::auto::{
     AutoModelForSequenceClassification, AutoModelForSpeechSeq2Seq, AutoTextModel, AutoTokenizer,
     Head,
 };
+#[cfg(feature = "wgpu")]
+pub use crate::devices::{WGPU_ADAPTER, WGPU_FORCE, wgpu_options};
 pub use crate::error::Error;
 pub use crate::model_dir::{ModelDir, Origin};
 pub use crate::packed::{Packed, PackedCache, Quantization};

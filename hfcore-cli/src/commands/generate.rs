@@ -44,7 +44,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         found.say_origin();
     }
     let tokenizer = found.dir.tokenizer()?;
-    let device = args.runtime.device();
+    let device = args.runtime.device()?;
     let model = args.runtime.load::<dyn CausalLm>(&found.dir, &device)?;
     let generator = TextGenerationPipeline::new(model, tokenizer).with_seed(args.sampling.seed);
     let prompt: Prompt = if args.chat {

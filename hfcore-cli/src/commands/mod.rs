@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod cache;
 pub(crate) mod card;
 pub(crate) mod chat;
+pub(crate) mod devices;
 pub(crate) mod download;
 pub(crate) mod generate;
 pub(crate) mod inspect;

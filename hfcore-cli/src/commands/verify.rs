@@ -32,12 +32,14 @@ const REFERENCE: [&str; 2] = ["reference.json", "reference.safetensors"];
 
 /// 0 if all cases hold, 1 if one does not, 2 if the folder could not be loaded or the result not be written.
 pub(crate) fn run(args: &Args) -> ExitCode {
-    let device = args.runtime.device_or(Precision::Strict);
-    let (verdict, printed) = match args.judge(&device) {
-        Ok((verification, dir)) => {
+    let judged = args
+        .runtime
+        .device_or(Precision::Strict)
+        .and_then(|device| Ok((args.judge(&device)?, device)));
+    let (verdict, printed) = match judged {
+        Ok(((verification, dir), device)) => {
             let printed = if args.json {
-                let mut result =
-                    to_json(&verification, device.precision(), args.runtime.dtype_name());
+                let mut result = to_json(&verification, &device, args.runtime.dtype_name());
                 add_origin(&mut result, &dir);
                 output::json(&mut output::stdout(), &result)
             } else {
@@ -143,7 +145,7 @@ fn describe(case: &CaseResult) -> String {
     }
 }
 
-fn to_json(verification: &Verification, precision: Precision, dtype: &str) -> serde_json::Value {
+fn to_json(verification: &Verification, device: &Device, dtype: &str) -> serde_json::Value {
     let cases = verification.cases.iter().map(|case| {
         json!({
             "name": case.name,
@@ -166,7 +168,8 @@ fn to_json(verification: &Verification, precision: Precision, dtype: &str) -> se
     json!({
         "architecture": verification.architecture,
         "transformers": verification.transformers,
-        "precision": precision.name(),
+        "device": device.name(),
+        "precision": device.precision().name(),
         "dtype": dtype,
         "holds": verification.holds(),
         "cases": cases.collect::<Vec<_>>(),

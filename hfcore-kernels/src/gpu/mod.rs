@@ -201,6 +201,13 @@ impl Gpu {
         Err(error)
     }
 
+    /// Wait until all that was submitted is done.
+    pub(crate) fn wait_for_all(&self) -> Result<(), DeviceError> {
+        // That it ends badly is told to the device's callbacks, who tell `check`.
+        let _ = self.device.poll(wgpu::PollType::wait_indefinitely());
+        self.check()
+    }
+
     /// Remember that something went wrong, for whoever reads.
     pub(crate) fn fail(&self, error: DeviceError) {
         self.failure.set(error);

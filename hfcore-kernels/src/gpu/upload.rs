@@ -170,9 +170,7 @@ impl Gpu {
         state.shard = None;
         (state.placed, state.expected) = (0, 0);
         drop(state);
-        // That it ends badly is told to the device's callbacks, who tell `check`.
-        let _ = self.device.poll(wgpu::PollType::wait_indefinitely());
-        self.check()
+        self.wait_for_all()
     }
 }
 

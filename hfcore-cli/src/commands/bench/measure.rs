@@ -67,15 +67,16 @@ impl Measured {
     }
 
     /// The figures, for programs.
-    pub(super) fn json(&self, ceilings: &Ceilings) -> Value {
-        let shares = self.shares(ceilings);
+    pub(super) fn json(&self, ceilings: Option<&Ceilings>) -> Value {
+        let shares = ceilings.and_then(|ceilings| self.shares(ceilings));
+        let work = ceilings.map(|_| self.work);
         object([
             ("unit", Some(json!(self.unit))),
             ("per_run", Some(json!(self.units))),
             ("per_s", Some(json!(self.samples))),
             ("first_s", self.first_s.map(|seconds| json!(seconds))),
-            ("bytes", Some(json!(self.work.bytes))),
-            ("operations", Some(json!(self.work.operations))),
+            ("bytes", work.map(|work| json!(work.bytes))),
+            ("operations", work.map(|work| json!(work.operations))),
             ("best_bytes_per_s", shares.as_ref().map(|s| json!(s.read))),
             (
                 "best_operations_per_s",
@@ -92,11 +93,16 @@ impl Measured {
         ])
     }
 
-    /// Two lines for people; nothing, where nothing was asked for.
-    pub(super) fn print(&self, out: &mut impl Write, ceilings: &Ceilings) -> io::Result<()> {
-        let Some(shares) = self.shares(ceilings) else {
+    /// Two lines for people; nothing, where nothing was asked for. Without ceilings, where work is not counted, only
+    /// the first.
+    pub(super) fn print(
+        &self,
+        out: &mut impl Write,
+        ceilings: Option<&Ceilings>,
+    ) -> io::Result<()> {
+        if self.samples.is_empty() {
             return Ok(());
-        };
+        }
         let (label, unit) = (&self.label, self.unit);
         writeln!(
             out,
@@ -105,6 +111,11 @@ impl Measured {
             self.samples.len(),
             best(&self.samples)
         )?;
+        let Some((ceilings, shares)) =
+            ceilings.and_then(|ceilings| Some((ceilings, self.shares(ceilings)?)))
+        else {
+            return Ok(());
+        };
         let (bytes, operations) = self.of_each();
         writeln!(
             out,
@@ -167,6 +178,7 @@ impl Timed {
     pub(super) fn of(device: &Device, run: impl FnOnce() -> Result<()>) -> Result<Self> {
         let (before, start) = (device.work(), Instant::now());
         run()?;
+        device.wait()?;
         let seconds = start.elapsed().as_secs_f64();
         Ok(Self { before, seconds })
     }

@@ -89,7 +89,12 @@ impl Report {
     fn print(&self, args: &Args, dir: &ModelDir, weight_bytes: u64) -> Result<()> {
         // Before the probes, which take memory too.
         let peak_rss = measure::peak_rss_bytes();
-        let ceilings = Ceilings::of(&self.device, &args.runtime, &dir.config()?);
+        // What a GPU can do at best, and how much of it is used, its own bench measures.
+        let ceilings = match self.device.is_wgpu() {
+            false => Some(Ceilings::of(&self.device, &args.runtime, &dir.config()?)),
+            true => None,
+        };
+        let ceilings = ceilings.as_ref();
         let mut out = output::stdout();
         if args.json {
             let mut result = json!({
@@ -100,11 +105,11 @@ impl Report {
                 "load_ms": self.load_ms,
                 "peak_rss_bytes": peak_rss,
                 "weight_bytes": weight_bytes,
-                "ceilings": ceilings.json(),
+                "ceilings": ceilings.map(Ceilings::json),
             });
             let fields = result.as_object_mut().expect("it is an object");
             for row in &self.rows {
-                fields.insert(row.name.clone(), row.json(&ceilings));
+                fields.insert(row.name.clone(), row.json(ceilings));
             }
             add_origin(&mut result, dir);
             output::json(&mut out, &result)?;
@@ -118,12 +123,14 @@ impl Report {
         writeln!(out, "  weights   {}", output::bytes(weight_bytes))?;
         writeln!(out, "  load      {:.1} ms", measure::median(&self.load_ms))?;
         for row in &self.rows {
-            row.print(&mut out, &ceilings)?;
+            row.print(&mut out, ceilings)?;
         }
         if let Some(peak) = peak_rss {
             writeln!(out, "  peak RSS  {}", output::bytes(peak))?;
         }
-        writeln!(out, "  probes    {ceilings}")?;
+        if let Some(ceilings) = ceilings {
+            writeln!(out, "  probes    {ceilings}")?;
+        }
         out.flush()?;
         Ok(())
     }

@@ -89,7 +89,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let tokenizer = found.dir.tokenizer()?;
     // Said now, and not after the first message.
     tokenizer.chat_template(None, options.tools.is_some())?;
-    let device = args.runtime.device();
+    let device = args.runtime.device()?;
     let model = args.runtime.load::<dyn CausalLm>(&found.dir, &device)?;
     let pipeline = TextGenerationPipeline::new(model, tokenizer);
 
