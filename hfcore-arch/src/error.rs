@@ -16,6 +16,9 @@ pub enum ModelError {
     /// The checkpoint does not fit the model that `config.json` describes.
     #[error("the checkpoint does not fit the model that config.json describes")]
     Load(#[from] LoadError),
+    /// The device has no room for the weights, or failed while they were brought to it.
+    #[error("the model's weights could not be brought to the device")]
+    Device(#[from] DeviceError),
     /// No registered family answers for this `model_type`.
     #[error(
         "model_type \"{model_type}\" is not registered{}; registered are {}. A family is added with \

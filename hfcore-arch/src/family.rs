@@ -1,7 +1,7 @@
 //! A family: the `model_type`s it answers for, and the heads it can be loaded as.
 
 use hfcore_config::{Accounting, ConfigError, PretrainedConfig};
-use hfcore_kernels::{DType, Device};
+use hfcore_kernels::{DType, Device, QuantFormat};
 use hfcore_weights::{LoadReport, Weights};
 
 use crate::decoder::{Config, Decoder, DecoderConfig};
@@ -114,10 +114,24 @@ impl Source<'_> {
         Ok((config, accounting))
     }
 
+    /// About how many bytes the weights have as they are computed with, all of the checkpoint's.
+    fn bytes_on_device(&self) -> u64 {
+        let LoadOptions {
+            dtype, quantize, ..
+        } = self.options;
+        let elements = self.weights.total_elements();
+        match (quantize, dtype) {
+            (Some(quantize), _) if quantize.format == QuantFormat::Int8 => elements,
+            (Some(_), _) => elements / 16 * 9,
+            (None, Some(dtype)) => elements.saturating_mul(dtype.size() as u64),
+            (None, None) => self.weights.total_bytes(),
+        }
+    }
+
     /// Build a model from a configuration `C` and the checkpoint.
     ///
     /// # Errors
-    /// If the configuration is refused or the checkpoint does not fit.
+    /// If the configuration is refused, the checkpoint does not fit, or the device has no room for it.
     pub fn load<C: Config, M>(
         &self,
         build: impl FnOnce(&Loader<'_>, &C, &str) -> M,
@@ -126,11 +140,15 @@ impl Source<'_> {
         let model_type = self.config.model_type().unwrap_or_default();
         let LoadOptions { device, dtype, .. } = self.options;
         let quantizer = self.options.quantize.as_ref().map(Quantizer::new);
-        let (model, report) = self.weights.build(|scope| {
+        device.expect_weights(self.bytes_on_device());
+        let built = self.weights.build(|scope| {
             let loader = Loader::new(scope.clone(), device, *dtype);
             let loader = loader.with_quantizer(quantizer.as_ref());
-            build(&loader, &config, model_type)
-        })?;
+            let model = build(&loader, &config, model_type);
+            (model, loader.finish())
+        });
+        let ((model, brought), report) = built?;
+        brought?;
         Ok(Loaded {
             model: Box::new(model),
             report,

@@ -2,11 +2,13 @@
 //!
 //! A loader is the place where storage meets computation: it knows which storage types kernels read
 //! in place and which are converted. Whatever does not fit is collected by
-//! [`hfcore_weights::Weights::build`], so nothing here fails and no block has a `?`.
+//! [`hfcore_weights::Weights::build`], so nothing here fails and no block has a `?`. What a device has no
+//! room for is remembered beside it, and refused when the model is built.
 
 use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 
-use hfcore_kernels::{Bytes, DType, Device, Matrix, Tensor, Weight};
+use hfcore_kernels::{Bytes, DType, Device, DeviceError, Matrix, Tensor, Weight};
 use hfcore_weights::{Scope, TensorView};
 
 use crate::quantize::{Part, Quantizer, plain};
@@ -18,18 +20,31 @@ pub struct Loader<'a> {
     device: &'a Device,
     dtype: Option<DType>,
     quantizer: Option<&'a Quantizer<'a>>,
+    failure: Arc<OnceLock<DeviceError>>,
 }
 
 impl<'a> Loader<'a> {
     /// The root of a checkpoint. Matrices are converted to `dtype`; as published, if `None`.
     #[must_use]
-    pub const fn new(scope: Scope, device: &'a Device, dtype: Option<DType>) -> Self {
+    pub fn new(scope: Scope, device: &'a Device, dtype: Option<DType>) -> Self {
         Self {
             scope,
             device,
             dtype,
             quantizer: None,
+            failure: Arc::default(),
         }
+    }
+
+    /// Wait until all that was read is where the device computes. Whoever builds a model without
+    /// [`Source::load`](crate::Source::load), which does it, asks here whether there was room for all of it.
+    ///
+    /// # Errors
+    /// The first reason why something could not be brought to the device.
+    pub fn finish(&self) -> Result<(), DeviceError> {
+        // Also after a failure: what was brought passed through memory that is given back.
+        let finished = self.device.finish_weights();
+        self.failure.get().cloned().map_or(finished, Err)
     }
 
     /// The same, that quantizes the matrices it gives.
@@ -108,13 +123,21 @@ impl<'a> Loader<'a> {
         self.scope.refuse(name, why);
     }
 
-    /// The weight `name`, never quantized: tables whose rows are looked up, convolutions, routers.
+    /// The weight `name`, never quantized: tables whose rows are looked up, convolutions, routers. It is where
+    /// the device computes, and so can no longer be cut or converted: [`published`](Self::published) can.
     #[must_use]
     pub fn weight(&self, name: &str, shape: &[usize]) -> Weight {
+        let weight = self.on_host(name, shape);
+        self.brought(weight.to_device(self.device), weight)
+    }
+
+    /// [`weight`](Self::weight) in the host's memory, to be cut or compared.
+    pub(crate) fn on_host(&self, name: &str, shape: &[usize]) -> Weight {
         plain(self.published(name, shape), self.dtype)
     }
 
-    /// The weight `name` as it was published: what [`matrix_of`](Self::matrix_of) is given to convert.
+    /// The weight `name` as it was published, in the host's memory: what [`matrix_of`](Self::matrix_of) is
+    /// given to convert.
     #[must_use]
     pub fn published(&self, name: &str, shape: &[usize]) -> Weight {
         self.stored(name, &self.scope.get(name, shape))
@@ -149,18 +172,53 @@ impl<'a> Loader<'a> {
         part: Part,
         weight: impl FnOnce() -> Weight,
     ) -> Matrix {
-        let Some(quantizer) = self.quantizer else {
-            return plain(weight(), self.dtype).into();
-        };
-        let name = self.full_name(key);
-        match quantizer.matrix(&name, shape, part, self.device, weight) {
-            Ok(matrix) => matrix,
-            Err(error) => {
-                self.scope
-                    .refuse(key, format!("it cannot be quantized: {error}"));
-                nothing().into()
+        let matrix = match self.quantizer {
+            None => plain(weight(), self.dtype).into(),
+            Some(quantizer) => {
+                let name = self.full_name(key);
+                match quantizer.matrix(&name, shape, part, self.device, weight) {
+                    Ok(matrix) => matrix,
+                    Err(error) => {
+                        self.scope
+                            .refuse(key, format!("it cannot be quantized: {error}"));
+                        nothing().into()
+                    }
+                }
             }
+        };
+        self.brought(matrix.to_device(self.device), matrix)
+    }
+
+    /// Whether the tensors `name` of this shape, here and at `other`, are the same numbers: tied, whatever
+    /// the configuration says. Asking counts as reading.
+    #[must_use]
+    pub fn same_numbers(&self, other: &Self, name: &str, shape: &[usize]) -> bool {
+        let [a, b] = [self, other].map(|w| w.on_host(name, shape));
+        a.dtype() == b.dtype() && a.bytes() == b.bytes()
+    }
+
+    /// Numbers to compute with that were made of what the checkpoint holds.
+    ///
+    /// # Panics
+    /// If `values` are not `shape` numbers.
+    #[must_use]
+    #[track_caller]
+    pub fn parameter(&self, shape: &[usize], values: Vec<f32>) -> Tensor {
+        let failed = || Tensor::from_vec(self.device, &[0], Vec::new());
+        match Tensor::try_parameter(self.device, shape, values) {
+            Ok(tensor) => tensor,
+            Err(error) => self.brought(Err(error), failed()),
         }
+    }
+
+    /// What was brought to the device; if it could not be, a note of that, and what stands for it until the
+    /// model is refused.
+    fn brought<T>(&self, brought: Result<T, DeviceError>, instead: T) -> T {
+        brought.unwrap_or_else(|error| {
+            // The first one says what happened; the others are what comes of it.
+            let _ = self.failure.set(error);
+            instead
+        })
     }
 
     /// The tensor `name` as numbers to compute with: gains, biases, tables.
@@ -177,7 +235,7 @@ impl<'a> Loader<'a> {
 
     fn numbers(&self, name: &str, view: &TensorView) -> Tensor {
         let weight = self.stored(name, view);
-        Tensor::from_vec(self.device, weight.shape(), weight.to_f32())
+        self.parameter(weight.shape(), weight.to_f32())
     }
 
     /// The one `match` between what checkpoints store and what kernels read.

@@ -8,7 +8,7 @@
 //! Planes that an earlier load made are used where they lie; the rest are made from the checkpoint, and
 //! returned so that the caller may keep them. Nothing is read or written here.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use hfcore_kernels::{
     Bytes, DType, Device, Matrix, Plane, PlaneType, QuantError, QuantFormat, Quantized, Weight,
@@ -90,6 +90,8 @@ pub struct QuantizeReport {
 pub(crate) struct Quantizer<'a> {
     options: &'a Quantize,
     report: Mutex<QuantizeReport>,
+    /// The CPU that quantizes for a GPU.
+    host: OnceLock<Device>,
 }
 
 impl<'a> Quantizer<'a> {
@@ -103,6 +105,7 @@ impl<'a> Quantizer<'a> {
         Self {
             options,
             report: Mutex::new(report),
+            host: OnceLock::new(),
         }
     }
 
@@ -112,7 +115,8 @@ impl<'a> Quantizer<'a> {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The matrix `name` of `shape`, from its planes if they are there, else from `weight`.
+    /// The matrix `name` of `shape` in the host's memory, from its planes if they are there, else from
+    /// `weight`, on the threads of `device` or the host's.
     pub(crate) fn matrix(
         &self,
         name: &str,
@@ -130,7 +134,11 @@ impl<'a> Quantizer<'a> {
                 if weight.shape() != shape {
                     return Ok(weight.into());
                 }
-                (Quantized::quantize(&weight, format, device)?, true)
+                let host = match device.is_wgpu() {
+                    true => self.host.get_or_init(Device::cpu),
+                    false => device,
+                };
+                (Quantized::quantize(&weight, format, host)?, true)
             }
         };
         let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);

@@ -70,6 +70,32 @@ impl Tensor {
         Self::from_vec(device, shape, data)
     }
 
+    /// [`parameter`](Self::parameter), where a device that has no room for it is told now, and not to whoever
+    /// reads what was computed with it.
+    ///
+    /// # Errors
+    /// If the device has no room for it, or failed.
+    ///
+    /// # Panics
+    /// If `data` are not `shape` numbers.
+    #[track_caller]
+    pub fn try_parameter(
+        device: &Device,
+        shape: &[usize],
+        data: Vec<f32>,
+    ) -> Result<Self, DeviceError> {
+        #[cfg(feature = "wgpu")]
+        if let Some(gpu) = device.on_gpu() {
+            assert_eq!(
+                data.len(),
+                shape.iter().product::<usize>(),
+                "Tensor::try_parameter: numbers of {shape:?}"
+            );
+            return Ok(Self::of_gpu(device, shape, gpu.try_parameter(&data)?));
+        }
+        Ok(Self::from_vec(device, shape, data))
+    }
+
     /// A tensor of a value of the device, which is a GPU.
     #[cfg(feature = "wgpu")]
     pub(crate) fn of_gpu(device: &Device, shape: &[usize], value: Value) -> Self {

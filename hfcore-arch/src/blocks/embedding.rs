@@ -83,12 +83,11 @@ pub fn load_embedding_and_head(
     };
     let table = Embedding::load(source, vocab_size, hidden_size);
     let bias = head_bias.then(|| head.tensor("bias", &[vocab_size]));
-    let own_head = head.has("weight").then(|| head.weight("weight", &shape));
-    let lm_head = match own_head {
-        Some(own) if own.bytes() != table.weight().bytes() => {
-            Linear::new(head.matrix("weight", shape, Part::Head), bias)
-        }
-        _ => Linear::tied(head, &table, bias),
+    let is_own = head.has("weight") && !head.same_numbers(source, "weight", &shape);
+    let lm_head = if is_own {
+        Linear::new(head.matrix("weight", shape, Part::Head), bias)
+    } else {
+        Linear::tied(head, &table, bias)
     };
     (table, lm_head)
 }
@@ -106,8 +105,11 @@ pub fn load_tied_embeddings<const N: usize>(
     let source = names.iter().find(|w| w.has("weight")).unwrap_or(&names[0]);
     let shared = Embedding::load(source, count, width);
     names.map(|w| {
-        let own = w.has("weight").then(|| Embedding::load(w, count, width));
-        own.filter(|own| own.weight.bytes() != shared.weight.bytes())
-            .unwrap_or_else(|| shared.clone())
+        let is_own = w.has("weight") && !w.same_numbers(source, "weight", &[count, width]);
+        if is_own {
+            Embedding::load(w, count, width)
+        } else {
+            shared.clone()
+        }
     })
 }

@@ -133,10 +133,10 @@ fn stacked(w: &Loader<'_>, s: &MoeSpec) -> Experts {
 fn interleaved(w: &Loader<'_>, s: &MoeSpec) -> Experts {
     let (n, e, i) = (s.num_experts, s.hidden_size, s.intermediate_size);
     let biases = |name, width| {
-        let bias = w.weight(name, &[n, width]);
+        let bias = w.on_host(name, &[n, width]);
         let rows = bias.shape()[0];
         (0..rows)
-            .map(|n| Tensor::from_vec(w.device(), &[width], bias.rows(n..n + 1).to_f32()))
+            .map(|n| w.parameter(&[width], bias.rows(n..n + 1).to_f32()))
             .collect()
     };
     Experts::new(

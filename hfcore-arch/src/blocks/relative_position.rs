@@ -96,7 +96,7 @@ impl RelativePositions {
     /// `weight: [num_buckets, H]`, expanded to a score per distance.
     #[must_use]
     pub fn load(w: &Loader<'_>, s: &RelativePositionSpec) -> Self {
-        let by_bucket = w.tensor("weight", &[s.num_buckets, s.num_heads]);
+        let by_bucket = w.published("weight", &[s.num_buckets, s.num_heads]);
         // Of a missing tensor nothing is made: the loader refuses the model.
         let missing = by_bucket.shape() != [s.num_buckets, s.num_heads];
         let ahead = if s.bidirectional { s.max_distance } else { 0 };
@@ -105,7 +105,7 @@ impl RelativePositions {
         } else {
             (s.num_heads, s.max_distance + 1 + ahead)
         };
-        let scores = by_bucket.into_vec().unwrap_or_default();
+        let scores = by_bucket.to_f32();
         let table = (0..heads).flat_map(|head| {
             let scores = &scores;
             (0..width).map(move |i| {
@@ -114,7 +114,7 @@ impl RelativePositions {
             })
         });
         Self {
-            table: Tensor::from_vec(w.device(), &[heads, width], table.collect()),
+            table: w.parameter(&[heads, width], table.collect()),
             zero: s.max_distance,
         }
     }

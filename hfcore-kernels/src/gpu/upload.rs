@@ -195,8 +195,8 @@ impl State {
         let [least, most] = SHARD;
         let most = most.min(gpu.caps.max_buffer);
         let next = match self.expected.saturating_sub(self.placed) {
-            // As much again as there is.
-            0 => self.placed.clamp(least, most),
+            // A quarter of what there is, so that not much more is empty at the end.
+            0 => (self.placed / 4).clamp(least, most / 4),
             rest => rest.clamp(least, most),
         };
         let wanted = next.max(room).next_multiple_of(ALIGN);
