@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use crate::attention::{AttentionParams, AttentionSpan, KeyValues};
 use crate::gpu::op::Operation;
-use crate::gpu::{Bind, Bits, Call, Caps, Gpu, Grid, Operand, Planner, Recording, Variant};
+use crate::gpu::{Bind, Bits, Call, Gpu, Grid, Operand, Planner, Recording, Variant};
 use crate::{PAGE, Tensor};
 
 use super::kv::{PageBuffers, PagePart};
@@ -35,10 +35,9 @@ const QUERY_VECTORS: u32 = 256;
 /// Pairs of a query and a head of a tile.
 const PAIRS: usize = 64;
 /// Splits that are left to merge for what reads the result, at most: each of its workgroups reads all of them.
-const KEPT: u32 = 4;
-/// Words before the entries, where the number of splits and their keys are, and words of an entry.
-const HEADER: usize = 12;
-const SPLITS: usize = 8;
+const LEFT: u32 = 4;
+/// Words before the entries, and of an entry.
+const HEADER: usize = 4;
 const ENTRY: usize = 8;
 /// Words there is always room for.
 const ROOM: usize = 64;
@@ -100,8 +99,8 @@ pub(crate) struct Few {
     grids: Vec<Grid>,
     /// Empty where there is one split.
     merge: Grid,
-    /// Empty where all splits are kept.
-    merge_kept: Grid,
+    /// Empty also where splits are few enough to be left to whoever reads the result.
+    merge_most: Grid,
     /// Rows.
     pub(crate) entries: u32,
     /// Splits there is room for.
@@ -201,7 +200,7 @@ impl Attention {
         Deal::new(store, group, self.key_dim, self.value_dim)
     }
 
-    fn params(&self, first: u32, count: u32, rows: u32, splits: u32, kept: u32) -> Vec<u32> {
+    fn params(&self, first: u32, count: u32, rows: u32, splits: u32) -> Vec<u32> {
         let (width, zero) = self
             .bias
             .as_ref()
@@ -221,7 +220,6 @@ impl Attention {
             self.value_dim,
             rows,
             splits,
-            kept,
         ]
     }
 
@@ -237,40 +235,42 @@ impl Attention {
         ]
     }
 
-    fn lower_few(&self, keys: &Keys, few: &Few, to: &To<'_>, planner: &mut Planner<'_>) {
-        let kept = to.kept(few);
-        let room = if few.splits > 1.max(kept) {
-            let width = self.heads as usize * (self.value_dim as usize + 2);
-            few.splits as usize * few.entries as usize * width
-        } else {
-            1
-        };
-        let parts = planner.scratch(room);
+    /// The result, where it is whole, goes to `out`; returned are the parts of the others. Merged are all, or only
+    /// those with more splits than may be left to whoever reads them.
+    fn lower_few(
+        &self,
+        keys: &Keys,
+        few: &Few,
+        all: bool,
+        out: &Operand,
+        planner: &mut Planner<'_>,
+    ) -> Operand {
+        let width = self.heads as usize * (self.value_dim as usize + 2);
+        let room = few.splits as usize * few.entries as usize * width;
+        let parts = planner.scratch(if few.splits > 1 { room } else { 1 });
         let store = keys.store();
         for ((bindings, first, count), grid) in
             keys.parts(self.kv_heads).into_iter().zip(&few.grids)
         {
-            let mut all = self.common(&few.words);
-            all.extend(bindings);
-            all.push((&parts).into());
-            all.extend(to.bindings());
+            let mut bound = self.common(&few.words);
+            bound.extend(bindings);
+            bound.extend([out.into(), (&parts).into()]);
             planner.call(Call {
-                variant: few_variant(store, self.deal(store).tile, kept > 0),
-                bindings: all,
-                params: self.params(first, count, few.entries, few.splits, kept),
+                variant: few_variant(store, self.deal(store).tile),
+                bindings: bound,
+                params: self.params(first, count, few.entries, few.splits),
                 grid: *grid,
             });
         }
-        if few.splits > 1.max(kept) {
-            let mut all = vec![(&few.words).into(), (&parts).into()];
-            all.extend(to.bindings());
+        if few.splits > if all { 1 } else { LEFT } {
             planner.call(Call {
-                variant: merge_variant(kept > 0),
-                bindings: all,
-                params: vec![few.entries, self.heads, self.value_dim, few.splits, kept],
-                grid: if kept > 0 { few.merge_kept } else { few.merge },
+                variant: merge_variant(),
+                bindings: vec![(&few.words).into(), (&parts).into(), out.into()],
+                params: vec![few.entries, self.heads, self.value_dim, few.splits],
+                grid: if all { few.merge } else { few.merge_most },
             });
         }
+        parts
     }
 
     /// The rows that are attended to alone, if that is all of them, in order and of one source.
@@ -279,7 +279,7 @@ impl Attention {
             return None;
         };
         let few = source.few.as_ref().filter(|few| few.entries == self.rows)?;
-        (source.many.is_none() && self.rows as usize <= SPLITS).then_some((&source.keys, few))
+        source.many.is_none().then_some((&source.keys, few))
     }
 
     fn lower_many(&self, keys: &Keys, many: &Many, out: &Operand, planner: &mut Planner<'_>) {
@@ -294,7 +294,7 @@ impl Attention {
             planner.call(Call {
                 variant: many_variant(store, self.deal(store).chunks),
                 bindings: all,
-                params: self.params(first, count, self.rows, 0, 0),
+                params: self.params(first, count, self.rows, 0),
                 grid: *grid,
             });
             let heads = u64::from(count * (self.heads / self.kv_heads));
@@ -313,11 +313,11 @@ pub(crate) struct AttentionLinear {
 
 impl Attention {
     /// This, and `linear` of its result and of nothing else, where they go together.
-    pub(crate) fn with_linear(&self, linear: &Linears, caps: &Caps) -> Option<AttentionLinear> {
-        let (keys, few) = self.alone()?;
-        let takes = keeps(keys.store(), caps.storage_bindings)
+    pub(crate) fn with_linear(&self, linear: &Linears) -> Option<AttentionLinear> {
+        let (_, few) = self.alone()?;
+        let takes = few.splits > 1
             && linear.rows == self.rows
-            && linear.takes_merge(self.heads, self.value_dim, few.kept());
+            && linear.takes_merge(self.heads, self.value_dim, few.splits);
         takes.then(|| AttentionLinear {
             attention: self.clone(),
             linear: linear.clone(),
@@ -342,54 +342,21 @@ impl Operation for AttentionLinear {
         let Some((keys, few)) = attention.alone() else {
             unreachable!("`with_linear` has looked")
         };
-        let splits = few.kept();
-        let heads = (attention.rows * attention.heads * splits) as usize;
-        let values = planner.scratch(heads * attention.value_dim as usize);
-        let stats = planner.scratch(heads * 2);
-        attention.lower_few(keys, few, &To::Kept(&values, &stats), planner);
+        let width = attention.heads as usize * attention.value_dim as usize;
+        let whole = planner.scratch(attention.rows as usize * width);
+        let parts = attention.lower_few(keys, few, false, &whole, planner);
         let merged = Linears {
-            x: values,
+            x: whole,
             merge: Some(Merge {
-                stats,
-                used: few.words.clone(),
+                parts,
+                words: few.words.clone(),
                 heads: attention.heads,
-                head_dim: attention.value_dim,
-                splits,
+                value_dim: attention.value_dim,
+                splits: few.splits,
             }),
             ..linear.clone()
         };
         merged.lower(outputs, planner);
-    }
-}
-
-/// Where results go.
-enum To<'a> {
-    Whole(&'a Operand),
-    /// Values, and statistics, of at most [`KEPT`] splits.
-    Kept(&'a Operand, &'a Operand),
-}
-
-impl To<'_> {
-    fn bindings(&self) -> Vec<Bind> {
-        match self {
-            Self::Whole(out) => vec![(*out).into()],
-            Self::Kept(values, statistics) => vec![(*values).into(), (*statistics).into()],
-        }
-    }
-
-    /// Splits that are not merged here, at most.
-    fn kept(&self, few: &Few) -> u32 {
-        match self {
-            Self::Whole(_) => 0,
-            Self::Kept(..) => few.kept(),
-        }
-    }
-}
-
-impl Few {
-    /// Splits that are left to merge for what reads the result, at most.
-    fn kept(&self) -> u32 {
-        self.splits.min(KEPT)
     }
 }
 
@@ -409,7 +376,7 @@ impl Operation for Attention {
     fn lower(&self, outputs: &[Operand], planner: &mut Planner<'_>) {
         for source in &self.sources {
             if let Some(few) = &source.few {
-                self.lower_few(&source.keys, few, &To::Whole(&outputs[0]), planner);
+                self.lower_few(&source.keys, few, true, &outputs[0], planner);
             }
             if let Some(many) = &source.many {
                 self.lower_many(&source.keys, many, &outputs[0], planner);
@@ -418,49 +385,35 @@ impl Operation for Attention {
     }
 }
 
-fn few_variant(store: u32, tile: u32, kept: bool) -> Variant {
+fn few_variant(store: u32, tile: u32) -> Variant {
     // Dense keys and values are two bindings.
-    let parts = if store == DENSE { 6 } else { 5 };
-    Variant::new(
-        "attention_few",
-        [
-            ("STORE", store),
-            ("TILE", tile),
-            ("KEPT", kept.into()),
-            ("PARTS", parts),
-            ("FIRST", parts + 1),
-            ("SECOND", parts + 2),
-        ],
-    )
+    let whole = if store == DENSE { 6 } else { 5 };
+    let defines = [
+        ("STORE", store),
+        ("TILE", tile),
+        ("WHOLE", whole),
+        ("PARTS", whole + 1),
+    ];
+    Variant::new("attention_few", defines)
 }
 
 fn many_variant(store: u32, chunks: u32) -> Variant {
     Variant::new("attention_many", [("STORE", store), ("CHUNKS", chunks)])
 }
 
-fn merge_variant(kept: bool) -> Variant {
-    Variant::new("attention_merge", [("KEPT", kept.into())])
+fn merge_variant() -> Variant {
+    Variant::new("attention_merge", [])
 }
 
-/// Every variant that can be asked for on a device that can do this.
+/// Every variant that can be asked for.
 #[cfg(test)]
-pub(crate) fn variants(caps: &Caps) -> Vec<Variant> {
-    let mut all = [false, true].map(merge_variant).to_vec();
+pub(crate) fn variants() -> Vec<Variant> {
+    let mut all = vec![merge_variant()];
     for store in 0..=DENSE {
-        for tile in [1, 2, 4, 8] {
-            all.push(few_variant(store, tile, false));
-            if keeps(store, caps.storage_bindings) {
-                all.push(few_variant(store, tile, true));
-            }
-        }
+        all.extend([1, 2, 4, 8].map(|tile| few_variant(store, tile)));
         all.extend(CHUNKS.map(|chunks| many_variant(store, chunks)));
     }
     all
-}
-
-/// Whether a kernel for one query has enough bindings to leave splits unmerged.
-const fn keeps(store: u32, bindings: u32) -> bool {
-    store != DENSE || bindings > 8
 }
 
 /// Spans that have their keys in the same place.
@@ -666,9 +619,8 @@ fn few_rows(
     }
     let size = longest.div_ceil(room).max(SPLIT).next_multiple_of(PAGE);
     let splits = word(longest.div_ceil(size).max(1));
-    let kept = splits <= KEPT;
-    words.words[..SPLITS].fill(if kept { splits } else { 1 });
-    words.words[SPLITS..SPLITS + 2].copy_from_slice(&[splits, word(size)]);
+    let left = if splits <= LEFT { splits } else { 1 };
+    words.words[..3].copy_from_slice(&[left, word(size), splits]);
     let grids = (counts.iter())
         .map(|count| recording.grid([splits, count * deal.few, word(entries)]))
         .collect();
@@ -680,12 +632,12 @@ fn few_rows(
             [0; 3]
         })
     };
-    let (merge, merge_kept) = (merge(splits > 1), merge(!kept));
+    let (merge, merge_most) = (merge(splits > 1), merge(splits > LEFT));
     Few {
         words: words.finish(recording),
         grids,
         merge,
-        merge_kept,
+        merge_most,
         entries: word(entries),
         splits: word(room),
     }

@@ -105,7 +105,7 @@ pub(super) fn word(n: usize) -> u32 {
 #[cfg(test)]
 pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
     [
-        attention::variants(caps),
+        attention::variants(),
         elementwise::variants(caps),
         heads::variants(caps),
         kv::variants(),

@@ -20,15 +20,8 @@
 #else
 @group(0) @binding(4) var<storage, read> pages: array<vec4<u32>>;
 #endif
-// What is to be merged by `attention_merge`, as that says.
+@group(0) @binding({WHOLE}) var<storage, read_write> whole: array<f32>;
 @group(0) @binding({PARTS}) var<storage, read_write> parts: array<f32>;
-#if KEPT
-// Of no more than `kept` splits, what `merge` says, which merges it as it is read.
-@group(0) @binding({FIRST}) var<storage, read_write> kept: array<f32>;
-@group(0) @binding({SECOND}) var<storage, read_write> kept_statistics: array<f32>;
-#else
-@group(0) @binding({FIRST}) var<storage, read_write> whole: array<f32>;
-#endif
 #params
 
 const THREADS: u32 = 128u;
@@ -93,9 +86,9 @@ fn main(
     workgroupBarrier();
 
     let range = seen(e.query, e.len);
-    let base = range.x / PAGE * PAGE + split * words[9];
+    let base = range.x / PAGE * PAGE + split * words[1];
     let low = max(range.x, base);
-    let high = min(range.y, base + words[9]);
+    let high = min(range.y, base + words[1]);
 
     // Softmax: a thread has part of the sum of one head.
     let own_head = thread / LANES;
@@ -212,12 +205,10 @@ fn main(
         }
         maxima[own_head] = most;
         totals[own_head] = sum;
-#if !KEPT
         // Of no key, the sum is exactly 0.
         if groups.x == 1u {
             factor = select(factor / sum, 0.0, sum == 0.0);
         }
-#endif
         factors[own_head] = factor;
     }
     workgroupBarrier();
@@ -247,35 +238,18 @@ fn main(
                     total += weights[r * columns * VEC + i];
                 }
                 total *= factors[{g}];
-#if KEPT
-                if groups.x <= p.kept {
-                    kept[((place.z * p.heads + head) * p.kept + split) * p.value_dim + d] = total;
-                    continue;
-                }
-#else
                 if groups.x == 1u {
                     whole[(e.row * p.heads + head) * p.value_dim + d] = total;
-                    continue;
+                } else {
+                    parts[((split * p.rows + place.z) * p.heads + head) * p.value_dim + d] = total;
                 }
-#endif
-                parts[((split * p.rows + place.z) * p.heads + head) * p.value_dim + d] = total;
             }
         }
-        if thread == 0u && first_unit == 0u {
-#if KEPT
-            if groups.x <= p.kept {
-                let at = 2u * ((place.z * p.heads + head) * p.kept + split);
-                kept_statistics[at] = maxima[{g}];
-                kept_statistics[at + 1u] = totals[{g}];
-            } else {
-#else
-            if groups.x > 1u {
-#endif
-                let statistics = p.splits * p.rows * p.heads * p.value_dim;
-                let at = statistics + 2u * ((split * p.rows + place.z) * p.heads + head);
-                parts[at] = maxima[{g}];
-                parts[at + 1u] = totals[{g}];
-            }
+        if groups.x > 1u && thread == 0u && first_unit == 0u {
+            let statistics = p.splits * p.rows * p.heads * p.value_dim;
+            let at = statistics + 2u * ((split * p.rows + place.z) * p.heads + head);
+            parts[at] = maxima[{g}];
+            parts[at + 1u] = totals[{g}];
         }
     }
     workgroupBarrier();

@@ -4,25 +4,17 @@
 // split and row `[H]` pairs of that score and the sum of the weights. There is room for `splits`, and a word
 // of the step says how many there are. The rows are those of the entries of `words`, in their order.
 //
-// With KEPT, the result is the first of the splits that whoever reads them merges: see `attention_few`.
-//
 // Grid: 128 numbers of a row each; queries.
 struct Params {
     rows: u32,
     heads: u32,
     value_dim: u32,
     splits: u32,
-    kept: u32,
 }
 
 @group(0) @binding(0) var<storage, read> words: array<u32>;
 @group(0) @binding(1) var<storage, read> parts: array<f32>;
-#if KEPT
-@group(0) @binding(2) var<storage, read_write> kept: array<f32>;
-@group(0) @binding(3) var<storage, read_write> kept_statistics: array<f32>;
-#else
 @group(0) @binding(2) var<storage, read_write> whole: array<f32>;
-#endif
 #params
 
 @compute @workgroup_size(128)
@@ -39,28 +31,18 @@ fn main(
     let step = p.rows * width;
     let statistics = p.splits * step;
     var most = -3.0e38;
-    for (var s = 0u; s < words[8]; s++) {
+    for (var s = 0u; s < words[2]; s++) {
         most = max(most, parts[statistics + 2u * ((s * p.rows + group.y) * p.heads + head)]);
     }
     var value = 0.0;
     var sum = 0.0;
-    for (var s = 0u; s < words[8]; s++) {
+    for (var s = 0u; s < words[2]; s++) {
         let at = statistics + 2u * ((s * p.rows + group.y) * p.heads + head);
         // Of a split without keys, values and sum are 0.
         let factor = exp(parts[at] - most);
         value += factor * parts[s * step + group.y * width + column];
         sum += factor * parts[at + 1u];
     }
-    value = select(value / sum, 0.0, sum == 0.0);
-#if KEPT
-    let first = (group.y * p.heads + head) * p.kept;
-    let number = column % p.value_dim;
-    kept[first * p.value_dim + number] = value;
-    if number == 0u {
-        kept_statistics[2u * first] = 0.0;
-        kept_statistics[2u * first + 1u] = 1.0;
-    }
-#else
-    whole[words[12u + 8u * group.y] * width + column] = value;
-#endif
+    let row = words[4u + 8u * group.y];
+    whole[row * width + column] = select(value / sum, 0.0, sum == 0.0);
 }

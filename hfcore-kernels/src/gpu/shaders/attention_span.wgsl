@@ -1,7 +1,7 @@
 // What both attention kernels know of queries and of the keys that they see.
 //
-// The words of a step: of the first eight entries, the splits that are left to merge for whoever reads what is kept;
-// splits; keys of a split, a multiple of 32; 0, 0. Then the entries of 8 words, and the page tables they point to. An entry is of one sequence: the rows of its queries, and from which pair of a
+// The words of a step: splits that are left to whoever reads the result, 1 where it is whole; keys of a split, a
+// multiple of 32; splits; 0. Then the entries of 8 words, and the page tables they point to. An entry is of one sequence: the rows of its queries, and from which pair of a
 // query and a head of its group on this entry is meant.
 
 #include "kv_page.wgsl"
@@ -30,8 +30,6 @@ struct Params {
     rows: u32,
     // Splits there is room for; 0 where results are always whole.
     splits: u32,
-    // Splits that are not merged here, at most.
-    kept: u32,
 }
 
 struct Entry {
@@ -52,7 +50,7 @@ struct Entry {
 const NONE: f32 = -3.0e38;
 
 fn entry(index: u32) -> Entry {
-    let at = 12u + 8u * index;
+    let at = 4u + 8u * index;
     return Entry(words[at], words[at + 1u], words[at + 2u], words[at + 3u], bitcast<i32>(words[at + 4u]), words[at + 5u]);
 }
 
