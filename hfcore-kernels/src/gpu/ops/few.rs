@@ -171,7 +171,7 @@ pub(super) fn lower(op: &Linears, outputs: &[Operand], planner: &mut Planner<'_>
     };
     let mut inputs = vec![&op.x];
     if let Some(merge) = &op.merge {
-        inputs.extend([&merge.stats, &merge.used]);
+        inputs.extend([&merge.parts, &merge.words]);
     }
     let mut gains = Vec::new();
     if let Some(norm) = &op.norm {
@@ -245,7 +245,7 @@ fn params(op: &Linears, call: &[Piece<'_>]) -> Vec<u32> {
         offset.to_bits(),
     ];
     if let Some(merge) = &op.merge {
-        params.extend([merge.heads, merge.head_dim / 4, merge.splits]);
+        params.extend([merge.heads, merge.value_dim / 4, merge.splits]);
     }
     params
 }

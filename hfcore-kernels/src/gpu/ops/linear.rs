@@ -19,7 +19,7 @@ pub(crate) const FEW: u32 = 8;
 /// Linear layers of one input.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Linears {
-    /// `[rows, inputs]`; with `merge`, what splits of attention left.
+    /// `[rows, inputs]`
     pub(crate) x: Operand,
     pub(crate) rows: u32,
     /// What is done to `x` first. Only where [`takes_norm`](Self::takes_norm) says so.
@@ -49,16 +49,16 @@ pub(crate) struct NormPrologue {
     pub(crate) eps: Bits,
 }
 
-/// The input is attention over a context in several splits, whose values are `x` `[rows, heads, splits, head_dim]`:
-/// see `shaders/merge.wgsl`.
+/// The input is attention over a context in several splits: see `shaders/merge.wgsl`. `x` is what it is where
+/// there was one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Merge {
-    /// `[rows, heads, splits, 2]`: the largest score, and the sum of exponentials.
-    pub(crate) stats: Operand,
-    /// `[rows]`: splits in use, whole numbers.
-    pub(crate) used: Operand,
+    /// What each split left.
+    pub(crate) parts: Operand,
+    /// Those of attention: an entry for each row.
+    pub(crate) words: Operand,
     pub(crate) heads: u32,
-    pub(crate) head_dim: u32,
+    pub(crate) value_dim: u32,
     /// Room for splits.
     pub(crate) splits: u32,
 }
@@ -91,8 +91,8 @@ impl Linears {
     /// Whether these can merge what attention left as they read it: see [`Merge`].
     ///
     /// Every workgroup reads what all splits left: of more than a few, to merge them first is faster.
-    pub(crate) fn takes_merge(&self, heads: u32, head_dim: u32, splits: u32) -> bool {
-        let fits = head_dim.is_multiple_of(4) && self.rows * heads * splits <= few::MERGED;
+    pub(crate) fn takes_merge(&self, heads: u32, value_dim: u32, splits: u32) -> bool {
+        let fits = value_dim.is_multiple_of(4) && self.rows * heads * splits <= few::MERGED;
         fits && self.norm.is_none() && self.layers.len() == 1 && self.takes_prologue()
     }
 
@@ -139,7 +139,7 @@ impl Operation for Linears {
             operands.extend(&norm.bias);
         }
         if let Some(merge) = &self.merge {
-            operands.extend([&merge.stats, &merge.used]);
+            operands.extend([&merge.parts, &merge.words]);
         }
         operands.extend(self.layers.iter().filter_map(|layer| layer.bias.as_ref()));
         if let Epilogue::Residual(residual) = &self.epilogue {

@@ -294,68 +294,90 @@ fn residuals_and_gates_are_part_of_products() {
     });
 }
 
-/// As a product with the unit matrix.
+/// What `attention_merge.wgsl` makes of the same parts, as a product with the unit matrix.
 #[test]
 fn splits_of_attention_are_merged_as_they_are_read() {
-    let (rows, heads, head_dim, splits) = (3, 5, 8, 4);
-    let inputs = heads * head_dim;
+    let (rows, heads, value_dim, splits) = (3, 5, 8, 4);
+    let inputs = heads * value_dim;
     let mut unit = vec![0.0; inputs * inputs];
     for i in 0..inputs {
         unit[i * inputs + i] = 1.0;
     }
     let unit = Weight::from_f32(&[inputs, inputs], &unit).to_dtype(DType::Bf16);
-    let values = numbers(rows * inputs * splits, 1, 1.0);
-    let scores = numbers(rows * heads * splits, 2, 4.0);
-    let mut sums: Vec<f32> = (numbers(rows * heads * splits, 3, 1.0).iter())
+    let values = numbers(splits * rows * inputs, 1, 1.0);
+    let scores = numbers(splits * rows * heads, 2, 4.0);
+    let mut sums: Vec<f32> = (numbers(splits * rows * heads, 3, 1.0).iter())
         .map(|sum| sum.abs() + 0.5)
         .collect();
-    // A split that saw no key, and a head that saw none at all.
-    sums[1] = 0.0;
-    sums[7 * splits..8 * splits].fill(0.0);
-    let stats: Vec<f32> = (scores.iter().zip(&sums))
-        .flat_map(|(&score, &sum)| [score, sum])
-        .collect();
-    let used = [4, 1, 3];
-    let want: Vec<Exact> = (0..rows * inputs)
-        .map(|at| {
-            let head = at / head_dim;
-            let seen =
-                || (head * splits..head * splits + used[head / heads]).filter(|&s| sums[s] > 0.0);
-            let weight = |s: usize| f64::from(scores[s]).exp();
-            let total: f64 = seen().map(|s| weight(s) * f64::from(sums[s])).sum();
-            Exact::sum(
-                seen().map(|s| weight(s) * f64::from(values[s * head_dim + at % head_dim]) / total),
-            )
-        })
-        .collect();
+    // A split that saw no key, and a row that saw none at all.
+    sums[3] = 0.0;
+    let mut values_of_parts = values.clone();
+    values_of_parts[3 * value_dim..4 * value_dim].fill(0.0);
+    for split in 0..splits {
+        let pair = (split * rows + 2) * heads + 4;
+        sums[pair] = 0.0;
+        values_of_parts[pair * value_dim..(pair + 1) * value_dim].fill(0.0);
+    }
+    let statistics = scores
+        .iter()
+        .zip(&sums)
+        .flat_map(|(&score, &sum)| [score, sum]);
+    let parts: Vec<f32> = values_of_parts.iter().copied().chain(statistics).collect();
+    let whole = numbers(rows * inputs, 4, 1.0);
+    // The rows of the entries.
+    let order = [2, 0, 1];
     each_device(|device| {
         let gpu = device.on_gpu().unwrap();
         let unit = unit.to_device(device).unwrap();
-        let values = tensor(device, &[values.len()], &values);
-        let stats = tensor(device, &[stats.len()], &stats);
-        let mut recording = gpu.recording();
-        let mut op = Linears {
-            x: recording.operand(&values),
-            rows: 3,
-            norm: None,
-            merge: None,
-            layers: vec![Layer {
-                matrix: recording.matrix((&unit).into()),
-                bias: None,
-            }],
-            epilogue: Epilogue::None,
-        };
-        assert!(op.takes_merge(5, 8, 4) && !op.takes_merge(5, 7, 4) && !op.takes_merge(5, 8, 400));
-        op.merge = Some(Merge {
-            stats: recording.operand(&stats),
-            used: recording.words(&used.map(|n| u32::try_from(n).unwrap()), 3),
-            heads: 5,
-            head_dim: 8,
-            splits: 4,
-        });
-        let found = recording.push_one(device, op, &[rows, inputs]);
-        drop(recording);
-        check(&device.name(), &found, &want, 64.0);
+        let whole_on_gpu = tensor(device, &[rows, inputs], &whole);
+        let parts_on_gpu = tensor(device, &[parts.len()], &parts);
+        for used in [1, 3] {
+            let mut words = vec![used, 0, 0, 0];
+            for row in order {
+                words.extend([row, 0, 0, 0, 0, 0, 0, 0]);
+            }
+            let mut recording = gpu.recording();
+            let mut op = Linears {
+                x: recording.operand(&whole_on_gpu),
+                rows: 3,
+                norm: None,
+                merge: None,
+                layers: vec![Layer {
+                    matrix: recording.matrix((&unit).into()),
+                    bias: None,
+                }],
+                epilogue: Epilogue::None,
+            };
+            assert!(
+                op.takes_merge(5, 8, 4) && !op.takes_merge(5, 7, 4) && !op.takes_merge(5, 8, 400)
+            );
+            op.merge = Some(Merge {
+                parts: recording.operand(&parts_on_gpu),
+                words: recording.words(&words, words.len()),
+                heads: 5,
+                value_dim: 8,
+                splits: 4,
+            });
+            let found = recording.push_one(device, op, &[rows, inputs]);
+            drop(recording);
+            let mut want = exact(&whole);
+            if used > 1 {
+                for (entry, &row) in order.iter().enumerate() {
+                    for column in 0..inputs {
+                        let pair = |s: usize| (s * rows + entry) * heads + column / value_dim;
+                        let seen = || (0..3).filter(|&s| sums[pair(s)] > 0.0);
+                        let weight = |s: usize| f64::from(scores[pair(s)]).exp();
+                        let total: f64 = seen().map(|s| weight(s) * f64::from(sums[pair(s)])).sum();
+                        let terms = seen().map(|s| {
+                            weight(s) * f64::from(values[(s * rows + entry) * inputs + column])
+                                / total
+                        });
+                        want[row as usize * inputs + column] = Exact::sum(terms);
+                    }
+                }
+            }
+            check(&format!("{used} splits"), &found, &want, 64.0);
+        }
     });
 }
 

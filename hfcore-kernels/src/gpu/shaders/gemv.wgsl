@@ -46,7 +46,7 @@ struct Params {
 #if MERGE
     heads: u32,
     // Vectors of four numbers of a head.
-    head_quads: u32,
+    value_quads: u32,
     // Room for splits.
     splits: u32,
 #endif
@@ -80,7 +80,7 @@ struct Params {
 #params
 
 // Sums of a subgroup, or of half of the threads.
-var<workgroup> subsums: array<f32, {PARTS}>;
+var<workgroup> partial: array<f32, {PARTS}>;
 
 #if RAGGED
 // Four numbers of a row of x that begins at `start`, zeros after its end.
@@ -98,7 +98,7 @@ fn x_quad(start: u32, quad: u32) -> vec4<f32> {
 @compute @workgroup_size({WG})
 fn main(t: Thread) {
 #if MERGE
-    merge_coefficients(t.index);
+    merge_prepare(t.index);
 #endif
 
     // Which matrix, and which block of its outputs.
@@ -265,7 +265,7 @@ fn main(t: Thread) {
 #end
     if t.lane == 0u {
 #unroll v 0 {VALUES}
-        subsums[t.subgroup * {VALUES}u + {v}u] = sums[{v}];
+        partial[t.subgroup * {VALUES}u + {v}u] = sums[{v}];
 #end
     }
 #else
@@ -274,20 +274,20 @@ fn main(t: Thread) {
         let place = (group * ({LANES}u / 2u) + lane % half) * {VALUES}u;
         if lane >= half && lane < 2u * half {
 #unroll v 0 {VALUES}
-            subsums[place + {v}u] = sums[{v}];
+            partial[place + {v}u] = sums[{v}];
 #end
         }
         workgroupBarrier();
         if lane < half {
 #unroll v 0 {VALUES}
-            sums[{v}] += subsums[place + {v}u];
+            sums[{v}] += partial[place + {v}u];
 #end
         }
         workgroupBarrier();
     }
     if lane == 0u {
 #unroll v 0 {VALUES}
-        subsums[group * {VALUES}u + {v}u] = sums[{v}];
+        partial[group * {VALUES}u + {v}u] = sums[{v}];
 #end
     }
 #endif
@@ -307,12 +307,12 @@ fn main(t: Thread) {
         var squares = 0.0;
 #endif
         for (var part = begin; part < begin + shares; part++) {
-            sum += subsums[part * {VALUES}u + value];
+            sum += partial[part * {VALUES}u + value];
 #if GATED
-            other += subsums[part * {VALUES}u + {ROWS}u * {BATCH}u + value];
+            other += partial[part * {VALUES}u + {ROWS}u * {BATCH}u + value];
 #endif
 #if NORM == 1
-            squares += subsums[part * {VALUES}u + {SQUARES}u + m];
+            squares += partial[part * {VALUES}u + {SQUARES}u + m];
 #endif
         }
 #if NORM == 1

@@ -1,42 +1,52 @@
-// Attention over a context in several splits, merged as it is read: `x[m][h D + d]`.
+// Attention whose keys were in several splits, merged as it is read: `x[m][h Dv + d]`.
 //
-// For each split, attention left the sum of `e^(score - most) v`, and `most` and the sum of `e^(score - most)`
-// (in which a sink is part of one split's). Merged, they are sums weighted by `e^(most - the largest)`, over
-// the sum of all: one factor for each split, which is found first, in workgroup memory.
+// `whole`, `parts` and `words` are those of `attention_merge.wgsl`. Where there was one split, `whole` is the
+// result. Merged, values are sums weighted by `e^(most - the largest)`, over the sum of all weights: one factor
+// for each split, which is found first, in workgroup memory.
 //
-// The kernel's Params have `rows`, `heads`, `head_quads` (D / 4) and `splits`, for how many there is room;
-// rows * heads * splits is at most 2048. WG threads.
+// The kernel's Params have `rows`, `heads`, `value_quads` (Dv / 4) and `splits`, for how many there is room; at
+// most 8 rows, and rows * heads * splits at most 2048. WG threads.
 
-// [rows, heads, splits, D / 4]
-@group(0) @binding(#) var<storage, read> partials: array<vec4<f32>>;
-// [rows, heads, splits]: most, sum
-@group(0) @binding(#) var<storage, read> stats: array<vec2<f32>>;
-// [rows]: splits in use
-@group(0) @binding(#) var<storage, read> used: array<u32>;
+@group(0) @binding(#) var<storage, read> whole: array<vec4<f32>>;
+@group(0) @binding(#) var<storage, read> parts: array<vec4<f32>>;
+@group(0) @binding(#) var<storage, read> words: array<u32>;
 
-var<workgroup> coefficients: array<f32, 2048>;
+var<workgroup> merge_factors: array<f32, 2048>;
+// The entry of each row.
+var<workgroup> merge_entries: array<u32, 8>;
+
+// The largest score of a split, and the sum of its weights.
+fn merge_statistics(split: u32, entry: u32, head: u32) -> vec2<f32> {
+    let values = p.splits * p.rows * p.heads * p.value_quads;
+    let pair = (split * p.rows + entry) * p.heads + head;
+    let two = (pair & 1u) * 2u;
+    return vec2<f32>(parts[values + pair / 2u][two], parts[values + pair / 2u][two + 1u]);
+}
 
 // Find the factors; to be called by all threads, in uniform flow, before `merged`.
-fn merge_coefficients(thread: u32) {
+fn merge_prepare(thread: u32) {
+    let count = words[0];
+    if thread < p.rows {
+        merge_entries[words[4u + 8u * thread]] = thread;
+    }
     for (var i = thread; i < p.rows * p.heads; i += {WG}u) {
-        let count = used[i / p.heads];
-        let start = i * p.splits;
-        var most = -3.4e38;
+        let entry = i / p.heads;
+        let head = i % p.heads;
+        var most = -3.0e38;
         for (var s = 0u; s < count; s++) {
-            most = max(most, stats[start + s].x);
+            most = max(most, merge_statistics(s, entry, head).x);
         }
         var total = 0.0;
         for (var s = 0u; s < count; s++) {
-            let stat = stats[start + s];
-            let factor = exp(stat.x - most);
-            total += factor * stat.y;
-            // Of a split that saw no key, whatever it left counts as nothing.
-            coefficients[start + s] = select(0.0, factor, stat.y > 0.0);
+            let found = merge_statistics(s, entry, head);
+            let factor = exp(found.x - most);
+            total += factor * found.y;
+            merge_factors[i * p.splits + s] = factor;
         }
-        // All that is masked gives zeros.
-        let inverse = select(0.0, 1.0 / total, total > 0.0);
+        // Of a row that saw no key, values and sum are 0.
+        let inverse = select(1.0 / total, 0.0, total == 0.0);
         for (var s = 0u; s < count; s++) {
-            coefficients[start + s] *= inverse;
+            merge_factors[i * p.splits + s] *= inverse;
         }
     }
     workgroupBarrier();
@@ -44,12 +54,16 @@ fn merge_coefficients(thread: u32) {
 
 // Numbers 4 quad to 4 quad + 3 of row m.
 fn merged(m: u32, quad: u32) -> vec4<f32> {
-    let head = quad / p.head_quads;
-    let start = (m * p.heads + head) * p.splits;
-    let within = quad - head * p.head_quads;
+    let width = p.heads * p.value_quads;
+    let count = words[0];
+    if count <= 1u {
+        return whole[m * width + quad];
+    }
+    let entry = merge_entries[m];
+    let factors = (entry * p.heads + quad / p.value_quads) * p.splits;
     var x = vec4<f32>();
-    for (var s = 0u; s < used[m]; s++) {
-        x += coefficients[start + s] * partials[(start + s) * p.head_quads + within];
+    for (var s = 0u; s < count; s++) {
+        x += merge_factors[factors + s] * parts[(s * p.rows + entry) * width + quad];
     }
     return x;
 }
