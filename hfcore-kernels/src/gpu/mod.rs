@@ -18,6 +18,8 @@ mod adapter;
 mod caps;
 mod counters;
 mod fuse;
+#[cfg(test)]
+mod fuse_tests;
 mod memory;
 #[cfg(test)]
 mod noop;
