@@ -16,12 +16,11 @@ use crate::gpu::ops::heads::{HeadNorm, Heads};
 use crate::gpu::ops::linear::{Epilogue, Linears, NormPrologue};
 use crate::gpu::ops::norm::{Norm, NormKind};
 
-use super::Caps;
 use super::op::{Op, Operand};
 use super::record::{Node, Script};
 
 /// Put nodes together where one kernel can do them.
-pub(super) fn fuse(nodes: Vec<Node>, script: &Script, caps: &Caps) -> Vec<Node> {
+pub(super) fn fuse(nodes: Vec<Node>, script: &Script) -> Vec<Node> {
     let passes: [fn(&Graph<'_>, usize) -> Option<Fused>; 6] = [
         norm_and_rope,
         heads,
@@ -31,7 +30,7 @@ pub(super) fn fuse(nodes: Vec<Node>, script: &Script, caps: &Caps) -> Vec<Node> 
         attention_and_linear,
     ];
     passes.into_iter().fold(nodes, |nodes, pass| {
-        let mut graph = Graph::new(nodes, script, caps);
+        let mut graph = Graph::new(nodes, script);
         for index in 0..graph.nodes.len() {
             if let Some(fused) = pass(&graph, index) {
                 graph.apply(index, fused);
@@ -55,18 +54,16 @@ struct Graph<'a> {
     maker: Vec<Option<usize>>,
     readers: Vec<Vec<usize>>,
     wanted: &'a [bool],
-    caps: &'a Caps,
 }
 
 impl<'a> Graph<'a> {
-    fn new(nodes: Vec<Node>, script: &'a Script, caps: &'a Caps) -> Self {
+    fn new(nodes: Vec<Node>, script: &'a Script) -> Self {
         let values = script.lens.len();
         let mut graph = Self {
             nodes: nodes.into_iter().map(Some).collect(),
             maker: vec![None; values],
             readers: vec![Vec::new(); values],
             wanted: &script.wanted,
-            caps,
         };
         for index in 0..graph.nodes.len() {
             graph.add(index);
@@ -308,7 +305,7 @@ fn attention_and_linear(graph: &Graph<'_>, index: usize) -> Option<Fused> {
         return None;
     };
     Some(Fused {
-        op: attention.with_linear(linears, graph.caps)?.into(),
+        op: attention.with_linear(linears)?.into(),
         made: graph.made(index),
         gone: vec![maker],
     })

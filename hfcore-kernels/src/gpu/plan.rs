@@ -280,7 +280,7 @@ impl Slots<'_> {
 impl Plan {
     /// The plan of `script`.
     pub(super) fn new(gpu: &Gpu, script: &Script, arena: &mut Arena) -> Result<Self, DeviceError> {
-        let nodes = fuse(needed(script), script, gpu.caps());
+        let nodes = fuse(needed(script), script);
         let mut planner = Planner {
             gpu,
             calls: Vec::new(),
