@@ -23,18 +23,25 @@ pub(crate) struct Route {
     pub(crate) k: u32,
 }
 
-fn variant(router: Router, threads: u32) -> Variant {
+/// Threads of a token.
+const THREADS: u32 = 64;
+/// Values that a thread holds at most.
+const MOST_HELD: u32 = 16;
+
+fn variant(router: Router, held: u32) -> Variant {
     let router = match router {
         Router::SoftmaxTopK { normalize: false } => 0,
         Router::SoftmaxTopK { normalize: true } => 1,
         Router::TopKSoftmax => 2,
     };
-    Variant::new("route", [("ROUTER", router), ("WG", threads)])
+    let defines = [("ROUTER", router), ("HELD", held), ("WG", THREADS)];
+    Variant::new("route", defines)
 }
 
-/// Threads for so many experts.
-const fn threads(experts: u32) -> u32 {
-    if experts <= 64 { 64 } else { 128 }
+/// Values that a thread holds of so many; 0 where they are too many.
+const fn held(experts: u32) -> u32 {
+    let each = experts.div_ceil(THREADS).next_power_of_two();
+    if each <= MOST_HELD { each } else { 0 }
 }
 
 impl Operation for Route {
@@ -44,7 +51,7 @@ impl Operation for Route {
 
     fn lower(&self, outputs: &[Operand], planner: &mut Planner<'_>) {
         planner.call(Call {
-            variant: variant(self.router, threads(self.experts)),
+            variant: variant(self.router, held(self.experts)),
             bindings: vec![(&self.logits).into(), (&outputs[0]).into()],
             params: vec![self.tokens, self.experts, self.k],
             grid: Grid::linear(self.tokens as usize),
@@ -77,6 +84,6 @@ pub(crate) fn variants(_: &crate::gpu::Caps) -> Vec<Variant> {
         Router::SoftmaxTopK { normalize: true },
         Router::TopKSoftmax,
     ];
-    let each = |router| [64, 128].map(|threads| variant(router, threads));
+    let each = |router| [0, 1, 2, 4, 8, 16].map(|held| variant(router, held));
     routers.into_iter().flat_map(each).collect()
 }

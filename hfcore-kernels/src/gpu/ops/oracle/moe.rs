@@ -17,7 +17,7 @@ const ROUTERS: [Router; 3] = [
 
 #[test]
 fn tokens_choose_their_experts() {
-    for (count, k) in [(6, 6), (100, 8)] {
+    for (count, k) in [(6, 6), (100, 8), (1100, 5)] {
         let tokens = 5;
         let mut logits = numbers(tokens * count, 20, 3.0);
         // Of equals, the lower number is first: all of a token alike, and some of another.
