@@ -8,7 +8,7 @@
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use hfcore_kernels::{Bytes, DType, Device, DeviceError, Matrix, Tensor, Weight};
+use hfcore_kernels::{Bytes, DType, Device, DeviceError, Experts, Matrix, Tensor, Weight};
 use hfcore_weights::{Scope, TensorView};
 
 use crate::quantize::{Part, Quantizer, plain};
@@ -21,6 +21,8 @@ pub struct Loader<'a> {
     dtype: Option<DType>,
     quantizer: Option<&'a Quantizer<'a>>,
     failure: Arc<OnceLock<DeviceError>>,
+    /// Whether matrices stay in the host's memory.
+    keeps_matrices: bool,
 }
 
 impl<'a> Loader<'a> {
@@ -33,6 +35,7 @@ impl<'a> Loader<'a> {
             dtype,
             quantizer: None,
             failure: Arc::default(),
+            keeps_matrices: false,
         }
     }
 
@@ -51,6 +54,16 @@ impl<'a> Loader<'a> {
     pub(crate) const fn with_quantizer(mut self, quantizer: Option<&'a Quantizer<'a>>) -> Self {
         self.quantizer = quantizer;
         self
+    }
+
+    /// The same, whose matrices stay in the host's memory: for those that are brought to the device together, as
+    /// [`experts`](Self::experts) are.
+    #[must_use]
+    pub fn keeping_matrices(&self) -> Self {
+        Self {
+            keeps_matrices: true,
+            ..self.clone()
+        }
     }
 
     /// The part of the checkpoint under `path`.
@@ -186,7 +199,16 @@ impl<'a> Loader<'a> {
                 }
             }
         };
+        if self.keeps_matrices {
+            return matrix;
+        }
         self.brought(matrix.to_device(self.device), matrix)
+    }
+
+    /// Experts that were read with [`keeping_matrices`](Self::keeping_matrices), where the device computes.
+    #[must_use]
+    pub fn experts(&self, experts: Experts) -> Experts {
+        self.brought(experts.to_device(self.device), experts)
     }
 
     /// Whether the tensors `name` of this shape, here and at `other`, are the same numbers: tied, whatever

@@ -279,7 +279,7 @@ impl Experts {
     ///
     /// # Errors
     /// If the device has no memory for them, or was lost.
-    pub fn to_device(self, device: &Device) -> Result<Self, DeviceError> {
+    pub fn to_device(&self, device: &Device) -> Result<Self, DeviceError> {
         #[cfg(feature = "wgpu")]
         if let Some(gpu) = device.on_gpu()
             && let Parameters::Host(lists) = &self.parameters
@@ -291,7 +291,7 @@ impl Experts {
             });
         }
         let _ = device;
-        Ok(self)
+        Ok(self.clone())
     }
 
     /// Where they can be computed with by a CPU.

@@ -67,7 +67,8 @@ impl Moe {
     /// The router and all experts.
     #[must_use]
     pub fn load(w: &Loader<'_>, s: &MoeSpec) -> Self {
-        let experts = w.at("experts");
+        // A GPU finds an expert by its number, and wants all of them behind each other.
+        let experts = w.at("experts").keeping_matrices();
         let (router, experts) = match s.layout {
             MoeLayout::Gated { router, names } => {
                 let experts = if experts.has("gate_up_proj") {
@@ -87,7 +88,7 @@ impl Moe {
         };
         Self {
             router,
-            experts,
+            experts: w.experts(experts),
             num_experts_per_tok: s.num_experts_per_tok,
             rule: s.router,
         }
@@ -136,7 +137,7 @@ fn interleaved(w: &Loader<'_>, s: &MoeSpec) -> Experts {
         let bias = w.on_host(name, &[n, width]);
         let rows = bias.shape()[0];
         (0..rows)
-            .map(|n| w.parameter(&[width], bias.rows(n..n + 1).to_f32()))
+            .map(|n| Tensor::from_vec(w.device(), &[width], bias.rows(n..n + 1).to_f32()))
             .collect()
     };
     Experts::new(
