@@ -91,6 +91,8 @@ mod tests {
         assert_ne!(Philox::new(7, 1).uniform(), Philox::new(7, 0).uniform());
         assert_ne!(Philox::new(8, 0).uniform(), Philox::new(7, 0).uniform());
         let (uniform, fraction) = (Philox::new(9, 3).uniform(), Philox::new(9, 3).fraction());
-        assert_eq!((uniform * 2f64.powi(64)) as u64, fraction);
+        #[allow(clippy::cast_precision_loss, reason = "53 bits are exact in f64")]
+        let fraction = fraction as f64;
+        assert_eq!(uniform * 2f64.powi(64), fraction);
     }
 }

@@ -153,6 +153,7 @@ pub(super) fn embed(table: &Weight, tokens: &OnGpu, rows: &[usize], device: &Dev
 mod tests {
     use super::*;
     use crate::gpu::testing::each_device;
+    use crate::sample::weight::weight;
     use crate::sample::{TokenSet, sample, sample_rows};
 
     #[test]
@@ -252,7 +253,7 @@ mod tests {
         each_device(|device| {
             let mut random = Random(77);
             // One chunk, several, and several where top-k is found through their largest.
-            for (vocab_size, draws) in [(1, 2), (37, 200), (1500, 100), (5003, 30)] {
+            for (vocab_size, draws) in [(1, 2), (37, 300), (1500, 40), (5003, 12)] {
                 for (i, settings) in [
                     (None, None, None, None),
                     (Some(0.7), Some(3), None, None),
@@ -282,6 +283,38 @@ mod tests {
                     same(device, &scores, vocab_size, &sampling, &choices, &[]);
                 }
             }
+        });
+    }
+
+    /// The last random number that gives the first of two tokens, and the next, which gives the second: so
+    /// the weights are the same to the last unit.
+    #[test]
+    fn weights_on_a_gpu_are_exact() {
+        each_device(|device| {
+            let mut random = Random(11);
+            let mut scores = Vec::new();
+            for i in 0..600 {
+                let spread = [1e-6, 0.01, 1.0, 8.0, 40.0, 1e6][i % 6];
+                let base = [0.0, 0.0, -7.25, 300.0][i % 4];
+                scores.extend([base, base + (random.unit() - 0.5) * spread]);
+            }
+            let sampling = Sampling::multinomial();
+            let mut fractions = Vec::new();
+            for pair in scores.chunks_exact(2) {
+                let max = pair[0].max(pair[1]);
+                let [first, second] = [weight(max, pair[0]), weight(max, pair[1])].map(u128::from);
+                let next = (first << 64).div_ceil(first + second);
+                fractions.push(u64::try_from(next - 1).unwrap());
+                fractions.push(u64::try_from(next).unwrap_or(u64::MAX));
+            }
+            let choices: Vec<_> = (fractions.iter().enumerate())
+                .map(|(i, &fraction)| Choice {
+                    row: i / 2,
+                    fraction,
+                    ..Choice::default()
+                })
+                .collect();
+            same(device, &scores, 2, &sampling, &choices, &[]);
         });
     }
 

@@ -12,6 +12,9 @@
 // numbers, so they do not depend on the order of the list. A bin is four parts of 12 bits of the weight,
 // which 2^20 entries do not overflow.
 //
+// Where 256 entries or fewer are left, as with top-k, each lane has one and looks at all: what is above it,
+// what is below it, what is before it.
+//
 // Workgroup i writes token `base + i` to `tokens[base + i]`, and to `tokens[choices + base + i]` whether there
 // is one.
 
@@ -132,16 +135,69 @@ fn find(
     return place;
 }
 
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let choice = group.x;
-    if (lane == 0u) {
-        passed = vec3<u32>(0u);
+// All of it for `n` entries, at most one for each lane.
+fn choose_of_few(lane: u32, first: u32, n: u32, fraction: vec2<u32>) -> u32 {
+    // What was merged is known to all lanes.
+    workgroupBarrier();
+    var mine = vec4<u32>(0u);
+    if (lane < n) {
+        mine = list[first + lane];
     }
-    let state = status(merge(choice, lane));
-    let n = counts[choice];
-    let first = choice * p.vocab;
-    let at = 48u + 8u * (p.base + choice);
+    merged[lane] = mine;
+    workgroupBarrier();
+    let k = words[0];
+    if (k > 0u && k < n) {
+        var above = 0u;
+        for (var i = 0u; i < n; i++) {
+            above += select(0u, 1u, merged[i].x > mine.x);
+        }
+        if (above >= k) {
+            mine = vec4<u32>(mine.xy, 0u, 0u);
+        }
+        workgroupBarrier();
+        merged[lane] = mine;
+        workgroupBarrier();
+    }
+    let removable = vec2<u32>(words[5], words[6]);
+    if (removable.x != 0u || removable.y != 0u) {
+        var total = vec2<u32>(0u);
+        var below = vec2<u32>(0u);
+        for (var i = 0u; i < n; i++) {
+            let e = merged[i];
+            total = add64(total, e.zw);
+            if (e.x < mine.x || (e.x == mine.x && e.y <= mine.y)) {
+                below = add64(below, e.zw);
+            }
+        }
+        if (!less64(part(removable, total), below)) {
+            mine = vec4<u32>(mine.xy, 0u, 0u);
+        }
+        workgroupBarrier();
+    }
+    if (less64(mine.zw, vec2<u32>(words[7], words[8]))) {
+        mine = vec4<u32>(mine.xy, 0u, 0u);
+    }
+    workgroupBarrier();
+    merged[lane] = mine;
+    workgroupBarrier();
+    var total = vec2<u32>(0u);
+    var before = vec2<u32>(0u);
+    for (var i = 0u; i < n; i++) {
+        let e = merged[i];
+        total = add64(total, e.zw);
+        if (e.y < mine.y) {
+            before = add64(before, e.zw);
+        }
+    }
+    let goal = part(fraction, total);
+    if (!less64(goal, before) && less64(goal, add64(before, mine.zw))) {
+        passed = vec3<u32>(mine.y, 0u, 0u);
+    }
+    workgroupBarrier();
+    return passed.x;
+}
+
+fn choose_of_many(lane: u32, first: u32, n: u32, fraction: vec2<u32>) -> u32 {
     var kept = Kept(0u, 0u, 0u, vec2<u32>(0u));
     let k = words[0];
     if (k > 0u && k < n) {
@@ -154,8 +210,26 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         kept.index = place.y;
     }
     kept.weight = vec2<u32>(words[7], words[8]);
+    return find(lane, first, n, kept, 4u, 7u, false, fraction, true).y;
+}
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let choice = group.x;
+    if (lane == 0u) {
+        passed = vec3<u32>(0u);
+    }
+    let state = status(merge(choice, lane));
+    let n = counts[choice];
+    let first = choice * p.vocab;
+    let at = 48u + 8u * (p.base + choice);
     let fraction = vec2<u32>(words[at + 2u], words[at + 3u]);
-    let token = find(lane, first, n, kept, 4u, 7u, false, fraction, true).y;
+    var token = 0u;
+    if (n <= 256u) {
+        token = choose_of_few(lane, first, n, fraction);
+    } else {
+        token = choose_of_many(lane, first, n, fraction);
+    }
     if (lane == 0u) {
         tokens[p.base + choice] = select(token, 0u, state != 0u);
         tokens[p.choices + p.base + choice] = state;
