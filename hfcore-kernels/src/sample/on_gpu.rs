@@ -140,13 +140,12 @@ const fn unpacked(x: f32) -> (u32, i32) {
     (bits << shift, 1 - shift as i32)
 }
 
-/// The rows of `table` that the tokens at `rows` name.
+/// The rows of `table` `[V, E]` that the tokens at `rows` name.
 pub(super) fn embed(table: &Weight, tokens: &OnGpu, rows: &[usize], device: &Device) -> Tensor {
-    let ids: Vec<u32> = match tokens.read() {
-        Ok(tokens) => rows.iter().map(|&row| tokens[row].unwrap_or(0)).collect(),
-        Err(_) => vec![0; rows.len()],
-    };
-    crate::embed(table, &ids, device)
+    let gpu = tokens.gpu();
+    let ids = gpu::ops::sample::token_ids(gpu, &tokens.tokens, rows);
+    let operand = |recording: &mut gpu::Recording<'_>| recording.operand(&ids);
+    gpu::ops::embedding::embed(gpu, device, table, rows.len(), operand)
 }
 
 #[cfg(test)]
@@ -154,7 +153,7 @@ mod tests {
     use super::*;
     use crate::gpu::testing::each_device;
     use crate::sample::weight::weight;
-    use crate::sample::{TokenSet, sample, sample_rows};
+    use crate::sample::{TokenSet, embed_drawn, sample, sample_rows};
 
     #[test]
     fn numbers_are_unpacked() {
@@ -385,6 +384,32 @@ mod tests {
             hot.temperature = Some(0.5);
             for sampling in [Sampling::greedy(), Sampling::multinomial(), hot] {
                 same(device, rows.as_flattened(), 4, &sampling, &choices, &[]);
+            }
+        });
+    }
+
+    #[test]
+    fn rows_of_a_table_are_picked_by_tokens_that_nobody_has_read() {
+        each_device(|device| {
+            let numbers: Vec<f32> = (0..40 * 6).map(|i| i as f32).collect();
+            let table = Weight::from_f32(&[40, 6], &numbers)
+                .to_device(device)
+                .unwrap();
+            let mut scores = vec![0.0; 3 * 40];
+            [7, 40 + 39, 80 + 12].map(|best| scores[best] = 1.0);
+            scores[85] = f32::NAN;
+            let logits = Tensor::from_vec(device, &[3, 40], scores);
+            let choices = [0, 1, 2].map(|row| Choice {
+                row,
+                ..Choice::default()
+            });
+            let drawn = sample(&logits, &Sampling::greedy(), &choices, &[]);
+            for (rows, expected) in [(vec![0, 1, 2], [7, 39, 0]), (vec![1, 0, 1], [39, 7, 39])] {
+                let picked = embed_drawn(&table, &drawn, &rows, device)
+                    .into_vec()
+                    .unwrap();
+                let expected = expected.map(|row: usize| &numbers[row * 6..][..6]).concat();
+                assert_eq!(picked, expected);
             }
         });
     }
