@@ -303,7 +303,7 @@ mod tests {
                 let max = pair[0].max(pair[1]);
                 let [first, second] = [weight(max, pair[0]), weight(max, pair[1])].map(u128::from);
                 let next = (first << 64).div_ceil(first + second);
-                fractions.push(u64::try_from(next - 1).unwrap());
+                fractions.push(u64::try_from(next.saturating_sub(1)).unwrap());
                 fractions.push(u64::try_from(next).unwrap_or(u64::MAX));
             }
             let choices: Vec<_> = (fractions.iter().enumerate())
