@@ -16,7 +16,7 @@ use super::shader::{Pipeline, Variant};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct KernelTime {
-    /// The kernel and its defines: `gemv FORMAT=2 ROWS=1`.
+    /// The kernel and its defines that are not 0: `gemv DTYPE=2 WG=128`.
     pub kernel: String,
     /// Its workgroups: calls with others are told apart.
     pub grid: [u32; 3],

@@ -47,10 +47,10 @@ impl Variant {
 }
 
 impl fmt::Display for Variant {
-    /// `norm RMS=1 WG=128`.
+    /// The kernel, and its defines that are not 0: `norm KIND=1 WG=128`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)?;
-        let mut defines = self.defines.iter();
+        let mut defines = self.defines.iter().filter(|(_, value)| *value != 0);
         defines.try_for_each(|(name, value)| write!(f, " {name}={value}"))
     }
 }
