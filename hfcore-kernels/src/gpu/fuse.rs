@@ -3,7 +3,7 @@
 //! ```text
 //! norm ► linears                    few rows: the norm is done as the input is read
 //! linears ► gated                   gate and up, row by row
-//! linear ► add                      the residual is added to the sums
+//! linear ► add, experts ► add       the residual is added to the sums
 //! norm ► rope, of q and of k ► write    heads on their way to attention
 //! attention ► linear                few rows: what parts of a context gave is merged as the input is read
 //! ```
@@ -14,6 +14,7 @@
 use crate::gpu::ops::elementwise::{Elementwise, Function};
 use crate::gpu::ops::heads::{HeadNorm, Heads};
 use crate::gpu::ops::linear::{Epilogue, Linears, NormPrologue};
+use crate::gpu::ops::moe::Moe;
 use crate::gpu::ops::norm::{Norm, NormKind};
 
 use super::op::{Op, Operand};
@@ -242,15 +243,21 @@ fn residual(graph: &Graph<'_>, index: usize) -> Option<Fused> {
     });
     sides.into_iter().find_map(|(sum, residual)| {
         let (maker, node) = graph.only_for(sum, index)?;
-        let Op::Linears(linears) = &node.op else {
-            return None;
-        };
-        linears.takes_residual().then(|| Fused {
-            op: Linears {
+        let op: Op = match &node.op {
+            Op::Linears(linears) if linears.takes_residual() => Linears {
                 epilogue: Epilogue::Residual(residual.clone()),
                 ..linears.clone()
             }
             .into(),
+            Op::Moe(moe) if moe.residual.is_none() => Moe {
+                residual: Some(residual.clone()),
+                ..moe.clone()
+            }
+            .into(),
+            _ => return None,
+        };
+        Some(Fused {
+            op,
             made: graph.made(index),
             gone: vec![maker],
         })

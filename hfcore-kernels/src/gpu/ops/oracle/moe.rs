@@ -176,6 +176,11 @@ impl Mixture {
 
     /// Holds `moe` of `tokens` tokens on each device to the definition.
     fn hold(&self, what: &str, tokens: usize, k: usize) {
+        self.hold_to(what, tokens, k, false);
+    }
+
+    /// The same, of `x` plus what its experts make of it, or without.
+    fn hold_to(&self, what: &str, tokens: usize, k: usize, with_residual: bool) {
         let x = numbers(tokens * self.width, 40, 1.0);
         // Experts at the ends and twice the same for neighbours, whatever the number.
         let numbers_of: Vec<usize> = (0..tokens * k)
@@ -186,6 +191,9 @@ impl Mixture {
             .map(|w| w + 0.6)
             .collect();
         let mut want = vec![Exact::default(); tokens * self.width];
+        if with_residual {
+            want = x.iter().map(|&v| Exact::new(f64::from(v))).collect();
+        }
         for (i, (&expert, &weight)) in numbers_of.iter().zip(&weights).enumerate() {
             let token = i / k;
             let row: Vec<Exact> = (x[token * self.width..][..self.width].iter())
@@ -200,7 +208,12 @@ impl Mixture {
             let experts = self.experts(device);
             let routing = Routing::new(k, numbers_of.clone(), weights.clone());
             let x = tensor(device, &[tokens, self.width], &x);
-            check(what, &moe(&x, &routing, &experts), &want, 6.0);
+            let found = if with_residual {
+                &x + moe(&x, &routing, &experts)
+            } else {
+                moe(&x, &routing, &experts)
+            };
+            check(what, &found, &want, 6.0);
         });
     }
 }
@@ -255,8 +268,8 @@ fn biases_and_the_clamped_unit() {
 #[test]
 fn experts_in_parts() {
     let mixture = Mixture::new(70, [64, 64], "f32", SILU);
-    mixture.hold("parts", 3, 4);
-    mixture.hold("many, parts", 10, 60);
+    mixture.hold_to("parts", 3, 4, true);
+    mixture.hold_to("many, parts", 10, 60, true);
 }
 
 /// The routing is never read back between the two.
@@ -271,13 +284,13 @@ fn from_logits_to_tokens() {
             Router::SoftmaxTopK { normalize: true },
         );
         let x = tensor(device, &[9, 17], &x);
-        moe(&x, &routing, &mixture.experts(device))
+        &x + moe(&x, &routing, &mixture.experts(device))
     };
     let want = run(&Device::cpu()).to_vec().expect("numbers");
     each_device(|device| {
-        let submits = || device.wgpu_counters().expect("a GPU").submits;
+        let counters = || device.wgpu_counters().expect("a GPU");
         let found = run(device);
-        let before = submits();
+        let before = counters();
         let found = found.to_vec().expect("a device that works");
         for (found, want) in found.iter().zip(&want) {
             assert!(
@@ -285,9 +298,15 @@ fn from_logits_to_tokens() {
                 "{found}, not {want}"
             );
         }
+        let after = counters();
         assert!(
-            submits() - before <= 2,
+            after.submits - before.submits <= 2,
             "one submission for the step, one for uploads"
+        );
+        assert_eq!(
+            after.dispatches - before.dispatches,
+            3,
+            "the choice, and two halves of experts"
         );
     });
 }
