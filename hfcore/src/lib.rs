@@ -72,6 +72,9 @@ mod documents {
     mod adding_a_kernel {}
     #[doc = include_str!("../../docs/numerics.md")]
     mod numerics {}
+    #[cfg(feature = "wgpu")]
+    #[doc = include_str!("../../docs/gpu.md")]
+    mod gpu {}
     #[cfg(feature = "hub")]
     #[doc = include_str!("../../docs/hub.md")]
     mod hub {}

@@ -365,7 +365,7 @@ fn choose(adapters: &[&WgpuAdapter], options: &WgpuOptions) -> Result<usize, Dev
             let first = (0..adapters.len())
                 .filter(|&index| !software(adapters[index]))
                 .min_by_key(|&index| adapters[index].adapter_type.rank(options.power));
-            (first, "no GPU was found".to_owned())
+            (first, "none was found".to_owned())
         }
     };
     found.ok_or_else(|| {
