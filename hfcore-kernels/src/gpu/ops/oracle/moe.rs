@@ -272,6 +272,16 @@ fn experts_in_parts() {
     mixture.hold_to("many, parts", 10, 60, true);
 }
 
+/// What is between the projections is more than the least that a device can bind: tokens go in two calls, of few
+/// tokens of an expert and of many.
+#[test]
+fn tokens_in_groups() {
+    for count in [600, 60] {
+        let mixture = Mixture::new(count, [4, 64], "f32", SILU);
+        mixture.hold_to(&format!("groups, {count} experts"), 70, 60, true);
+    }
+}
+
 /// The routing is never read back between the two, and the plan does not depend on it.
 #[test]
 fn from_logits_to_tokens() {
