@@ -20,6 +20,7 @@ mod counters;
 mod fuse;
 #[cfg(test)]
 mod fuse_tests;
+mod halves;
 mod memory;
 #[cfg(test)]
 mod noop;

@@ -280,11 +280,16 @@ pub(super) fn expand(variant: &Variant, caps: &Caps) -> Result<String, String> {
     let lines: Vec<&str> = included(source)?;
     Expander { defines }.block(&lines, &[], &mut text)?;
     let text = with_params(&text, caps.immediates);
-    // Only where it is used: so many kernels are the same text with and without it.
-    Ok(match caps.f16 && uses_f16(&text) {
-        true => format!("enable f16;\n{text}"),
-        false => text,
-    })
+    // Only where they are used: so many kernels are the same text with and without them.
+    let enabled = [
+        ("enable f16;\n", caps.f16 && uses_f16(&text)),
+        (
+            "enable wgpu_cooperative_matrix;\n",
+            text.contains("coop_mat"),
+        ),
+    ];
+    let enabled = enabled.into_iter().filter(|(_, used)| *used);
+    Ok(enabled.map(|(line, _)| line).collect::<String>() + &text)
 }
 
 /// Whether the type `f16` is part of the text.

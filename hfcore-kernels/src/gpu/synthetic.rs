@@ -8,6 +8,7 @@ use bytemuck::cast_slice;
 
 use crate::{DType, DeviceError, PlaneType, QuantFormat};
 
+use super::halves::Halves;
 use super::memory::Buffer;
 use super::shader::Variant;
 use super::weights::{Format, GpuMatrix, Layout};
@@ -88,7 +89,8 @@ impl GpuMatrix {
         };
         let parts = layout.parts(part_rows).map(part);
         let parts = parts.collect::<Result<_, DeviceError>>()?;
-        Ok(Self::new(layout, part_rows, parts))
+        let matrix = Self::new(layout, part_rows, parts);
+        Ok(matrix.with_halves(gpu, || Halves::of_size(layout.format, SIZE)))
     }
 }
 

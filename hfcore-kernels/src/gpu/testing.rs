@@ -7,7 +7,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use crate::Device;
+use crate::{Device, Precision};
 
 use super::{Caps, Gpu, WgpuForce, WgpuOptions, WgpuSelect, adapters};
 
@@ -30,15 +30,17 @@ pub(crate) fn caps() -> Caps {
 }
 
 /// Run `test` on each device that operations are tested on: with all that the adapter can do, and with
-/// [the least](WgpuForce::minimal). None where the machine has no adapter, which is said. One test at a
+/// [the least](WgpuForce::minimal). Both are exact: products that round their factors have tests of their own,
+/// in `ops/coop`. None where the machine has no adapter, which is said. One test at a
 /// time, as counters count for all.
 pub(crate) fn each_device(test: impl Fn(&Device)) {
     static DEVICES: OnceLock<Vec<Device>> = OnceLock::new();
     let _turn = turn();
     let devices = DEVICES.get_or_init(|| {
+        let exact = WgpuOptions::default().with_precision(Precision::Strict);
         [WgpuForce::default(), WgpuForce::minimal()]
             .into_iter()
-            .filter_map(|force| open(&WgpuOptions::default().with_force(force)))
+            .filter_map(|force| open(&exact.clone().with_force(force)))
             .map(Device::of_gpu)
             .collect()
     });

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use crate::quant::Plane;
 use crate::{DType, DeviceError, Matrix, QuantFormat, Quantized, Weight};
 
+use super::halves::Halves;
 use super::{Caps, Gpu, Held, Region};
 
 /// Bytes of the vectors that rows consist of.
@@ -192,6 +193,8 @@ struct Keyed {
     layout: Layout,
     part_rows: usize,
     parts: Vec<Region>,
+    /// How it becomes halves, where the device multiplies those.
+    halves: Option<Halves>,
 }
 
 impl MatrixKey {
@@ -203,6 +206,11 @@ impl MatrixKey {
     /// Rows of every part but the last.
     pub(crate) fn part_rows(&self) -> usize {
         self.0.part_rows
+    }
+
+    /// How it becomes halves, if it can and the device multiplies those.
+    pub(crate) fn halves(&self) -> Option<Halves> {
+        self.0.halves
     }
 
     /// The parts: their rows, and where they are.
@@ -237,6 +245,24 @@ impl GpuMatrix {
         if gpu.synthetic_weights {
             return Self::made_up(gpu, layout);
         }
+        let halves = || Halves::of_plain(weight.dtype(), weight.bytes());
+        Ok(Self::plain(gpu, layout, weight)?.with_halves(gpu, halves))
+    }
+
+    /// Where products of halves are what the device does, find out whether and how it becomes those.
+    pub(super) fn with_halves(
+        mut self,
+        gpu: &Gpu,
+        halves: impl FnOnce() -> Option<Halves>,
+    ) -> Self {
+        if let (Some(_), Some(key)) = (gpu.caps().cooperative_matrix, Arc::get_mut(&mut self.key.0))
+        {
+            key.halves = halves();
+        }
+        self
+    }
+
+    fn plain(gpu: &Gpu, layout: Layout, weight: &Weight) -> Result<Self, DeviceError> {
         let row = layout.inputs * weight.dtype().size();
         if layout.value_bytes(1) == row || layout.outputs == 0 {
             // As it lies in the file.
@@ -259,7 +285,8 @@ impl GpuMatrix {
         let planes = matrix.planes();
         let values = |rows, to: &mut [u8]| pack_values(&layout, &planes[0], rows, to);
         let scales = |rows, to: &mut [u8]| pack_scales(&layout, &planes[1], rows, to);
-        Self::packed(gpu, layout, values, scales)
+        let halves = || Halves::of_quantized(matrix.format(), planes[1].bytes.as_ref());
+        Ok(Self::packed(gpu, layout, values, scales)?.with_halves(gpu, halves))
     }
 
     /// A matrix of which `values` and `scales` write the bytes of the rows that they are given.
@@ -299,6 +326,7 @@ impl GpuMatrix {
             layout,
             part_rows,
             parts: parts.iter().map(|part| (**part).clone()).collect(),
+            halves: None,
         }));
         Self {
             key,

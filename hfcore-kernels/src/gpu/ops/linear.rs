@@ -4,13 +4,14 @@
 //! the sums before they are written. Which kernel does it is a matter of the number of rows: `gemv` (see
 //! [`few`]) reads each matrix once for up to [`FEW`] of them, [`many`] multiplies tiles.
 
+use crate::gpu::halves::Halves;
 use crate::gpu::op::Operation;
 use crate::gpu::weights::{Layout, MatrixKey};
 use crate::gpu::{Bits, Gpu, Operand, Planner, Recording};
 use crate::{Activation, MatrixRef, Tensor};
 
 use super::norm::NormKind;
-use super::{few, many, word};
+use super::{coop, few, many, word};
 
 /// Rows of activations up to which reading the matrices is what takes the time, and norms and merges can be
 /// part of it.
@@ -159,7 +160,9 @@ impl Operation for Linears {
                 self.norm.is_none() && self.merge.is_none(),
                 "many rows are normed and merged by kernels of their own"
             );
-            many::lower(self, outputs, planner);
+            if !coop::lower(self, outputs, planner) {
+                many::lower(self, outputs, planner);
+            }
         }
     }
 }
@@ -168,6 +171,8 @@ impl Operation for Linears {
 pub(super) struct Piece<'a> {
     pub(super) layout: &'a Layout,
     pub(super) region: Operand,
+    /// How the matrix becomes halves.
+    pub(super) halves: Option<Halves>,
     /// Of the part: outputs, and the number of the first.
     pub(super) outputs: u32,
     pub(super) first: u32,
@@ -185,6 +190,7 @@ impl Linears {
                     .map(|(rows, region)| Piece {
                         layout: layer.matrix.layout(),
                         region: Operand::Region(region.clone()),
+                        halves: layer.matrix.halves(),
                         outputs: word(rows.len()),
                         first: word(rows.start),
                         bias: layer.bias.as_ref(),

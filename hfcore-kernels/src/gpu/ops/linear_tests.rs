@@ -17,7 +17,7 @@ const FORMATS: [&str; 7] = [
 ];
 
 /// A matrix in `format`, in the CPU's memory.
-fn matrix(format: &str, outputs: usize, inputs: usize, seed: u64) -> Matrix {
+pub(super) fn matrix(format: &str, outputs: usize, inputs: usize, seed: u64) -> Matrix {
     let weight = Weight::from_f32(&[outputs, inputs], &numbers(outputs * inputs, seed, 0.5));
     match format {
         "float32" => weight.into(),

@@ -5,6 +5,7 @@
 
 pub(crate) mod attention;
 pub(crate) mod conv;
+mod coop;
 pub(crate) mod elementwise;
 pub(crate) mod embedding;
 pub(crate) mod experts;
@@ -53,6 +54,8 @@ pub(super) const SHADERS: &[(&str, &str)] = &[
     ("kv_copy", include_str!("../shaders/kv_copy.wgsl")),
     ("kv_page", include_str!("../shaders/kv_page.wgsl")),
     ("gemm", include_str!("../shaders/gemm.wgsl")),
+    ("gemm_coop", include_str!("../shaders/gemm_coop.wgsl")),
+    ("halves", include_str!("../shaders/halves.wgsl")),
     ("gemv", include_str!("../shaders/gemv.wgsl")),
     ("math", include_str!("../shaders/math.wgsl")),
     ("mean_rows", include_str!("../shaders/mean_rows.wgsl")),
@@ -106,6 +109,7 @@ pub(super) fn word(n: usize) -> u32 {
 pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
     [
         attention::variants(),
+        coop::variants(caps),
         elementwise::variants(caps),
         heads::variants(caps),
         kv::variants(),
