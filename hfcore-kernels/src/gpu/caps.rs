@@ -210,7 +210,7 @@ impl Caps {
     /// Storage bindings of a kernel.
     pub(crate) const MAX_STORAGE_BINDINGS: u32 = 8;
     /// Storage bindings of the kernel that uses the most where there are more.
-    const MOST_STORAGE_BINDINGS: u32 = 9;
+    const MOST_STORAGE_BINDINGS: u32 = 12;
     /// Bytes of the parameters of a kernel.
     pub(crate) const MAX_PARAMS: u32 = 64;
     /// Bytes that the threads of a workgroup share in every kernel that asks for no more.

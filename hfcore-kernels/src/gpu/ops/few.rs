@@ -14,8 +14,6 @@ use super::word;
 
 /// The room for factors of splits in the kernel: rows times heads times splits.
 pub(super) const MERGED: u32 = 2048;
-/// Storage bindings of a kernel, at most.
-const BINDINGS: usize = Caps::MAX_STORAGE_BINDINGS as usize;
 
 /// What tells variants of the kernel from each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +27,7 @@ struct Gemv {
     ragged: bool,
     /// Matrices, of which each has an output unless they are gate and up.
     matrices: u32,
-    /// Of a matrix that is alone.
+    /// Whether every matrix has one.
     bias: bool,
     residual: bool,
     /// The activation of gate and up.
@@ -95,6 +93,14 @@ impl Gemv {
         }
     }
 
+    /// Outputs: gate and up have one.
+    const fn outs(self) -> u32 {
+        match self.gated {
+            Some(_) => 1,
+            None => self.matrices,
+        }
+    }
+
     fn variant(self, caps: &Caps) -> Variant {
         let shape = self.shape(caps);
         let streams = if self.gated.is_some() { 2 } else { 1 };
@@ -121,15 +127,9 @@ impl Gemv {
                 ("MERGE", self.merge.into()),
                 ("RAGGED", self.ragged.into()),
                 ("MATRICES", self.matrices),
-                (
-                    "OUTS",
-                    if self.gated.is_some() {
-                        1
-                    } else {
-                        self.matrices
-                    },
-                ),
+                ("OUTS", self.outs()),
                 ("STREAMS", streams),
+                ("LOOPS", if self.batch > 1 { 1 } else { self.outs() }),
                 ("BIAS", self.bias.into()),
                 ("RESIDUAL", self.residual.into()),
                 ("GATED", self.gated.is_some().into()),
@@ -186,8 +186,9 @@ pub(super) fn lower(op: &Linears, outputs: &[Operand], planner: &mut Planner<'_>
         Epilogue::Gated(activation) => Some(act(activation)),
         Epilogue::None | Epilogue::Residual(_) => None,
     };
+    let bindings = planner.caps().storage_bindings as usize;
     let taken = inputs.len() + gains.len() + usize::from(residual.is_some());
-    for call in op.calls(outputs, BINDINGS.saturating_sub(taken)) {
+    for call in op.calls(outputs, bindings.saturating_sub(taken)) {
         let layout = call[0].layout;
         let kernel = Gemv {
             dtype: layout.format.code(),
@@ -269,12 +270,17 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
             };
             for norm in [Norm::None, Norm::Rms, Norm::Layer] {
                 // As many as there are bindings for.
-                let most = if norm == Norm::Layer { 2 } else { MOST };
-                all.extend((1..=word(most)).map(|matrices| Gemv {
-                    norm,
-                    matrices,
-                    ..plain
-                }));
+                let norms = [0, 1, 2][norm as usize];
+                for bias in [false, true] {
+                    let each = 2 + u32::from(bias);
+                    let most = (caps.storage_bindings - 1 - norms) / each;
+                    all.extend((1..=most.min(word(MOST))).map(|matrices| Gemv {
+                        norm,
+                        matrices,
+                        bias,
+                        ..plain
+                    }));
+                }
                 if norm != Norm::Layer {
                     let gated = |gated| Gemv {
                         norm,
@@ -284,11 +290,6 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
                     };
                     all.extend((0..3).map(gated));
                 }
-                all.push(Gemv {
-                    norm,
-                    bias: true,
-                    ..plain
-                });
             }
             for bias in [false, true] {
                 all.push(Gemv {

@@ -201,8 +201,8 @@ impl Linears {
             .collect()
     }
 
-    /// The calls to make: pieces that share one each, at most [`MOST`], without biases, and as many as there are
-    /// pairs of bindings for, `free`. Gate and up always do.
+    /// The calls to make: pieces that share one each, at most [`MOST`], all with a bias or none,
+    /// and as many as there are bindings for, `free`. Gate and up always do.
     pub(super) fn calls<'a>(&'a self, outputs: &'a [Operand], free: usize) -> Vec<Vec<Piece<'a>>> {
         let mut pieces = self.pieces(outputs);
         if let (Epilogue::Gated(_), [gate, up]) = (&self.epilogue, pieces.as_mut_slice()) {
@@ -229,13 +229,15 @@ pub(super) const MOST: usize = 3;
 
 /// Whether `piece` can be part of `call`, which so far is one.
 fn joins(call: &[Piece<'_>], piece: &Piece<'_>, free: usize) -> bool {
-    let most = MOST.min(free / 2);
-    // In parts, or with a bias, it is alone.
-    let alone =
-        |piece: &Piece<'_>| piece.bias.is_some() || word(piece.layout.outputs) != piece.outputs;
-    call.len() < most
-        && !call.iter().chain([piece]).any(alone)
-        && call[0].layout.format == piece.layout.format
+    let first = &call[0];
+    let each = 2 + usize::from(first.bias.is_some());
+    // Parts are alone: they share an output.
+    let is_whole = |piece: &Piece<'_>| word(piece.layout.outputs) == piece.outputs;
+    call.len() < MOST.min(free / each)
+        && is_whole(first)
+        && is_whole(piece)
+        && first.layout.format == piece.layout.format
+        && first.bias.is_some() == piece.bias.is_some()
 }
 
 impl Recording<'_> {

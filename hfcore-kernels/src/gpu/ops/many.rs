@@ -121,6 +121,8 @@ pub(super) fn lower(op: &Linears, outputs: &[Operand], planner: &mut Planner<'_>
             ],
             grid: Grid::Fixed([columns, rows, 1]),
         });
+        let outputs: u64 = call.iter().map(|piece| u64::from(piece.outputs)).sum();
+        planner.work(u64::from(op.rows) * outputs * layout.inputs as u64);
     }
 }
 

@@ -11,7 +11,7 @@
 //   NORM 1    RMS norm of x: its factor is common to a row, and applied to the sums at the end
 //   NORM 2    mean and variance of x, found first
 //   MERGE     x is what parts of a context attended to (see merge.wgsl)
-//   BIAS      a matrix that is alone has a bias
+//   BIAS      every matrix has a bias
 //   RESIDUAL  y += residual
 //   GATED     two matrices, gate and up: y = activation(gate) * up
 //   RAGGED    the inputs are no multiple of what 16 bytes hold
@@ -69,7 +69,9 @@ struct Params {
 @group(0) @binding(#) var<storage, read> shift: array<vec4<f32>>;
 #endif
 #if BIAS
-@group(0) @binding(#) var<storage, read> bias: array<f32>;
+#unroll l 0 {OUTS}
+@group(0) @binding(#) var<storage, read> bias_{l}: array<f32>;
+#end
 #endif
 #if RESIDUAL
 @group(0) @binding(#) var<storage, read> residual: array<f32>;
@@ -159,42 +161,81 @@ fn main(t: Thread) {
 #end
 #endif
 
+    // For one row of x, each matrix has a loop of its own, from which the compiler can read ahead; for more, they
+    // share one, which is long enough.
     var sums: array<f32, {VALUES}>;
-#unroll l 0 {OUTS}
-#if OUTS > 1
+#unroll l 0 {LOOPS}
+#if LOOPS > 1
     if layer == {l}u {
 #else
     {
 #endif
+#if LOOPS == 1 && OUTS > 1
+        var outputs = p.outputs_0;
+        if layer == 1u {
+            outputs = p.outputs_1;
+        }
+        if layer == 2u {
+            outputs = p.outputs_2;
+        }
+#else
+        let outputs = p.outputs_{l};
+#endif
 #unroll r 0 {ROWS}
-        let start_{r} = min(row + {r}u, p.outputs_{l} - 1u) * p.chunks;
+        let start_{r} = min(row + {r}u, outputs - 1u) * p.chunks;
 #end
 #if DTYPE == 4
-        let scales = p.outputs_{l} * p.chunks;
+        let scales = outputs * p.chunks;
 #endif
         for (var c = lane; c < p.chunks; c += {LANES}u) {
+#unroll s 0 {STREAMS}
 #unroll r 0 {ROWS}
-#if GATED
-            let w_0_{r} = weight_0[start_{r} + c];
-            let w_1_{r} = weight_1[start_{r} + c];
-#else
-            let w_0_{r} = weight_{l}[start_{r} + c];
-#endif
+            var w_{s}_{r}: vec4<u32>;
+#end
 #end
 #if DTYPE == 4
 #unroll r 0 {ROWS}
             let at_{r} = (start_{r} + c) >> p.group_shift;
-#if GATED
-            let s_0_{r} = scale_in(weight_0[scales + (at_{r} >> 3u)][(at_{r} >> 1u) & 3u], at_{r});
-            let s_1_{r} = scale_in(weight_1[scales + (at_{r} >> 3u)][(at_{r} >> 1u) & 3u], at_{r});
-#else
-            let s_0_{r} = scale_in(weight_{l}[scales + (at_{r} >> 3u)][(at_{r} >> 1u) & 3u], at_{r});
-#endif
-#if BATCH == 1
+            let word_{r} = scales + (at_{r} >> 3u);
+            let part_{r} = (at_{r} >> 1u) & 3u;
 #unroll s 0 {STREAMS}
-            var part_{s}_{r} = 0.0;
+            var s_{s}_{r}: f32;
+#end
 #end
 #endif
+#if GATED
+#unroll s 0 2
+#unroll r 0 {ROWS}
+            w_{s}_{r} = weight_{s}[start_{r} + c];
+#if DTYPE == 4
+            s_{s}_{r} = scale_in(weight_{s}[word_{r}][part_{r}], at_{r});
+#endif
+#end
+#end
+#elif LOOPS == 1 && OUTS > 1
+#unroll n 0 {OUTS}
+            if layer == {n}u {
+#unroll r 0 {ROWS}
+                w_0_{r} = weight_{n}[start_{r} + c];
+#if DTYPE == 4
+                s_0_{r} = scale_in(weight_{n}[word_{r}][part_{r}], at_{r});
+#endif
+#end
+            }
+#end
+#else
+#unroll r 0 {ROWS}
+            w_0_{r} = weight_{l}[start_{r} + c];
+#if DTYPE == 4
+            s_0_{r} = scale_in(weight_{l}[word_{r}][part_{r}], at_{r});
+#endif
+#end
+#endif
+#if DTYPE == 4 && BATCH == 1
+#unroll s 0 {STREAMS}
+#unroll r 0 {ROWS}
+            var part_{s}_{r} = 0.0;
+#end
 #end
 #endif
 #unroll i 0 {QUADS}
@@ -340,7 +381,7 @@ fn main(t: Thread) {
 #endif
 #endif
 #if BIAS
-            sum += bias[p.first + output];
+            sum += bias_{l}[p.first + output];
 #endif
 #if GATED
             sum = activation(sum) * other;
