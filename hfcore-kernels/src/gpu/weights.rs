@@ -462,7 +462,7 @@ mod tests {
                     }
                     Format::Quantized(QuantFormat::Int4(_)) => {
                         let groups = layout.vectors() >> layout.format.group_shift();
-                        let group = k / 32 >> layout.format.group_shift();
+                        let group = (k / 32) >> layout.format.group_shift();
                         let scale = half(&scales[2 * (row * groups + group)..]);
                         let byte = values[k / 8 * 4 + k % 4];
                         let q = if k % 8 < 4 { byte & 15 } else { byte >> 4 };
