@@ -18,18 +18,18 @@ use crate::{PAGE, Tensor};
 
 use super::kv::{PageBuffers, PagePart};
 use super::linear::{Linears, Merge};
-use super::{heads, word};
+use super::{few, heads, word};
 
 /// Rows of a span, at most, that are each attended to alone.
 const FEW: usize = 8;
 /// Workgroups that fill a GPU.
-const FULL: usize = 256;
+const FULL: usize = 512;
 /// Splits, at most.
-const MOST_SPLITS: usize = 32;
+const MOST_SPLITS: usize = 64;
 /// Keys of a split, at least: those that a workgroup has in memory at once.
-const SPLIT: usize = 256;
-/// Threads of a workgroup for one query: units of a value that it takes at once.
-const THREADS: u32 = 128;
+const SPLIT: usize = 128;
+/// Units of a value that a workgroup for one query takes.
+const COLUMNS: u32 = 128;
 /// Vectors of queries that fit a workgroup for one query.
 const QUERY_VECTORS: u32 = 256;
 /// Pairs of a query and a head of a tile.
@@ -146,7 +146,7 @@ impl Deal {
         let chunks = CHUNKS.into_iter().find(|&n| n >= chunks).unwrap_or(8);
         Self {
             tile,
-            few: group.div_ceil(tile) * value_dim.div_ceil(unit).div_ceil(THREADS),
+            few: group.div_ceil(tile) * value_dim.div_ceil(unit).div_ceil(COLUMNS),
             chunks,
             many: value_dim.div_ceil(32 * chunks),
         }
@@ -391,6 +391,7 @@ fn few_variant(store: u32, tile: u32) -> Variant {
     let defines = [
         ("STORE", store),
         ("TILE", tile),
+        ("LANES", (256 / tile).min(128)),
         ("WHOLE", whole),
         ("PARTS", whole + 1),
     ];
@@ -596,8 +597,11 @@ fn few_rows(
     let groups = entries * (op.kv_heads * deal.few) as usize;
     let bytes = entries * op.heads as usize * (op.value_dim as usize + 2) * 4;
     let limit = usize::try_from(recording.gpu().caps().max_binding).unwrap_or(usize::MAX);
+    // What a projection that merges has room for is more than fills a GPU, but of many heads.
+    let merged = few::MERGED as usize / (entries * op.heads as usize);
     let room = (FULL / groups.max(1))
         .min(limit / bytes)
+        .min(merged.max(LEFT as usize))
         .clamp(1, MOST_SPLITS);
 
     let mut words = Words::new(entries);
@@ -625,9 +629,8 @@ fn few_rows(
         .map(|count| recording.grid([splits, count * deal.few, word(entries)]))
         .collect();
     let mut merge = |needed: bool| {
-        let groups = (op.heads * op.value_dim).div_ceil(THREADS);
         recording.grid(if needed {
-            [groups, word(entries), 1]
+            [op.heads, word(entries), 1]
         } else {
             [0; 3]
         })

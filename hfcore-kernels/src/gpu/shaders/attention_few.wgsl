@@ -1,8 +1,10 @@
 // Attention of single queries over long contexts: flash-decode.
 //
 // A workgroup is one query, some of the heads that share a head of keys (TILE), and one split of the keys that the
-// query sees. Threads take a key each, for all these heads, then a unit of a value each. With one split the
-// result is whole; with more, each has its maximum, its sum and its values to be merged.
+// query sees, which it goes over in blocks of 128. Two threads take a key, half of its numbers each, for all these
+// heads; then a thread takes a unit of some of the values. With one split the result is whole; with more, each
+// has its maximum, its sum and its values to be merged. What takes the time is waiting for memory: so a thread
+// asks for four units at a time, and the pages of a block are looked up once.
 //
 // Grid: splits; heads of keys times tiles of heads times blocks of units of values; queries.
 //
@@ -24,28 +26,29 @@
 @group(0) @binding({PARTS}) var<storage, read_write> parts: array<f32>;
 #params
 
-const THREADS: u32 = 128u;
-// Keys whose scores are in memory at once: two of a thread.
-const BLOCK: u32 = 256u;
+const THREADS: u32 = 256u;
+// Keys of a block: of two threads each.
+const BLOCK: u32 = 128u;
+// Units of a value that a workgroup takes.
+const COLUMNS: u32 = 128u;
 const TILE: u32 = {TILE}u;
-// Threads that share the weights of one head.
-const LANES: u32 = THREADS / TILE;
+// Threads that share the weights of one head, and the weights of each.
+const LANES: u32 = {LANES}u;
+const OWN: u32 = BLOCK / LANES;
 
 // Queries of the heads, `[TILE, Dk / 4]`, in the order of units.
 var<workgroup> queries: array<vec4<f32>, 256>;
-// Scores, then weights, `[TILE, BLOCK]`; at last the values of all threads.
-#if TILE > 4
+// Products of both halves, `[2, TILE, BLOCK]`; then weights, `[TILE, BLOCK]`; at last the values of all threads.
 var<workgroup> weights: array<f32, 2048>;
-#else
-var<workgroup> weights: array<f32, 1024>;
-#endif
-var<workgroup> lanes: array<f32, 128>;
+var<workgroup> lanes: array<f32, 256>;
+// Of the pages of a block.
+var<workgroup> starts: array<u32, 4>;
 // Of each head.
 var<workgroup> factors: array<f32, 8>;
 var<workgroup> maxima: array<f32, 8>;
 var<workgroup> totals: array<f32, 8>;
 
-@compute @workgroup_size(128)
+@compute @workgroup_size(256)
 fn main(
     @builtin(workgroup_id) place: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
@@ -54,9 +57,9 @@ fn main(
     let split = place.x;
     let e = entry(place.z);
     let all_units = units(p.value_dim);
-    let blocks = (all_units + THREADS - 1u) / THREADS;
+    let blocks = (all_units + COLUMNS - 1u) / COLUMNS;
     let tiles = (p.group + TILE - 1u) / TILE;
-    let first_unit = place.y % blocks * THREADS;
+    let first_unit = place.y % blocks * COLUMNS;
     let first_in_group = place.y / blocks % tiles * TILE;
     let kv_head = place.y / blocks / tiles;
     let first_head = (p.first + kv_head) * p.group + first_in_group;
@@ -90,13 +93,17 @@ fn main(
     let low = max(range.x, base);
     let high = min(range.y, base + words[1]);
 
-    // Softmax: a thread has part of the sum of one head.
-    let own_head = thread / LANES;
+    // Products: a thread has half of one key.
+    let key = thread % BLOCK;
+    let share = thread / BLOCK;
+    // Softmax: a thread has part of the sum of one head. Where heads are one, the second half does as the first.
+    let own_head = min(thread / LANES, TILE - 1u);
     let own_lane = thread % LANES;
+    let owns = thread < TILE * LANES;
     var most = NONE;
     var sum = 0.0;
     // Values: a thread has one unit, of some of the keys.
-    let columns = min(all_units - first_unit, THREADS);
+    let columns = min(all_units - first_unit, COLUMNS);
     let rows = THREADS / columns;
     let column = thread % columns;
     let lane = thread / columns;
@@ -107,41 +114,56 @@ fn main(
 #endif
 #end
 
-    for (var block = low; block < high; block += BLOCK) {
-        let slot = vec2<u32>(block + thread, block + THREADS + thread);
-        let first_key = key_place(e.keys, kv_head, min(slot.x, high - 1u));
-        let second_key = key_place(e.keys, kv_head, min(slot.y, high - 1u));
+    for (var block = low / PAGE * PAGE; block < high; block += BLOCK) {
+        let at = min(block + key, high - 1u);
+        let start = page_start(e.keys, kv_head, at / PAGE);
+        let position = at % PAGE;
+        if thread < BLOCK && key % PAGE == 0u {
+            starts[key / PAGE] = start;
+        }
 #unroll g 0 {TILE}
-        var s{g} = vec2<f32>();
+        var s{g} = 0.0;
 #end
-        for (var u = 0u; u < key_units; u++) {
-            let k0 = key_unit(first_key, u);
-            let k1 = key_unit(second_key, u);
+        var u = share;
+        for (; u + 6u < key_units; u += 8u) {
+#unroll n 0 4
+            let k{n} = key_unit(start, position, u + 2u * {n}u);
+#end
+#unroll n 0 4
 #unroll g 0 {TILE}
 #if STORE == 1 || STORE == 2
-            let qa{g} = queries[{g}u * query_units + 2u * u];
-            let qb{g} = queries[{g}u * query_units + 2u * u + 1u];
-            s{g} += vec2<f32>(dot(qa{g}, k0.a) + dot(qb{g}, k0.b), dot(qa{g}, k1.a) + dot(qb{g}, k1.b));
+            s{g} += dot(queries[{g}u * query_units + 2u * (u + 2u * {n}u)], k{n}.a);
+            s{g} += dot(queries[{g}u * query_units + 2u * (u + 2u * {n}u) + 1u], k{n}.b);
 #else
-            let qa{g} = queries[{g}u * query_units + u];
-            s{g} += vec2<f32>(dot(qa{g}, k0.a), dot(qa{g}, k1.a));
+            s{g} += dot(queries[{g}u * query_units + u + 2u * {n}u], k{n}.a);
+#endif
+#end
+#end
+        }
+        for (; u < key_units; u += 2u) {
+            let k = key_unit(start, position, u);
+#unroll g 0 {TILE}
+#if STORE == 1 || STORE == 2
+            s{g} += dot(queries[{g}u * query_units + 2u * u], k.a) + dot(queries[{g}u * query_units + 2u * u + 1u], k.b);
+#else
+            s{g} += dot(queries[{g}u * query_units + u], k.a);
 #endif
 #end
         }
 #unroll g 0 {TILE}
-        {
-            let head = first_head + min({g}u, heads - 1u);
-            let one = score(s{g}.x, e.query, slot.x, head);
-            let two = score(s{g}.y, e.query, slot.y, head);
-            weights[{g}u * BLOCK + thread] = select(NONE, one, slot.x < high);
-            weights[{g}u * BLOCK + THREADS + thread] = select(NONE, two, slot.y < high);
-        }
+        weights[(share * TILE + {g}u) * BLOCK + key] = s{g};
 #end
         workgroupBarrier();
 
+        let head = first_head + min(own_head, heads - 1u);
+        var own: array<f32, OWN>;
         var largest = NONE;
-        for (var i = own_lane; i < BLOCK; i += LANES) {
-            largest = max(largest, weights[own_head * BLOCK + i]);
+        for (var i = 0u; i < OWN; i++) {
+            let k = own_lane + i * LANES;
+            let product = weights[own_head * BLOCK + k] + weights[(TILE + own_head) * BLOCK + k];
+            let sees = block + k >= low && block + k < high;
+            own[i] = select(NONE, score(product, e.query, block + k, head), sees);
+            largest = max(largest, own[i]);
         }
         lanes[thread] = largest;
         for (var half = LANES / 2u; half > 0u; half /= 2u) {
@@ -151,16 +173,18 @@ fn main(
             }
         }
         workgroupBarrier();
-        largest = max(most, lanes[own_head * LANES]);
+        largest = max(most, lanes[thread - own_lane]);
         let factor = weight(most, largest);
         most = largest;
         sum *= factor;
-        for (var i = own_lane; i < BLOCK; i += LANES) {
-            let w = weight(weights[own_head * BLOCK + i], most);
-            weights[own_head * BLOCK + i] = w;
+        for (var i = 0u; i < OWN; i++) {
+            let w = weight(own[i], most);
             sum += w;
+            if owns {
+                weights[own_head * BLOCK + own_lane + i * LANES] = w;
+            }
         }
-        if own_lane == 0u {
+        if owns && own_lane == 0u {
             factors[own_head] = factor;
         }
         workgroupBarrier();
@@ -172,12 +196,28 @@ fn main(
 #endif
 #end
         if lane < rows {
-            for (var i = lane; i < min(BLOCK, high - block); i += rows) {
-                let value = value_unit(value_place(e.keys, kv_head, block + i), first_unit + column);
+            let end = min(BLOCK, high - block);
+            var i = max(low, block) - block + lane;
+            for (; i + 3u * rows < end; i += 4u * rows) {
+#unroll n 0 4
+                let i{n} = i + {n}u * rows;
+                let v{n} = value_unit(starts[i{n} / PAGE], i{n} % PAGE, first_unit + column);
+#end
+#unroll n 0 4
 #unroll g 0 {TILE}
-                a{g} += weights[{g}u * BLOCK + i] * value.a;
+                a{g} += weights[{g}u * BLOCK + i{n}] * v{n}.a;
 #if STORE == 1 || STORE == 2
-                b{g} += weights[{g}u * BLOCK + i] * value.b;
+                b{g} += weights[{g}u * BLOCK + i{n}] * v{n}.b;
+#endif
+#end
+#end
+            }
+            for (; i < end; i += rows) {
+                let v = value_unit(starts[i / PAGE], i % PAGE, first_unit + column);
+#unroll g 0 {TILE}
+                a{g} += weights[{g}u * BLOCK + i] * v.a;
+#if STORE == 1 || STORE == 2
+                b{g} += weights[{g}u * BLOCK + i] * v.b;
 #endif
 #end
             }
@@ -192,7 +232,7 @@ fn main(
             lanes[thread] += lanes[thread + half];
         }
     }
-    if own_lane == 0u {
+    if owns && own_lane == 0u {
         sum = lanes[thread];
         var factor = 1.0;
         // A sink is a key without a value, of the first split.

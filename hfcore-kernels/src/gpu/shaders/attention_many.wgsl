@@ -85,6 +85,7 @@ fn main(
 
     for (var page = low / PAGE; page * PAGE < high; page++) {
         let slot = page * PAGE + 4u * x;
+        let start = page_start(e.keys, kv_head, page);
 #unroll r 0 4
         var s{r} = vec4<f32>();
 #end
@@ -106,7 +107,7 @@ fn main(
                 let u = thread / 32u;
                 var found = Unit(vec4<f32>(), vec4<f32>());
                 if d / 8u + u < key_units {
-                    found = key_unit(key_place(e.keys, kv_head, page * PAGE + key), d / 8u + u);
+                    found = key_unit(start, key, d / 8u + u);
                 }
                 right[key_at(key, 2u * u)] = vec4<f32>(found.a.x, found.b.x, found.a.y, found.b.y);
                 right[key_at(key, 2u * u + 1u)] = vec4<f32>(found.a.z, found.b.z, found.a.w, found.b.w);
@@ -122,7 +123,7 @@ fn main(
 #endif
                 var found = Unit(vec4<f32>());
                 if d / 4u + u < key_units {
-                    found = key_unit(key_place(e.keys, kv_head, min(page * PAGE + key, high - 1u)), d / 4u + u);
+                    found = key_unit(start, min(key, high - 1u - page * PAGE), d / 4u + u);
                 }
                 right[key_at(key, u)] = found.a;
             }
@@ -181,7 +182,7 @@ fn main(
             let at = page * PAGE + key;
             var found = Unit(vec4<f32>(), vec4<f32>());
             if u < value_units && at >= low && at < high {
-                found = value_unit(value_place(e.keys, kv_head, at), u);
+                found = value_unit(start, key, u);
             }
             let to = 8u * key + 2u * (thread % 4u);
             right[to] = vec4<f32>(found.a.x, found.b.x, found.a.y, found.b.y);
@@ -193,7 +194,7 @@ fn main(
                 let at = page * PAGE + key;
                 var found = Unit(vec4<f32>());
                 if u < value_units && at >= low && at < high {
-                    found = value_unit(value_place(e.keys, kv_head, at), u);
+                    found = value_unit(start, key, u);
                 }
                 right[8u * key + x] = found.a;
             }

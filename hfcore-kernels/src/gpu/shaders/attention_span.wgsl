@@ -101,18 +101,15 @@ struct Unit {
 #endif
 }
 
+// Where the keys and values of a page of 32 slots begin; the key and the value at a position of it.
 #if STORE == 3
-fn key_place(start: u32, head: u32, slot: u32) -> u32 {
-    return ((start + slot) * p.kv_heads + head) * p.key_dim;
+fn page_start(first: u32, head: u32, page: u32) -> u32 {
+    return (first + page * PAGE) * p.kv_heads + head;
 }
 
-fn value_place(start: u32, head: u32, slot: u32) -> u32 {
-    return ((start + slot) * p.kv_heads + head) * p.value_dim;
-}
-
-fn key_unit(place: u32, u: u32) -> Unit {
+fn key_unit(start: u32, position: u32, u: u32) -> Unit {
     let d = u * 4u;
-    let at = place + d;
+    let at = (start + position * p.kv_heads) * p.key_dim + d;
     if d + 4u <= p.key_dim {
         return Unit(vec4<f32>(keys[at], keys[at + 1u], keys[at + 2u], keys[at + 3u]));
     }
@@ -123,9 +120,9 @@ fn key_unit(place: u32, u: u32) -> Unit {
     return Unit(found);
 }
 
-fn value_unit(place: u32, u: u32) -> Unit {
+fn value_unit(start: u32, position: u32, u: u32) -> Unit {
     let d = u * 4u;
-    let at = place + d;
+    let at = (start + position * p.kv_heads) * p.value_dim + d;
     if d + 4u <= p.value_dim {
         return Unit(vec4<f32>(values[at], values[at + 1u], values[at + 2u], values[at + 3u]));
     }
@@ -136,16 +133,8 @@ fn value_unit(place: u32, u: u32) -> Unit {
     return Unit(found);
 }
 #else
-fn key_place(table: u32, head: u32, slot: u32) -> u32 {
-    let page = words[table + slot / PAGE];
-    return head_unit(page, head, p.kv_heads, units(p.key_dim), units(p.value_dim)) + slot % PAGE;
-}
-
-fn value_place(table: u32, head: u32, slot: u32) -> u32 {
-    let page = words[table + slot / PAGE];
-    let key_units = units(p.key_dim);
-    let value_units = units(p.value_dim);
-    return head_unit(page, head, p.kv_heads, key_units, value_units) + key_units * PAGE + slot % PAGE * value_units;
+fn page_start(table: u32, head: u32, page: u32) -> u32 {
+    return head_unit(words[table + page], head, p.kv_heads, units(p.key_dim), units(p.value_dim));
 }
 
 fn unit(words: vec4<u32>) -> Unit {
@@ -162,11 +151,11 @@ fn unit(words: vec4<u32>) -> Unit {
 #endif
 }
 
-fn key_unit(place: u32, u: u32) -> Unit {
-    return unit(pages[place + u * PAGE]);
+fn key_unit(start: u32, position: u32, u: u32) -> Unit {
+    return unit(pages[start + u * PAGE + position]);
 }
 
-fn value_unit(place: u32, u: u32) -> Unit {
-    return unit(pages[place + u]);
+fn value_unit(start: u32, position: u32, u: u32) -> Unit {
+    return unit(pages[start + units(p.key_dim) * PAGE + position * units(p.value_dim) + u]);
 }
 #endif
