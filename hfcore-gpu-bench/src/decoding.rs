@@ -181,6 +181,7 @@ impl Loaded {
                 submits: each(|c| c.submits),
                 created: each(|c| c.created_objects),
                 encode_s: each(|c| c.encode_nanos) * 1e-9,
+                submit_s: each(|c| c.submit_nanos) * 1e-9,
             },
         })
     }

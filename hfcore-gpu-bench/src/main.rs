@@ -308,7 +308,7 @@ impl<'a> Bench<'a> {
             (contexts, _) => contexts.to_vec(),
         };
         let effort = decoding::Effort {
-            tokens: (self.args.tokens).unwrap_or(if self.args.quick { 8 } else { 128 }),
+            tokens: (self.args.tokens).unwrap_or(if self.args.quick { 16 } else { 128 }),
             times: self.times.min(3),
         };
         let read = self.report.best_read();

@@ -63,13 +63,13 @@ fn models(out: &mut String, report: &Report) -> std::fmt::Result {
     }
     out.push_str(
         "| model | weights | context | prompt tokens/s | tokens/s | best | of what is read | dispatches | submits | \
-         created | encode, ms | first token, s |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n",
+         created | encode, ms | submit, ms | first token, s |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for row in &report.models {
         let each = row.per_token;
         writeln!(
             out,
-            "| {} | {} | {} | {} | **{}** | {} | {} | {:.0} | {:.2} | {:.2} | {:.3} | {:.2} |",
+            "| {} | {} | {} | {} | **{}** | {} | {} | {:.0} | {:.2} | {:.2} | {:.3} | {:.3} | {:.2} |",
             row.model,
             row.format,
             row.context,
@@ -81,6 +81,7 @@ fn models(out: &mut String, report: &Report) -> std::fmt::Result {
             each.submits,
             each.created,
             each.encode_s * 1e3,
+            each.submit_s * 1e3,
             row.first_token_s,
         )?;
     }
@@ -355,6 +356,7 @@ mod tests {
                 submits: 1.0,
                 created: 0.0,
                 encode_s: 0.000_25,
+                submit_s: 0.000_05,
             },
         }];
         for (format, seconds) in [("bf16", 2e-6), ("int4", 1e-6)] {
@@ -404,7 +406,7 @@ mod tests {
         assert!(new.starts_with("before\n<!-- gpu -->\n\na GPU, a driver; "));
         assert!(new.ends_with("\n<!-- /gpu -->\nafter\n") && !new.contains("old"));
         for line in [
-            "| Qwen3-0.6B | bf16 | 128 | 12346 | **654** | 660 | 17 % | 174 | 1.00 | 0.00 | 0.250 | 0.25 |",
+            "| Qwen3-0.6B | bf16 | 128 | 12346 | **654** | 660 | 17 % | 174 | 1.00 | 0.00 | 0.250 | 0.050 | 0.25 |",
             "| memory read (1056 workgroups of 256 threads, 8 loads each) | 4100 GB/s |",
             "| weights from the host | - GB/s |",
             "| one row times | of | bf16 | int4 |",

@@ -202,8 +202,10 @@ pub struct PerToken {
     pub submits: f64,
     /// Buffers, bind groups, pipelines and shader modules made.
     pub created: f64,
-    /// Seconds of the host in encoding and submitting.
+    /// Seconds of the host, to find the plan and encode.
     pub encode_s: f64,
+    /// Seconds of the host in the driver, which takes what is submitted.
+    pub submit_s: f64,
 }
 
 /// What the kernels of a model take.

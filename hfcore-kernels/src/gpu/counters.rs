@@ -18,8 +18,11 @@ pub struct WgpuCounters {
     pub plans: u64,
     /// Steps for which a plan was there already.
     pub replays: u64,
-    /// Time spent on the CPU to find plans, encode and submit, in nanoseconds.
+    /// Time spent on the CPU to find plans, make them and encode, in nanoseconds.
     pub encode_nanos: u64,
+    /// Time spent in the driver, while it took what was submitted, in nanoseconds. Software adapters may wait there for
+    /// what was submitted before.
+    pub submit_nanos: u64,
 }
 
 /// The same, as it is counted.
@@ -32,6 +35,7 @@ pub(super) struct Counters {
     pub(super) plans: AtomicU64,
     pub(super) replays: AtomicU64,
     pub(super) encode_nanos: AtomicU64,
+    pub(super) submit_nanos: AtomicU64,
 }
 
 impl Counters {
@@ -53,6 +57,7 @@ impl Counters {
             plans: get(&self.plans),
             replays: get(&self.replays),
             encode_nanos: get(&self.encode_nanos),
+            submit_nanos: get(&self.submit_nanos),
         }
     }
 }

@@ -20,7 +20,7 @@ impl Gpu {
         recording: Option<u64>,
         read: Option<u32>,
     ) -> Option<Ticket> {
-        let started = Instant::now();
+        let (started, waited) = (Instant::now(), self.counters().submit_nanos);
         let recorded = state.recorders.take(recording, read)?;
         if recorded.script.nodes.is_empty() {
             state.recorders.reuse(recorded);
@@ -43,8 +43,9 @@ impl Gpu {
         }
         state.recorders.reuse(recorded);
         self.collect(state);
-        let nanos = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        Counters::add(&self.counters.encode_nanos, nanos);
+        let submits = self.counters().submit_nanos - waited;
+        let encoding = nanos(started).saturating_sub(submits);
+        Counters::add(&self.counters.encode_nanos, encoding);
         ticket
     }
 
@@ -128,7 +129,11 @@ impl Gpu {
         // What is on its way is there first.
         self.send_uploads();
         Counters::add(&self.counters.submits, 1);
-        self.queue.submit([encoder.finish()])
+        let commands = encoder.finish();
+        let started = Instant::now();
+        let submission = self.queue.submit([commands]);
+        Counters::add(&self.counters.submit_nanos, nanos(started));
+        submission
     }
 
     fn encode(
@@ -164,6 +169,11 @@ impl Gpu {
         }
         Counters::add(&self.counters.dispatches, dispatches);
     }
+}
+
+/// Since then.
+fn nanos(started: Instant) -> u64 {
+    u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Copy all of `from`.
