@@ -292,7 +292,7 @@ impl<'a> Loader<'a> {
         Weight::new(
             dtype,
             &view.shape,
-            Bytes::new(std::sync::Arc::new(view.bytes.clone())),
+            Bytes::new(Arc::new(view.bytes.clone())),
         )
     }
 }

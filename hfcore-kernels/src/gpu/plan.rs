@@ -99,7 +99,6 @@ pub(crate) struct Planner<'a> {
     work: Vec<u64>,
     /// Numbers of each value, those that only kernels know included.
     lens: Vec<u32>,
-    spans: &'a [super::record::Span],
 }
 
 impl Planner<'_> {
@@ -136,15 +135,6 @@ impl Planner<'_> {
     pub(crate) fn scratch(&mut self, len: usize) -> Operand {
         self.lens.push(u32::try_from(len).unwrap_or(u32::MAX));
         Operand::Value(u32::try_from(self.lens.len() - 1).expect("values of a step fit 32 bits"))
-    }
-
-    /// Bytes of an operand.
-    pub(crate) fn size(&self, operand: &Operand) -> u64 {
-        match operand {
-            Operand::Value(value) => value_bytes(self.lens[*value as usize]),
-            Operand::Region(region) => region.size,
-            Operand::Words(words) => self.spans[*words as usize].size,
-        }
     }
 }
 
@@ -291,7 +281,6 @@ impl Plan {
             calls: Vec::new(),
             work: Vec::new(),
             lens: script.lens.clone(),
-            spans: &script.spans,
         };
         for node in &nodes {
             let outputs: Vec<_> = (node.first..node.first + node.count)
