@@ -64,30 +64,13 @@ pub(crate) struct Call {
     pub(crate) grid: Grid,
 }
 
-/// An operand that is bound, or part of it.
+/// An operand that is bound.
 #[derive(Clone, Debug)]
-pub(crate) struct Bind {
-    operand: Operand,
-    /// Bytes `offset..offset + size` of it.
-    part: Option<(u64, u64)>,
-}
-
-impl Bind {
-    /// Bytes `offset..offset + size` of `operand`; `offset` is a multiple of the device's alignment.
-    pub(crate) fn part(operand: &Operand, offset: u64, size: u64) -> Self {
-        Self {
-            operand: operand.clone(),
-            part: Some((offset, size)),
-        }
-    }
-}
+pub(crate) struct Bind(Operand);
 
 impl From<&Operand> for Bind {
     fn from(operand: &Operand) -> Self {
-        Self {
-            operand: operand.clone(),
-            part: None,
-        }
+        Self(operand.clone())
     }
 }
 
@@ -330,7 +313,7 @@ impl Plan {
         let mut last_use = vec![None; lens.len()];
         for (i, call) in calls.iter().enumerate() {
             for bind in &call.bindings {
-                if let Operand::Value(value) = bind.operand {
+                if let Operand::Value(value) = bind.0 {
                     last_use[value as usize] = Some(i);
                 }
             }
@@ -345,7 +328,7 @@ impl Plan {
         let mut ready = Vec::with_capacity(calls.len());
         for (i, (call, pipeline)) in calls.into_iter().zip(pipelines).enumerate() {
             for bind in &call.bindings {
-                if let Operand::Value(value) = bind.operand {
+                if let Operand::Value(value) = bind.0 {
                     let value = value as usize;
                     if places[value].is_none() {
                         places[value] = Some(slots.take(gpu, value_bytes(lens[value]))?);
@@ -367,7 +350,7 @@ impl Plan {
                 uniform,
             )?;
             for bind in &call.bindings {
-                match &bind.operand {
+                match &bind.0 {
                     Operand::Region(region) => {
                         knows.insert(region.buffer.id());
                     }
@@ -489,7 +472,7 @@ fn bind_group(
     );
     let mut entries = Vec::with_capacity(call.bindings.len() + 1);
     for (binding, bind) in call.bindings.iter().enumerate() {
-        let (buffer, offset, size) = match &bind.operand {
+        let (buffer, offset, size) = match &bind.0 {
             Operand::Value(value) => {
                 let place = places[*value as usize].as_ref();
                 let size = value_bytes(lens[*value as usize]);
@@ -506,14 +489,13 @@ fn bind_group(
                 (words.expect("spans have a buffer"), span.offset, span.size)
             }
         };
-        let (from, size) = bind.part.unwrap_or((0, size));
         if size > gpu.caps.max_binding {
             return Err(DeviceError::TooLarge {
                 wanted: usize::try_from(size).unwrap_or(usize::MAX),
                 limit: usize::try_from(gpu.caps.max_binding).unwrap_or(usize::MAX),
             });
         }
-        entries.push(entry(binding, buffer, offset + from, size));
+        entries.push(entry(binding, buffer, offset, size));
     }
     if let Some((buffer, offset)) = uniform {
         entries.push(entry(
