@@ -2,8 +2,8 @@
 
 use crate::{
     Activation, AttentionParams, AttentionSpan, CpuOptions, DType, Device, KeyValues, KvDType,
-    KvStore, Matrix, PAGE, Precision, RopeAngles, RopeLayout, Tensor, Weight, add, attention,
-    gated, layer_norm, linear, linears, rms_norm, rope,
+    KvStore, Matrix, PAGE, Precision, RopeAngles, RopeLayout, Tensor, Weight, attention, gated,
+    layer_norm, linear, linears, rms_norm, rope,
 };
 
 use super::testing::each_device;
