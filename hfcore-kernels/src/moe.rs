@@ -323,7 +323,9 @@ impl Lists {
             return Ok(None);
         };
         let fits = match (gate.shape().as_slice(), down.shape().as_slice()) {
-            (&[rows, width], &[outputs, inputs]) => rows == inner * inputs && width == outputs,
+            (&[rows, width], &[outputs, inputs]) => {
+                rows == inner * inputs && width == outputs && rows * width > 0
+            }
             _ => false,
         };
         let counts = [self.gate.len(), self.up.len()] == [count, two * count];

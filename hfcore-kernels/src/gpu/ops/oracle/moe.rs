@@ -282,6 +282,31 @@ fn tokens_in_groups() {
     }
 }
 
+/// What stands for matrices that a checkpoint lacks is left where it is, until the model is refused.
+#[test]
+fn what_is_no_mixture_stays_on_the_host() {
+    let nothing = || Matrix::from(Weight::from_f32(&[0, 0], &[]));
+    let some = || Matrix::from(Weight::from_f32(&[2, 2], &[1.0; 4]));
+    each_device(|device| {
+        for [gate, up, down] in [
+            [vec![nothing()], vec![nothing()], vec![nothing()]],
+            [vec![some(); 2], vec![some(), nothing()], vec![some(); 2]],
+            [vec![], vec![], vec![]],
+        ] {
+            let experts = Experts::new(gate, up, down, SILU);
+            let experts = experts.to_device(device).expect("nothing is brought");
+            assert_eq!(experts.kind(), SILU);
+            let x = tensor(device, &[1, 2], &[1.0; 2]);
+            let routing = Routing::new(1, vec![0], vec![1.0]);
+            let run = std::panic::AssertUnwindSafe(|| moe(&x, &routing, &experts));
+            assert!(
+                std::panic::catch_unwind(run).is_err(),
+                "nothing to compute with"
+            );
+        }
+    });
+}
+
 /// The routing is never read back between the two, and the plan does not depend on it.
 #[test]
 fn from_logits_to_tokens() {
