@@ -15,8 +15,10 @@
 //! last. A part is one region, so that a kernel needs one binding for it.
 
 use std::hash::{Hash, Hasher};
+use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::Arc;
+use std::thread;
 
 use crate::quant::Plane;
 use crate::{DType, DeviceError, Matrix, QuantFormat, Quantized, Weight};
@@ -26,6 +28,9 @@ use super::{Caps, Gpu, Held, Region};
 
 /// Bytes of the vectors that rows consist of.
 const VECTOR: usize = 16;
+/// Bytes that are packed before they are staged, by so many threads at most.
+const PACKED: usize = if cfg!(test) { 64 << 10 } else { 8 << 20 };
+const PACK_THREADS: usize = 8;
 /// What the rows of a part are a multiple of, where there are several parts: outputs of a panel of a
 /// [`Quantized`].
 const ROWS: usize = 16;
@@ -293,12 +298,15 @@ impl GpuMatrix {
     fn packed(
         gpu: &Gpu,
         layout: Layout,
-        values: impl Fn(Range<usize>, &mut [u8]),
+        values: impl Fn(Range<usize>, &mut [u8]) + Sync,
         scales: impl Fn(Range<usize>, &mut [u8]),
     ) -> Result<Self, DeviceError> {
         let part_rows = layout.part_rows(gpu.caps())?;
-        // Panels that are packed at once: what stays in a cache.
-        let block = ((256 << 10) / layout.value_bytes(ROWS).max(1)).max(1) * ROWS;
+        // Panels that are packed at once, by threads that have so much to do that it is worth starting them.
+        let block = (PACKED / layout.value_bytes(ROWS).max(1)).max(1) * ROWS;
+        let threads = thread::available_parallelism()
+            .map_or(1, NonZeroUsize::get)
+            .min(PACK_THREADS);
         let mut bytes = Vec::new();
         let mut parts = Vec::new();
         for rows in layout.parts(part_rows) {
@@ -306,7 +314,15 @@ impl GpuMatrix {
             for start in rows.clone().step_by(block) {
                 let block = start..rows.end.min(start + block);
                 bytes.resize(layout.value_bytes(block.len()), 0);
-                values(block, &mut bytes);
+                let share = block.len().div_ceil(threads).next_multiple_of(ROWS);
+                let shares = bytes.chunks_mut(layout.value_bytes(share).max(1));
+                thread::scope(|scope| {
+                    for (start, to) in block.clone().step_by(share.max(1)).zip(shares) {
+                        let rows = start..block.end.min(start + share);
+                        let values = &values;
+                        scope.spawn(move || values(rows, to));
+                    }
+                });
                 gpu.fill(&held, layout.value_bytes(start - rows.start) as u64, &bytes)?;
             }
             let end = layout.value_bytes(rows.len()) as u64;

@@ -65,9 +65,10 @@ impl Gemv {
     ///
     /// One row of x: all threads go along the inputs, so that a row of a few kilobytes is read in one or two
     /// steps, several rows at a time. More rows of x: groups of threads share what they read of x through
-    /// the cache. Merging, x is dear: it is made once for as many outputs as there are registers for.
+    /// the cache. Merging, x is dear: it is made once for as many outputs as there are registers for. So it is
+    /// beside few bits a weight, and beside a gain, of which gate and up need as much as one matrix does.
     fn shape(self, caps: &Caps) -> Shape {
-        let rows = if self.gated.is_some() { 2 } else { 4 };
+        let few_bits = self.dtype >= 3;
         let threads = if caps.subgroups { 256 } else { 128 };
         match (self.merge, self.batch) {
             (true, batch) => Shape {
@@ -78,7 +79,11 @@ impl Gemv {
             (false, 1) => Shape {
                 threads: 128,
                 lanes: 128,
-                rows,
+                rows: if few_bits && self.gated.is_none() {
+                    8
+                } else {
+                    4
+                },
             },
             (false, _) => Shape {
                 threads,
@@ -88,7 +93,7 @@ impl Gemv {
                 } else {
                     64
                 },
-                rows,
+                rows: if self.gated.is_some() { 2 } else { 4 },
             },
         }
     }

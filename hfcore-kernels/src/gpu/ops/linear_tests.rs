@@ -231,6 +231,17 @@ fn norms_are_part_of_products_of_few_rows() {
     });
 }
 
+/// `silu(gate) * up`.
+fn gated(gate: Exact, up: Exact) -> Exact {
+    let value = reference::activation(gate.value, Activation::Silu).value;
+    Exact {
+        value: value * up.value,
+        // The slope of the activation is below 1.1.
+        magnitude: (1.1 * gate.magnitude) * up.value.abs()
+            + (value.abs() + f64::from(f32::EPSILON) * gate.magnitude) * up.magnitude,
+    }
+}
+
 #[test]
 fn residuals_and_gates_are_part_of_products() {
     let (outputs, inputs) = (140, 96);
@@ -286,16 +297,7 @@ fn residuals_and_gates_are_part_of_products() {
             };
             let want: Vec<Exact> = (products(&normed, &gate).iter())
                 .zip(products(&normed, &up))
-                .map(|(gate, up)| {
-                    let value = reference::activation(gate.value, Activation::Silu).value;
-                    Exact {
-                        value: value * up.value,
-                        // The slope of the activation is below 1.1.
-                        magnitude: (1.1 * gate.magnitude) * up.value.abs()
-                            + (value.abs() + f64::from(f32::EPSILON) * gate.magnitude)
-                                * up.magnitude,
-                    }
-                })
+                .map(|(&gate, up)| gated(gate, up))
                 .collect();
             check(&what, &found, &want, units(inputs) + 32.0);
         }
@@ -396,6 +398,8 @@ fn of_matrices_in_parts() {
     each_device(|device| {
         let host = matrix("float32", outputs, inputs, 1);
         let on_device = host.to_device(device).unwrap();
+        let up = matrix("float32", outputs, inputs, 2);
+        let on_up = up.to_device(device).unwrap();
         let bias = numbers(outputs, 2, 1.0);
         let on_gpu = Tensor::parameter(device, &[outputs], bias.clone());
         for rows in [1, 9] {
@@ -407,6 +411,25 @@ fn of_matrices_in_parts() {
                 Some(&on_gpu),
             );
             check(&format!("{rows} rows"), &found, &want, units(inputs));
+
+            // Gate and up are split alike.
+            let layers = [&on_device, &on_up];
+            let gates = Fused {
+                layers: &layers,
+                bias: None,
+                norm: None,
+                residual: None,
+                gated: Some(Activation::Silu),
+            };
+            let ([found], calls) = gates.run(device, &tensor(device, &[rows, inputs], &x));
+            let is_least = device.on_gpu().unwrap().caps().max_binding <= 1 << 20;
+            assert_eq!(calls, if is_least { 2 } else { 1 });
+            let gate = reference::linear(&x, &host.to_f32(), None, inputs);
+            let want: Vec<Exact> = (gate.into_iter())
+                .zip(reference::linear(&x, &up.to_f32(), None, inputs))
+                .map(|(gate, up)| gated(gate, up))
+                .collect();
+            check(&format!("{rows} rows, gated"), &found, &want, units(inputs));
         }
     });
 }
