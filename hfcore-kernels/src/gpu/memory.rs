@@ -203,6 +203,11 @@ impl Memory {
         others.into_iter().map(|buffer| buffer.id).collect()
     }
 
+    /// The buffers that were of values and are free, which are no longer kept.
+    pub(super) fn take_free(&self) -> BTreeMap<u64, Vec<Buffer>> {
+        std::mem::take(&mut self.free.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Count that a buffer is about to be dropped.
     pub(super) fn freed(&self, buffer: &Buffer) {
         (self.counters.allocated_bytes).fetch_sub(buffer.raw.size(), Ordering::Relaxed);

@@ -194,6 +194,11 @@ impl Plans {
         self.plans.last().map(|(_, _, plan)| plan)
     }
 
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.plans.is_empty()
+    }
+
     /// Keep a plan, as the last. Returned are the buffers of one that is forgotten for it.
     pub(super) fn insert(&mut self, script: Script, plan: Plan) -> Vec<Buffer> {
         let mut gone = Vec::new();
@@ -224,7 +229,7 @@ impl Plans {
 /// The buffers that values of plans lie in while their step runs.
 #[derive(Default)]
 pub(super) struct Arena {
-    by_size: BTreeMap<u64, Vec<Buffer>>,
+    pub(super) by_size: BTreeMap<u64, Vec<Buffer>>,
 }
 
 /// Which buffers of the arena are free, as a plan is made.

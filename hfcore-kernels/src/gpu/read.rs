@@ -13,7 +13,7 @@ use super::{Gpu, Region};
 /// Buffers that numbers are read through, by size.
 #[derive(Default)]
 pub(super) struct Readers {
-    free: BTreeMap<u64, Vec<Buffer>>,
+    pub(super) free: BTreeMap<u64, Vec<Buffer>>,
 }
 
 /// Words that are read.

@@ -48,6 +48,8 @@ pub(super) struct Recorders {
     alignment: u64,
 }
 
+/// Nodes of a recording, at most: a step of the largest models has a tenth of that.
+const MOST_NODES: usize = 1 << 14;
 /// Recorders of threads that may be gone, at most.
 const MOST_IDLE: usize = 32;
 
@@ -180,6 +182,11 @@ pub(crate) struct Recording<'a> {
 impl<'a> Recording<'a> {
     pub(super) fn new(gpu: &'a Gpu, mut state: MutexGuard<'a, State>) -> Self {
         let index = state.recorders.mine();
+        // Who never reads is not let fill the memory.
+        if state.recorders.of_threads[index].1.script.nodes.len() >= MOST_NODES {
+            let none = gpu.flush(&mut state, None, None);
+            debug_assert!(none.is_none(), "nothing was to be read");
+        }
         Self { gpu, state, index }
     }
 

@@ -1,5 +1,6 @@
 //! Running what was recorded: find its plan or make it, encode, submit.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use crate::DeviceError;
@@ -54,6 +55,17 @@ impl Gpu {
         let gone = self.memory.collect();
         for buffer in state.plans.forget(&gone) {
             self.memory.freed(&buffer);
+        }
+        // The last model is gone: what its steps were run in goes with it.
+        if !gone.is_empty() && state.plans.is_empty() {
+            let kept = [
+                std::mem::take(&mut state.arena.by_size),
+                std::mem::take(&mut state.readers.free),
+                self.memory.take_free(),
+            ];
+            for buffer in kept.into_iter().flat_map(BTreeMap::into_values).flatten() {
+                self.memory.freed(&buffer);
+            }
         }
     }
 

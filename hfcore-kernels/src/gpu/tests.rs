@@ -110,6 +110,22 @@ fn memory_is_given_back() {
     });
 }
 
+/// Whoever records without end and never reads is run in between.
+#[test]
+fn a_recording_has_an_end() {
+    each_device(|device| {
+        let one = Tensor::parameter(device, &[1], vec![1.0]);
+        let before = device.wgpu_counters().unwrap().submits;
+        let mut x = Tensor::from_vec(device, &[1], vec![0.0]);
+        for _ in 0..(1 << 14) + 100 {
+            x = add(x, &one);
+        }
+        assert_eq!(x.into_vec().unwrap(), [(1 << 14) as f32 + 100.0]);
+        let submits = device.wgpu_counters().unwrap().submits - before;
+        assert!((2..10).contains(&submits), "{submits} submissions");
+    });
+}
+
 /// Each thread's steps are its own; a value goes from one to another.
 #[test]
 fn threads_record_by_themselves() {

@@ -396,7 +396,9 @@ mod tests {
                 .to_device(device)
                 .unwrap();
             let mut scores = vec![0.0; 3 * 40];
-            [7, 40 + 39, 80 + 12].map(|best| scores[best] = 1.0);
+            for best in [7, 40 + 39, 80 + 12] {
+                scores[best] = 1.0;
+            }
             scores[85] = f32::NAN;
             let logits = Tensor::from_vec(device, &[3, 40], scores);
             let choices = [0, 1, 2].map(|row| Choice {
