@@ -255,14 +255,15 @@ impl Experts {
         up_bias: Vec<Tensor>,
         down_bias: Vec<Tensor>,
     ) -> Self {
-        let lists = match &mut self.parameters {
-            Parameters::Host(lists) => lists,
+        match &mut self.parameters {
+            Parameters::Host(lists) => {
+                lists.gate_bias = gate_bias;
+                lists.up_bias = up_bias;
+                lists.down_bias = down_bias;
+            }
             #[cfg(feature = "wgpu")]
             Parameters::Gpu(_) => panic!("Experts::with_biases: the experts are on a GPU"),
-        };
-        lists.gate_bias = gate_bias;
-        lists.up_bias = up_bias;
-        lists.down_bias = down_bias;
+        }
         self
     }
 
