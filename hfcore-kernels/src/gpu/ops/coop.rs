@@ -50,7 +50,7 @@ impl Tile {
     fn new(caps: &Caps, edge: u32, large: bool) -> Self {
         // Subgroups of less than 16 lanes are software's, for which a step takes long to compile.
         let side = match caps.subgroup_size {
-            [_, ..16] => 32,
+            [_, ..16] if edge == 8 => 32,
             _ if large => 128,
             _ => 64,
         };
