@@ -1,0 +1,208 @@
+//! Generation on a GPU: the tokens of the CPU, however far ahead of the host it runs, and what a token costs.
+
+#![cfg(feature = "wgpu")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up has failed"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use hfcore::{
+    AutoModelForCausalLm, AutoModelForSeq2SeqLm, CausalLm, Device, EncoderInput, FinishReason,
+    GenerationConfig, Generator, Seq2Seq, Token, TokenBatch, WgpuCounters, WgpuOptions, WgpuSelect,
+};
+
+/// The GPU of these tests: the software one, unless `HFCORE_WGPU_ADAPTER` names another. None where there is
+/// none, which is said.
+fn gpu() -> Option<Device> {
+    let select = match std::env::var("HFCORE_WGPU_ADAPTER") {
+        Ok(text) if !text.is_empty() => text.parse().unwrap(),
+        _ => WgpuSelect::Software,
+    };
+    match Device::wgpu_with(&WgpuOptions::default().with_adapter(select)) {
+        Ok(device) => Some(device),
+        Err(error) => {
+            let required =
+                std::env::var_os("HFCORE_REQUIRE_WGPU").is_some_and(|value| value != "0");
+            assert!(!required, "HFCORE_REQUIRE_WGPU is set: {error}");
+            eprintln!("SKIPPED: {error}");
+            None
+        }
+    }
+}
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../hfcore-arch/tests/golden")
+        .join(name)
+}
+
+fn decoder(folder: &Path, device: &Device) -> AutoModelForCausalLm {
+    (AutoModelForCausalLm::builder().device(device.clone()))
+        .load(folder)
+        .unwrap()
+}
+
+fn config(text: &str) -> GenerationConfig {
+    GenerationConfig::from_slice(text.as_bytes()).unwrap()
+}
+
+const SETTINGS: [&str; 4] = [
+    r#"{"max_new_tokens": 24, "eos_token_id": [2, 17, 40]}"#,
+    r#"{"max_new_tokens": 24, "eos_token_id": [2, 17], "repetition_penalty": 1.3, "suppress_tokens": [5, 9]}"#,
+    r#"{"max_new_tokens": 24, "do_sample": true, "temperature": 1.2, "top_k": 20, "top_p": 0.9,
+        "num_return_sequences": 2, "eos_token_id": [2, 30, 31, 32, 33]}"#,
+    r#"{"max_new_tokens": 16, "do_sample": true, "top_k": 0, "min_p": 0.02, "repetition_penalty": 1.1,
+        "min_new_tokens": 6, "eos_token_id": [2, 11, 12, 13]}"#,
+];
+
+/// Sequences with their prompts, and why each ended.
+type Sequences = Vec<(Vec<u32>, Option<FinishReason>)>;
+
+fn run<P: AsRef<[u32]>>(
+    generator: Generator<'_>,
+    depth: Option<usize>,
+    prompts: &[P],
+) -> Sequences {
+    let generator = match depth {
+        Some(depth) => generator.with_run_ahead(depth),
+        None => generator,
+    };
+    let output = generator.generate(prompts).unwrap();
+    let sequence = output.sequences.into_iter();
+    sequence
+        .map(|sequence| (sequence.tokens, sequence.finish_reason))
+        .collect()
+}
+
+fn generate(model: &dyn CausalLm, settings: &str, depth: Option<usize>) -> Sequences {
+    let prompts: [&[u32]; 3] = [&[5, 9, 41, 7, 100, 3], &[8], &[60, 61]];
+    let config = config(settings);
+    run(Generator::new(model, &config).with_seed(7), depth, &prompts)
+}
+
+#[test]
+fn decoders_draw_the_tokens_of_the_cpu_at_every_depth() {
+    let Some(gpu) = gpu() else { return };
+    for name in ["llama", "gemma2", "gpt2", "mistral-sliding"] {
+        let (on_cpu, on_gpu) = (
+            decoder(&golden(name), &Device::cpu()),
+            decoder(&golden(name), &gpu),
+        );
+        for settings in SETTINGS {
+            let expected = generate(on_cpu.model(), settings, None);
+            for depth in [Some(0), None, Some(3)] {
+                let found = generate(on_gpu.model(), settings, depth);
+                assert_eq!(found, expected, "{name}, {settings}, {depth:?} ahead");
+            }
+        }
+        // The host sees every score.
+        let nothing = |_: &[u32], _: &mut [f32]| {};
+        let by_host = |model: &dyn CausalLm| {
+            let generator =
+                Generator::new(model, &config(SETTINGS[2])).with_logits_processor(nothing);
+            run(generator, None, &[[8, 9]])
+        };
+        assert_eq!(
+            by_host(on_gpu.model()),
+            by_host(on_cpu.model()),
+            "{name}, by the host"
+        );
+    }
+}
+
+#[test]
+fn encoder_decoders_draw_the_tokens_of_the_cpu_at_every_depth() {
+    let Some(gpu) = gpu() else { return };
+    let load = |device: &Device| {
+        (AutoModelForSeq2SeqLm::builder().device(device.clone()))
+            .load(golden("t5"))
+            .unwrap()
+    };
+    let (on_cpu, on_gpu) = (load(&Device::cpu()), load(&gpu));
+    let generate = |model: &dyn Seq2Seq, settings: &str, depth: Option<usize>| {
+        let input = TokenBatch::new().with(&[5, 9, 41, 7]).with(&[8]);
+        let config = config(settings).with_decoder_start_token_id(0_u32);
+        let input = EncoderInput::Tokens(input);
+        let generator = Generator::encoder_decoder(model, input, &config).with_seed(3);
+        run::<[u32; 0]>(generator, depth, &[])
+    };
+    for settings in [SETTINGS[1], SETTINGS[2]] {
+        let expected = generate(on_cpu.model(), settings, None);
+        for depth in [Some(0), None, Some(3)] {
+            assert_eq!(
+                generate(on_gpu.model(), settings, depth),
+                expected,
+                "{settings}, {depth:?} ahead"
+            );
+        }
+    }
+}
+
+/// `llama` with room for more tokens than it was trained with.
+fn long_llama(root: &Path) {
+    for entry in fs::read_dir(golden("llama")).unwrap() {
+        let entry = entry.unwrap();
+        if entry.path().is_file() {
+            fs::copy(entry.path(), root.join(entry.file_name())).unwrap();
+        }
+    }
+    let file = root.join("config.json");
+    let config = fs::read_to_string(&file).unwrap();
+    let longer = config.replace(
+        "\"max_position_embeddings\": 96",
+        "\"max_position_embeddings\": 480",
+    );
+    assert_ne!(longer, config, "the configuration has a context of 96");
+    fs::write(file, longer).unwrap();
+}
+
+/// Per token: one submission, as many kernels as ever, nothing made, nothing allocated.
+#[test]
+fn a_token_costs_one_submission_and_makes_nothing() {
+    const LAYERS: u64 = 2;
+    let Some(gpu) = gpu() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    long_llama(folder.path());
+    let model = decoder(folder.path(), &gpu);
+    for (settings, most) in [
+        (r#"{"max_new_tokens": 300}"#, 6 * LAYERS + 6),
+        (
+            r#"{"max_new_tokens": 300, "do_sample": true, "top_k": 40, "top_p": 0.95}"#,
+            6 * LAYERS + 6,
+        ),
+        (
+            r#"{"max_new_tokens": 300, "repetition_penalty": 1.2, "suppress_tokens": [3]}"#,
+            6 * LAYERS + 6,
+        ),
+    ] {
+        let mut generation = (Generator::new(model.model(), &config(settings)))
+            .stream(&[[1, 5, 9]])
+            .unwrap();
+        let counters = |tokens: usize, generation: &mut dyn Iterator<Item = _>| -> WgpuCounters {
+            for token in generation.take(tokens) {
+                let _: Token = Result::<_, hfcore::GenerateError>::unwrap(token);
+            }
+            gpu.wgpu_counters().unwrap()
+        };
+        let before = counters(60, &mut generation);
+        let after = counters(200, &mut generation);
+        assert_eq!(after.created_objects, before.created_objects, "{settings}");
+        assert_eq!(after.allocated_bytes, before.allocated_bytes, "{settings}");
+        assert_eq!(after.plans, before.plans, "{settings}");
+        assert_eq!(after.submits - before.submits, 200, "{settings}");
+        let dispatches = after.dispatches - before.dispatches;
+        assert_eq!(
+            dispatches % 200,
+            0,
+            "{settings}: every token is like the last"
+        );
+        assert!(
+            dispatches / 200 <= most,
+            "{settings}: {} kernels a token",
+            dispatches / 200
+        );
+    }
+}
