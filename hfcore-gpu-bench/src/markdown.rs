@@ -190,12 +190,13 @@ fn gemv(out: &mut String, report: &Report) -> std::fmt::Result {
         )?;
         for format in &formats {
             match all.iter().find(|found| found.format == *format) {
-                Some(found) => write!(
+                Some(found) if found.seconds.is_some() => write!(
                     out,
                     " {} us, {} |",
                     number(found.seconds, 1e6),
                     percent(found.share_of_read)
                 )?,
+                Some(_) => out.push_str(" - |"),
                 None => out.push_str(" |"),
             }
         }
