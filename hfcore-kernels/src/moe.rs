@@ -242,8 +242,8 @@ impl Experts {
         }
     }
 
-    /// With a bias for each matrix, those of `gate`, `up` and `down`; none where a list is empty. On a CPU device,
-    /// until [`to_device`](Self::to_device).
+    /// With a bias for each matrix, those of `gate`, `up` and `down`; none where a list is empty. They are on the
+    /// device of the CPU that computes, or wherever [`to_device`](Self::to_device) can read them.
     ///
     /// # Panics
     /// If the experts are on a GPU already.
