@@ -3,6 +3,7 @@
 //! ```text
 //! norm ► linears                    few rows: the norm is done as the input is read
 //! linears ► gated                   gate and up, row by row
+//! linear ► activation               few rows: it is applied to the sums
 //! linear ► add, experts ► add       the residual is added to the sums
 //! norm ► rope, of q and of k ► write    heads on their way to attention
 //! attention ► linear                few rows: what parts of a context gave is merged as the input is read
@@ -22,10 +23,11 @@ use super::record::{Node, Script};
 
 /// Put nodes together where one kernel can do them.
 pub(super) fn fuse(nodes: Vec<Node>, script: &Script) -> Vec<Node> {
-    let passes: [fn(&Graph<'_>, usize) -> Option<Fused>; 6] = [
+    let passes: [fn(&Graph<'_>, usize) -> Option<Fused>; 7] = [
         norm_and_rope,
         heads,
         gate,
+        activation,
         residual,
         norm_and_linears,
         attention_and_linear,
@@ -212,6 +214,31 @@ fn gate(graph: &Graph<'_>, index: usize) -> Option<Fused> {
     (both && unread(*gate) && unread(*up) && linears.takes_gate(*activation)).then(|| Fused {
         op: Linears {
             epilogue: Epilogue::Gated(*activation),
+            ..linears.clone()
+        }
+        .into(),
+        made: graph.made(index),
+        gone: vec![maker],
+    })
+}
+
+/// `activation(linear)`.
+fn activation(graph: &Graph<'_>, index: usize) -> Option<Fused> {
+    let Op::Elementwise(Elementwise {
+        function: Function::Activate(activation),
+        a,
+        ..
+    }) = graph.op(index)?
+    else {
+        return None;
+    };
+    let (maker, node) = graph.only_for(a, index)?;
+    let Op::Linears(linears) = &node.op else {
+        return None;
+    };
+    linears.takes_activation().then(|| Fused {
+        op: Linears {
+            epilogue: Epilogue::Activated(*activation),
             ..linears.clone()
         }
         .into(),

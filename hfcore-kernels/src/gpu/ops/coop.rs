@@ -235,9 +235,10 @@ pub(super) fn lower(op: &Linears, outputs: &[Operand], planner: &mut Planner<'_>
 
     let residual = match &op.epilogue {
         Epilogue::Residual(residual) => Some(residual),
-        Epilogue::None | Epilogue::Gated(_) => None,
+        Epilogue::None | Epilogue::Activated(_) | Epilogue::Gated(_) => None,
     };
     let gated = match op.epilogue {
+        Epilogue::Activated(_) => unreachable!("`takes_activation` is of few rows"),
         Epilogue::Gated(activation) => Some(act(activation)),
         Epilogue::None | Epilogue::Residual(_) => None,
     };

@@ -30,8 +30,10 @@ struct Gemv {
     /// Whether every matrix has one.
     bias: bool,
     residual: bool,
-    /// The activation of gate and up.
-    gated: Option<u32>,
+    /// Whether the matrices are gate and up.
+    gated: bool,
+    /// Whether there is an activation besides.
+    activated: bool,
 }
 
 /// How the input is normed: the shader's `NORM`.
@@ -79,11 +81,7 @@ impl Gemv {
             (false, 1) => Shape {
                 threads: 128,
                 lanes: 128,
-                rows: if few_bits && self.gated.is_none() {
-                    8
-                } else {
-                    4
-                },
+                rows: if few_bits && !self.gated { 8 } else { 4 },
             },
             (false, _) => Shape {
                 threads,
@@ -93,22 +91,19 @@ impl Gemv {
                 } else {
                     64
                 },
-                rows: if self.gated.is_some() { 2 } else { 4 },
+                rows: if self.gated { 2 } else { 4 },
             },
         }
     }
 
     /// Outputs: gate and up have one.
     const fn outs(self) -> u32 {
-        match self.gated {
-            Some(_) => 1,
-            None => self.matrices,
-        }
+        if self.gated { 1 } else { self.matrices }
     }
 
     fn variant(self, caps: &Caps) -> Variant {
         let shape = self.shape(caps);
-        let streams = if self.gated.is_some() { 2 } else { 1 };
+        let streams = if self.gated { 2 } else { 1 };
         let squares = streams * shape.rows * self.batch;
         let values = squares
             + if self.norm == Norm::Rms {
@@ -137,8 +132,8 @@ impl Gemv {
                 ("LOOPS", if self.batch > 1 { 1 } else { self.outs() }),
                 ("BIAS", self.bias.into()),
                 ("RESIDUAL", self.residual.into()),
-                ("GATED", self.gated.is_some().into()),
-                ("ACT", self.gated.unwrap_or(0)),
+                ("GATED", self.gated.into()),
+                ("ACTIVATED", self.activated.into()),
                 ("WG", shape.threads),
                 ("LANES", shape.lanes),
                 ("ROWS", shape.rows),
@@ -185,12 +180,9 @@ pub(super) fn lower(op: &Linears, outputs: &[Operand], planner: &mut Planner<'_>
     }
     let residual = match &op.epilogue {
         Epilogue::Residual(residual) => Some(residual),
-        Epilogue::None | Epilogue::Gated(_) => None,
+        Epilogue::None | Epilogue::Activated(_) | Epilogue::Gated(_) => None,
     };
-    let gated = match op.epilogue {
-        Epilogue::Gated(activation) => Some(act(activation)),
-        Epilogue::None | Epilogue::Residual(_) => None,
-    };
+    let gated = matches!(op.epilogue, Epilogue::Gated(_));
     let bindings = planner.caps().storage_bindings as usize;
     let taken = inputs.len() + gains.len() + usize::from(residual.is_some());
     for call in op.calls(outputs, bindings.saturating_sub(taken)) {
@@ -205,8 +197,9 @@ pub(super) fn lower(op: &Linears, outputs: &[Operand], planner: &mut Planner<'_>
             bias: call[0].bias.is_some(),
             residual: residual.is_some(),
             gated,
+            activated: matches!(op.epilogue, Epilogue::Activated(_)),
         };
-        let outs = if gated.is_some() { 1 } else { call.len() };
+        let outs = if gated { 1 } else { call.len() };
         let mut bindings = inputs.clone();
         bindings.extend(call.iter().map(|piece| &piece.region));
         bindings.extend(&gains);
@@ -249,6 +242,10 @@ fn params(op: &Linears, call: &[Piece<'_>]) -> Vec<u32> {
         word(layout.outputs),
         op.norm.as_ref().map_or(0, |norm| norm.eps.0),
         offset.to_bits(),
+        match op.epilogue {
+            Epilogue::Activated(activation) | Epilogue::Gated(activation) => act(activation),
+            Epilogue::None | Epilogue::Residual(_) => 0,
+        },
     ];
     if let Some(merge) = &op.merge {
         params.extend([merge.heads, merge.value_dim / 4, merge.splits]);
@@ -271,7 +268,8 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
                 matrices: 1,
                 bias: false,
                 residual: false,
-                gated: None,
+                gated: false,
+                activated: false,
             };
             for norm in [Norm::None, Norm::Rms, Norm::Layer] {
                 // As many as there are bindings for.
@@ -286,14 +284,19 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
                         ..plain
                     }));
                 }
+                all.extend([false, true].map(|bias| Gemv {
+                    norm,
+                    bias,
+                    activated: true,
+                    ..plain
+                }));
                 if norm != Norm::Layer {
-                    let gated = |gated| Gemv {
+                    all.push(Gemv {
                         norm,
-                        gated: Some(gated),
+                        gated: true,
                         matrices: 2,
                         ..plain
-                    };
-                    all.extend((0..3).map(gated));
+                    });
                 }
             }
             for bias in [false, true] {

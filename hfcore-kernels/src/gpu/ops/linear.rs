@@ -72,6 +72,8 @@ pub(crate) enum Epilogue {
     /// Of one layer: this, `[rows, outputs]`, is added. Only where [`takes_residual`](Linears::takes_residual)
     /// says so.
     Residual(Operand),
+    /// Of one layer: its activation. Only where [`takes_activation`](Linears::takes_activation) says so.
+    Activated(Activation),
     /// Of two layers, gate and up: `activation(gate) * up`. Only where [`takes_gate`](Linears::takes_gate)
     /// says so.
     Gated(Activation),
@@ -108,15 +110,21 @@ impl Linears {
         alone && self.norm.is_none() && !self.layers[0].matrix.layout().is_ragged()
     }
 
+    /// Whether this, which is one matrix, can be followed by an activation in the same kernel.
+    pub(crate) fn takes_activation(&self) -> bool {
+        self.takes_residual() && self.merge.is_none() && (1..=FEW).contains(&self.rows)
+    }
+
     /// Whether these, gate and up, can be one kernel: `activation(gate) * up`.
     pub(crate) fn takes_gate(&self, activation: Activation) -> bool {
         let [gate, up] = self.layers.as_slice() else {
             return false;
         };
-        let usual = matches!(
-            activation,
-            Activation::Silu | Activation::Gelu | Activation::GeluTanh
-        );
+        let usual = self.rows <= FEW
+            || matches!(
+                activation,
+                Activation::Silu | Activation::Gelu | Activation::GeluTanh
+            );
         let norm = self
             .norm
             .as_ref()

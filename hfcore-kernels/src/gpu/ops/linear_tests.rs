@@ -95,6 +95,7 @@ struct Fused<'a> {
     norm: Option<(NormKind, &'a Tensor, Option<&'a Tensor>)>,
     residual: Option<&'a Tensor>,
     gated: Option<Activation>,
+    activated: Option<Activation>,
 }
 
 const EPS: f32 = 1e-3;
@@ -125,6 +126,10 @@ impl Fused<'_> {
         if let Some(activation) = self.gated {
             assert!(op.takes_gate(activation));
             op.epilogue = Epilogue::Gated(activation);
+        }
+        if let Some(activation) = self.activated {
+            assert!(op.takes_activation());
+            op.epilogue = Epilogue::Activated(activation);
         }
         if let Some((kind, gain, bias)) = self.norm {
             assert!(op.takes_norm(kind, bias.is_some()));
@@ -188,6 +193,7 @@ fn norms_are_part_of_products_of_few_rows() {
                 norm: Some((NormKind::RmsUnitOffset, &gains, None)),
                 residual: None,
                 gated: None,
+                activated: None,
             };
             let (found, calls) = rms.run::<3>(device, &on_gpu);
             // Three biases are more than the fewest bindings.
@@ -207,6 +213,36 @@ fn norms_are_part_of_products_of_few_rows() {
                 }
                 check(&what, found, &want, units(inputs) + 32.0);
             }
+
+            // Of a product alone; the norm is part of that too.
+            let activation = [Activation::Gelu, Activation::Relu2][usize::from(rows > 1)];
+            let activated = Fused {
+                layers: &[&on_device[0]],
+                bias: Some(&on_gpu_biases),
+                norm: Some((NormKind::Rms, &gains, None)),
+                residual: None,
+                gated: None,
+                activated: Some(activation),
+            };
+            let ([found], calls) = activated.run(device, &on_gpu);
+            assert_eq!(calls, 1);
+            let normed: Vec<Exact> = (x.chunks(inputs))
+                .flat_map(|x| reference::rms_norm(x, Some(&gain), EPS, false))
+                .collect();
+            let want: Vec<Exact> = (products(&normed, &layers[0]).into_iter())
+                .zip(biases.iter().cycle())
+                .map(|(sum, &bias)| {
+                    let sum = sum + Exact::new(f64::from(bias));
+                    // Slopes are below 1.2, or that of a square.
+                    let slope = 1.2 + 2.0 * sum.value.abs();
+                    let value = reference::activation(sum.value, activation).value;
+                    Exact {
+                        value,
+                        magnitude: value.abs() + slope * sum.magnitude,
+                    }
+                })
+                .collect();
+            check(&what, &found, &want, units(inputs) + 32.0);
 
             let layer = Fused {
                 layers: &[&on_device[0], &on_device[1]],
@@ -265,6 +301,7 @@ fn residuals_and_gates_are_part_of_products() {
                 norm: None,
                 residual: Some(&tensor(device, &[rows, outputs], &residual)),
                 gated: None,
+                activated: None,
             };
             let ([found], calls) = adds.run(device, &on_gpu);
             assert_eq!(calls, 1, "{what}");
@@ -285,6 +322,7 @@ fn residuals_and_gates_are_part_of_products() {
                 norm: few.then_some((NormKind::Rms, &gains, None)),
                 residual: None,
                 gated: Some(Activation::Silu),
+                activated: None,
             };
             let ([found], calls) = gates.run(device, &on_gpu);
             assert_eq!(calls, 1, "{what}");
@@ -420,6 +458,7 @@ fn of_matrices_in_parts() {
                 norm: None,
                 residual: None,
                 gated: Some(Activation::Silu),
+                activated: None,
             };
             let ([found], calls) = gates.run(device, &tensor(device, &[rows, inputs], &x));
             let is_least = device.on_gpu().unwrap().caps().max_binding <= 1 << 20;

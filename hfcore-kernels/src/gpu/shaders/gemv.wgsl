@@ -14,6 +14,7 @@
 //   BIAS      every matrix has a bias
 //   RESIDUAL  y += residual
 //   GATED     two matrices, gate and up: y = activation(gate) * up
+//   ACTIVATED y = activation(y)
 //   RAGGED    the inputs are no multiple of what 16 bytes hold
 //
 // DTYPE and QUADS: see weight.wgsl. VALUES, sums of a thread: those of STREAMS matrices, and with NORM 1 one
@@ -21,7 +22,7 @@
 
 #include "reduce.wgsl"
 #include "weight.wgsl"
-#if GATED
+#if GATED || ACTIVATED
 #include "activation.wgsl"
 #endif
 
@@ -43,6 +44,8 @@ struct Params {
     eps: f32,
     // What is added to gains.
     offset: f32,
+    // Which activation.
+    act: u32,
 #if MERGE
     heads: u32,
     // Vectors of four numbers of a head.
@@ -384,7 +387,9 @@ fn main(t: Thread) {
             sum += bias_{l}[p.first + output];
 #endif
 #if GATED
-            sum = activation(sum) * other;
+            sum = activation_of(p.act, sum) * other;
+#elif ACTIVATED
+            sum = activation_of(p.act, sum);
 #endif
 #if RESIDUAL
             sum += residual[to];
