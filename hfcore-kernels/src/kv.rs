@@ -94,6 +94,9 @@ pub(crate) enum HeadPage<'a> {
 
 impl KvStore {
     /// A store without pages, for `heads` key/value heads.
+    ///
+    /// # Panics
+    /// If the device is a GPU and a number is beyond 32 bits.
     #[must_use]
     pub fn new(
         device: &Device,

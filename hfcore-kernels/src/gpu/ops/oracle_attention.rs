@@ -1,5 +1,7 @@
 //! Attention, rotations and pages against their definitions, on each device that is tested.
 
+use std::ops::Range;
+
 use crate::gpu::testing::each_device;
 use crate::reference::{self, Exact};
 use crate::{
@@ -350,6 +352,69 @@ fn attention_over_many_keys() {
             ..one
         }
         .check(device);
+    });
+}
+
+/// Sequences whose keys are in tensors of their own, as an encoder leaves them, and rows of no sequence.
+#[test]
+fn idle_rows_get_zeros_and_sources_are_kept_apart() {
+    let (heads, key_dim, value_dim) = (7, 10, 37);
+    each_device(|device| {
+        let run = |device: &Device| {
+            let of = |rows: usize, heads: usize, dim, seed| {
+                tensor(
+                    device,
+                    &[rows, heads, dim],
+                    &numbers(rows * heads * dim, seed, 2.0),
+                )
+            };
+            let q = of(14, heads, key_dim, 1);
+            let (k, v) = (of(5, 1, key_dim, 2), of(5, 1, value_dim, 3));
+            let (k2, v2) = (of(40, 1, key_dim, 4), of(40, 1, value_dim, 5));
+            let span = |rows: Range<usize>, keys| AttentionSpan {
+                rows,
+                position: 0,
+                keys,
+                key_position: 0,
+            };
+            let spans = [
+                span(
+                    4..13,
+                    KeyValues::Dense {
+                        k: &k2,
+                        v: &v2,
+                        rows: 3..40,
+                    },
+                ),
+                span(
+                    1..3,
+                    KeyValues::Dense {
+                        k: &k,
+                        v: &v,
+                        rows: 0..5,
+                    },
+                ),
+            ];
+            let params = AttentionParams {
+                scale: 0.3,
+                causal: false,
+                window: None,
+                softcap: None,
+                sinks: None,
+                bias: None,
+            };
+            attention(&q, &spans, &params)
+        };
+        // What lies in the buffers of a device from before is not zeros.
+        let x = Tensor::from_vec(
+            device,
+            &[14 * heads * value_dim],
+            vec![9.0; 14 * heads * value_dim],
+        );
+        for _ in 0..4 {
+            scale(scale(x.clone(), 2.0), 2.0).into_vec().unwrap();
+        }
+        assert_close(&device.name(), &run(device), &run(&Device::cpu()));
     });
 }
 
