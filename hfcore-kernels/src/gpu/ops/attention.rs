@@ -28,6 +28,8 @@ const FULL: usize = 512;
 const MOST_SPLITS: usize = 64;
 /// Keys of a split, at least: those that a workgroup has in memory at once.
 const SPLIT: usize = 128;
+/// Times as many that they may be, so that no more splits are left than whoever reads the result merges.
+const SEVERAL: usize = 3;
 /// Units of a value that a workgroup for one query takes.
 const COLUMNS: u32 = 128;
 /// Vectors of queries that fit a workgroup for one query.
@@ -621,7 +623,13 @@ fn few_rows(
     for (row, len, slot, keys) in all {
         words.entry(row..row + 1, 0, len, slot, keys);
     }
-    let size = longest.div_ceil(room).max(SPLIT).next_multiple_of(PAGE);
+    // Up to a few blocks each, no more splits than may be left: a merge takes longer than a block.
+    let left = longest.div_ceil(LEFT as usize).next_multiple_of(SPLIT);
+    let size = if left <= SEVERAL * SPLIT && room >= LEFT as usize {
+        left.max(SPLIT)
+    } else {
+        (longest.div_ceil(room).max(SPLIT)).next_multiple_of(PAGE)
+    };
     let splits = word(longest.div_ceil(size).max(1));
     let left = if splits <= LEFT { splits } else { 1 };
     words.words[..3].copy_from_slice(&[left, word(size), splits]);

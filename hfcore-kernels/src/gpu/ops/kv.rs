@@ -46,14 +46,18 @@ impl PageShape {
         (units(self.key_dim) + units(self.value_dim)) * PAGE
     }
 
+    fn head_bytes(self) -> usize {
+        self.head_units() * UNIT
+    }
+
     /// Bytes of a page.
     pub(crate) fn bytes(self) -> usize {
-        self.heads as usize * self.head_units() * UNIT
+        self.heads as usize * self.head_bytes()
     }
 
     /// Heads of each buffer, of buffers of at most `limit` bytes with `pages` pages.
     fn split(self, pages: usize, limit: u64) -> Result<Vec<Range<u32>>, DeviceError> {
-        let head = pages * self.head_units() * UNIT;
+        let head = pages * self.head_bytes();
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let each = u32::try_from(limit / head.max(1)).unwrap_or(u32::MAX);
         if each == 0 {
@@ -272,15 +276,22 @@ impl GpuPages {
         }
     }
 
-    /// Make room for all pages that have names, and as many again.
+    /// Make room for all pages that have names, and for as many again where that can be had.
     fn grow(&self, recording: &mut Recording<'_>, state: &mut State) {
-        let capacity = state.named.next_power_of_two().max(FIRST_PAGES);
         let gpu = recording.gpu();
-        let made = self.make(gpu, capacity);
-        let parts = match made {
-            Ok(parts) => parts,
+        let limit = gpu.caps().max_binding.min(gpu.caps().max_buffer);
+        let most = usize::try_from(limit).unwrap_or(usize::MAX) / self.shape.head_bytes().max(1);
+        let doubled = state.named.next_power_of_two().max(FIRST_PAGES);
+        let wanted = doubled.min(most).max(state.named);
+        let made = self.make(gpu, wanted, limit).map(|parts| (parts, wanted));
+        let made = made.or_else(|_| {
+            let parts = self.make(gpu, state.named, limit)?;
+            Ok((parts, state.named))
+        });
+        let (parts, capacity) = match made {
+            Ok(made) => made,
             Err(error) => {
-                // A read will tell. Until then, pages are wherever there is a buffer.
+                // A read will tell, and nothing runs before that.
                 gpu.fail(error);
                 return;
             }
@@ -297,12 +308,16 @@ impl GpuPages {
         state.capacity = capacity;
     }
 
-    fn make(&self, gpu: &Gpu, capacity: usize) -> Result<Vec<(Held, Range<u32>)>, DeviceError> {
-        let limit = gpu.caps().max_binding.min(gpu.caps().max_buffer);
+    fn make(
+        &self,
+        gpu: &Gpu,
+        capacity: usize,
+        limit: u64,
+    ) -> Result<Vec<(Held, Range<u32>)>, DeviceError> {
         let split = self.shape.split(capacity, limit)?;
         let make = |heads: Range<u32>| {
-            let units = capacity * heads.len() * self.shape.head_units();
-            Ok((gpu.memory.lasting((units * UNIT) as u64)?, heads))
+            let bytes = capacity * heads.len() * self.shape.head_bytes();
+            Ok((gpu.memory.lasting(bytes as u64)?, heads))
         };
         split.into_iter().map(make).collect()
     }

@@ -568,6 +568,19 @@ impl Layer {
         old.0.into_iter().for_each(|page| self.store.release(page));
     }
 
+    /// Keys and values of `new` more tokens of a sequence, to which nothing attends yet.
+    fn remember(&mut self, sequence: usize, new: usize, seed: u64) {
+        let x = |seed| {
+            let x = numbers(new * KV_HEADS * WIDTH, seed, 2.0);
+            tensor(&self.device, &[new, KV_HEADS, WIDTH], &x)
+        };
+        let (k, v) = (x(seed), x(seed + 1));
+        self.room(sequence, new);
+        let (pages, len) = &mut self.sequences[sequence];
+        self.store.write(pages, *len, &k, &v, 0..new);
+        *len += new;
+    }
+
     /// As many new tokens of each sequence as `new` says.
     fn step(&mut self, new: &[usize], seed: u64) -> Tensor {
         let rows: usize = new.iter().sum();
@@ -654,20 +667,24 @@ fn sequences_grow_and_keep_their_plan() {
     each_device(|device| {
         let mut here = Layer::new(&Device::cpu(), KvDType::F32, 3);
         let mut there = Layer::new(device, KvDType::F32, 3);
-        let mut step = |new: &[usize], seed| {
+        let step = |here: &mut Layer, there: &mut Layer, new: &[usize], seed| {
             let what = format!("step {seed} on {}", device.name());
             assert_close(&what, &there.step(new, seed), &here.step(new, seed));
         };
         // Then past the splits that are left to the projection.
-        for (phase, first) in [[250, 20, 1], [800, 1, 9]].into_iter().enumerate() {
+        for (phase, first) in [[250, 20, 1], [1, 1, 9]].into_iter().enumerate() {
             let seed = 100 * phase as u64;
-            step(&first, seed);
+            if phase == 1 {
+                here.remember(0, 1400, 77);
+                there.remember(0, 1400, 77);
+            }
+            step(&mut here, &mut there, &first, seed);
             for seed in seed + 1..seed + 5 {
-                step(&[1, 1, 1], seed);
+                step(&mut here, &mut there, &[1, 1, 1], seed);
             }
             let before = device.wgpu_counters().unwrap();
             for seed in seed + 5..seed + 14 {
-                step(&[1, 1, 1], seed);
+                step(&mut here, &mut there, &[1, 1, 1], seed);
             }
             let after = device.wgpu_counters().unwrap();
             assert_eq!(after.created_objects, before.created_objects);
@@ -723,13 +740,63 @@ fn sequences_part() {
     });
 }
 
+/// Pages copied from copies, from what was just written and to what was given back, with nothing read between.
+#[test]
+fn copies_come_in_their_order() {
+    let width = 100;
+    each_device(|device| {
+        let run = |device: &Device| {
+            let mut store = KvStore::new(device, 1, 1, width, KvDType::Bf16);
+            let k = Tensor::zeros(device, &[PAGE, 1, 1]);
+            let v = |seed| tensor(device, &[PAGE, 1, width], &numbers(PAGE * width, seed, 1.0));
+            let (first, second) = (v(1), v(2));
+            let a = store.alloc();
+            store.write(&[a], 0, &k, &first, 0..20);
+            let b = store.copy_page(a, 20);
+            let c = store.copy_page(b, 20);
+            store.write(&[a], 3, &k, &second, 0..9);
+            store.write(&[b], 5, &k, &second, 9..15);
+            let d = store.copy_page(b, 20);
+            // The page of `c` is given back, and used again for a copy of another.
+            let e = store.copy_page(c, 20);
+            store.release(c);
+            let f = store.copy_page(d, 20);
+            store.write(&[d], 0, &k, &second, 15..32);
+            let pages = [a, b, d, e, f];
+            let spans: Vec<_> = (pages.iter().enumerate())
+                .flat_map(|(i, page)| (0..20).map(move |position| (i, page, position)))
+                .map(|(i, page, position)| AttentionSpan {
+                    rows: 20 * i + position..20 * i + position + 1,
+                    position,
+                    keys: KeyValues::Paged {
+                        store: &store,
+                        pages: std::slice::from_ref(page),
+                        len: 20,
+                    },
+                    key_position: 0,
+                })
+                .collect();
+            let params = AttentionParams {
+                scale: 1.0,
+                causal: true,
+                window: Some(1),
+                softcap: None,
+                sinks: None,
+                bias: None,
+            };
+            attention(&Tensor::zeros(device, &[100, 1, 1]), &spans, &params)
+        };
+        assert_close(&device.name(), &run(device), &run(&Device::cpu()));
+    });
+}
+
 /// Heads that do not fit one binding together lie in several, and move there as the store grows.
 #[test]
 fn heads_are_split_over_bindings() {
-    let (heads, width) = (2, 256);
+    let (heads, width) = (6, 96);
     each_device(|device| {
         let run = |device: &Device| -> Vec<Tensor> {
-            // 32 KiB of each head of a page.
+            // 12 KiB of each head of a page: of 16 pages five heads fit 1 MiB, of 32 two.
             let mut store = KvStore::new(device, heads, width, width, KvDType::Bf16);
             let mut pages: Vec<PageId> = Vec::new();
             let step = |(seed, new): (u64, usize)| {
