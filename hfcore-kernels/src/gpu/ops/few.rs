@@ -66,12 +66,19 @@ impl Gemv {
     /// The kernel's layout on a device that can do this.
     ///
     /// One row of x: all threads go along the inputs, so that a row of a few kilobytes is read in one or two
-    /// steps, several rows at a time. More rows of x: groups of threads share what they read of x through
-    /// the cache. Merging, x is dear: it is made once for as many outputs as there are registers for. So it is
-    /// beside few bits a weight, and beside a gain, of which gate and up need as much as one matrix does.
+    /// steps, several rows at a time; rows of few bits are shorter, and two groups of threads have their own.
+    /// More rows of x: groups share what they read of x through the cache. Merging, x is dear: it is made once for
+    /// as many outputs as there are registers for. So it is beside few bits a weight, and beside a gain, of which
+    /// gate and up need as much as one matrix does.
     fn shape(self, caps: &Caps) -> Shape {
         let few_bits = self.dtype >= 3;
         let threads = if caps.subgroups { 256 } else { 128 };
+        // Subgroups belong to one group.
+        let group = if caps.subgroups {
+            caps.subgroup_size[1].max(64)
+        } else {
+            64
+        };
         match (self.merge, self.batch) {
             (true, batch) => Shape {
                 threads,
@@ -80,17 +87,12 @@ impl Gemv {
             },
             (false, 1) => Shape {
                 threads: 128,
-                lanes: 128,
+                lanes: if few_bits { group } else { 128 },
                 rows: if few_bits && !self.gated { 8 } else { 4 },
             },
             (false, _) => Shape {
                 threads,
-                // Subgroups belong to one group.
-                lanes: if caps.subgroups {
-                    caps.subgroup_size[1].max(64)
-                } else {
-                    64
-                },
+                lanes: group,
                 rows: if self.gated { 2 } else { 4 },
             },
         }
