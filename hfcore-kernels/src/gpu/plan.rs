@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use crate::{DeviceError, Precision};
+use crate::DeviceError;
 
 use super::fuse::fuse;
 use super::memory::{Buffer, size_class};
@@ -88,11 +88,6 @@ impl Planner<'_> {
     /// What the device can do.
     pub(crate) const fn caps(&self) -> &Caps {
         self.gpu.caps()
-    }
-
-    /// How exact products are wanted.
-    pub(crate) const fn precision(&self) -> Precision {
-        self.gpu.precision()
     }
 
     /// Append a call.

@@ -4,15 +4,14 @@
 //! The hardware multiplies halves and sums in `f32`. A weight becomes halves exactly: see
 //! [`Halves`](crate::gpu::halves::Halves). Activations are rounded: row by row, after a power of two has brought the largest
 //! number to the top of the range, so that each keeps 11 bits, three more than a `bf16` has; that is what
-//! [`Precision::Fast`] allows. Weights in fewer bits are held to their own numbers: their activations are the sum of two
-//! halves, 22 bits, and the products are twice as many, unless [`Precision::Fast`] was asked for. `f32` weights are never
-//! multiplied here, and nothing is with [`Precision::Strict`] or [`Precision::High`]: such a device has no products of
-//! matrices.
+//! [`Precision::Fast`](crate::Precision::Fast) allows. Weights in fewer bits are held to their own numbers: their activations are the sum of two
+//! halves, 22 bits, and the products are twice as many. `f32` weights are never multiplied here, and nothing is where
+//! [`Precision::Strict`](crate::Precision::Strict) or [`High`](crate::Precision::High) was asked for: such a device has no
+//! products of matrices.
 
 #[cfg(test)]
 mod tests;
 
-use crate::Precision;
 use crate::gpu::weights::Format;
 use crate::gpu::{Call, Caps, Grid, Operand, Planner, Variant};
 
@@ -195,15 +194,11 @@ fn halves_variant(ragged: bool, parts: u32) -> Variant {
     )
 }
 
-/// Halves that the numbers of the input become.
-fn parts(op: &Linears, precision: Precision) -> u32 {
+/// Halves that each number of the input becomes.
+fn parts(op: &Linears) -> u32 {
     let quantized = |format| matches!(format, Format::Quantized(_));
     let any = (op.layers.iter()).any(|layer| quantized(layer.matrix.layout().format));
-    if any && precision != Precision::Fast {
-        2
-    } else {
-        1
-    }
+    if any { 2 } else { 1 }
 }
 
 /// Calls for `op`, which writes `outputs`, if the device multiplies matrices such as these; `false`, and none, if not.
@@ -216,7 +211,7 @@ pub(super) fn lower(op: &Linears, outputs: &[Operand], planner: &mut Planner<'_>
         return false;
     };
     let inputs = first.matrix.layout().inputs;
-    let parts = parts(op, planner.precision());
+    let parts = parts(op);
     let steps = inputs.div_ceil(STEP);
     // Vectors of eight halves of a row.
     let units = steps * (STEP / 8) * parts as usize;

@@ -12,7 +12,7 @@ use crate::gpu::ops::oracle::{check, numbers, tensor};
 use crate::gpu::testing::{open, turn};
 use crate::gpu::{WgpuForce, WgpuOptions};
 use crate::reference::{self, Exact};
-use crate::{Activation, DType, Device, Tensor, Weight, linear};
+use crate::{Activation, DType, Device, Precision, Tensor, Weight, linear};
 
 /// The tile that is taken while a test says so.
 static TILE: Mutex<Option<Tile>> = Mutex::new(None);
@@ -44,11 +44,11 @@ pub(super) fn tiles(caps: &Caps, edge: u32) -> [Tile; 2] {
     [rounds, vectors]
 }
 
-/// Run `test` on the device that tests run on, this exact, and tell it the edge of its matrices; if it has none, say
+/// Run `test` on the device that tests run on, and tell it the edge of its matrices; if it has none, say
 /// so.
-fn on_matrices(precision: Precision, test: impl Fn(&Device, u32)) {
+fn on_matrices(test: impl Fn(&Device, u32)) {
     let _turn = turn();
-    let Some(gpu) = open(&WgpuOptions::default().with_precision(precision)) else {
+    let Some(gpu) = open(&WgpuOptions::default()) else {
         return;
     };
     let Some(edge) = gpu.caps().cooperative_matrix else {
@@ -62,29 +62,23 @@ fn on_matrices(precision: Precision, test: impl Fn(&Device, u32)) {
     test(&Device::of_gpu(gpu), edge);
 }
 
-/// The numbers that rows of `inputs` stand for, as the sum of so many halves.
-fn rounded(x: &[f32], inputs: usize, parts: u32) -> Vec<f32> {
+/// The factors that rows of `inputs` are for a matrix in `format`: halves, or where that has few bits itself, themselves.
+fn rounded(x: &[f32], inputs: usize, format: &str) -> Vec<f32> {
+    if format.starts_with("int") {
+        return x.to_vec();
+    }
     let row = |row: &[f32]| {
         let most = row.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
         let biased = i32::try_from(most.to_bits() >> 23).unwrap();
         let scale = 2.0_f64.powi((141 - biased).clamp(-126, 126));
-        let halves = |v: &f32| {
-            let v = f64::from(*v) * scale;
-            let first = f16::from_f64(v).to_f64();
-            let second = if parts == 2 {
-                f16::from_f64(v - first).to_f64()
-            } else {
-                0.0
-            };
-            ((first + second) / scale) as f32
-        };
-        row.iter().map(halves).collect::<Vec<_>>()
+        let half = |v: &f32| (f16::from_f64(f64::from(*v) * scale).to_f64() / scale) as f32;
+        row.iter().map(half).collect::<Vec<_>>()
     };
     x.chunks_exact(inputs).flat_map(row).collect()
 }
 
-/// Roundings that a sum of products may have: each product's, and each addition's in any order; a second half may
-/// be wrong by two more.
+/// Roundings that a sum of products may have: each product's, and each addition's in any order; two more of
+/// a factor that is two halves.
 fn units(inputs: usize) -> f64 {
     (inputs as f64).sqrt() * 2.0 + 18.0
 }
@@ -98,43 +92,32 @@ fn calls(device: &Device, run: impl FnOnce() -> Tensor) -> (Tensor, u64) {
 }
 
 /// Every format, of rows, outputs and inputs that no tile divides: equal to `f64` on the halves that activations
-/// are rounded to, up to sums in `f32`.
+/// are rounded to, or on themselves, up to sums in `f32`.
 #[test]
 fn every_format_as_halves() {
-    for precision in [Precision::Auto, Precision::Fast] {
-        on_matrices(precision, |device, _| {
-            for (format, inputs) in [
-                ("float16", 100),
-                ("bfloat16", 71),
-                ("int8", 64),
-                ("int4", 100),
-                ("int4-64", 192),
-            ] {
-                let [rows, outputs] = [77, 90];
-                let quantized = format.starts_with("int");
-                let parts = if quantized && precision == Precision::Auto {
-                    2
-                } else {
-                    1
-                };
-                if precision == Precision::Fast && format != "int4" {
-                    continue;
-                }
-                let host = matrix(format, outputs, inputs, 1);
-                let on_device = host.to_device(device).unwrap();
-                let x = numbers(rows * inputs, 3, 1.0);
-                let bias = numbers(outputs, 2, 1.0);
-                let x_rounded = rounded(&x, inputs, parts);
-                let want = reference::linear(&x_rounded, &host.to_f32(), Some(&bias), inputs);
-                let bias = Tensor::parameter(device, &[outputs], bias);
-                let x = tensor(device, &[rows, inputs], &x);
-                let (found, calls) = calls(device, || linear(&x, &on_device, Some(&bias)));
-                let what = format!("{format} on {}", device.name());
-                check(&what, &found, &want, units(inputs));
-                assert_eq!(calls, 2, "{what}: halves and their product");
-            }
-        });
-    }
+    on_matrices(|device, _| {
+        for (format, inputs) in [
+            ("float16", 100),
+            ("bfloat16", 71),
+            ("int8", 64),
+            ("int4", 100),
+            ("int4-64", 192),
+        ] {
+            let [rows, outputs] = [77, 90];
+            let host = matrix(format, outputs, inputs, 1);
+            let on_device = host.to_device(device).unwrap();
+            let x = numbers(rows * inputs, 3, 1.0);
+            let bias = numbers(outputs, 2, 1.0);
+            let factors = rounded(&x, inputs, format);
+            let want = reference::linear(&factors, &host.to_f32(), Some(&bias), inputs);
+            let bias = Tensor::parameter(device, &[outputs], bias);
+            let x = tensor(device, &[rows, inputs], &x);
+            let (found, calls) = calls(device, || linear(&x, &on_device, Some(&bias)));
+            let what = format!("{format} on {}", device.name());
+            check(&what, &found, &want, units(inputs));
+            assert_eq!(calls, 2, "{what}: halves and their product");
+        }
+    });
 }
 
 /// What follows a product.
@@ -147,7 +130,7 @@ enum Fused {
 /// What follows a product is part of it, with every tile there is.
 #[test]
 fn epilogues_with_every_tile() {
-    on_matrices(Precision::Auto, |device, edge| {
+    on_matrices(|device, edge| {
         let caps = device.on_gpu().unwrap().caps();
         let [rounds, vectors] = tiles(caps, edge);
         let large = Tile::new(caps, edge, true);
@@ -170,11 +153,10 @@ fn epilogues_with_every_tile() {
 fn fused(device: &Device, format: &str, rows: usize, what: Fused) {
     let [outputs, inputs] = [45, 64];
     let x = numbers(rows * inputs, 3, 1.0);
-    let parts = if format.starts_with("int") { 2 } else { 1 };
-    let x_rounded = rounded(&x, inputs, parts);
+    let factors = rounded(&x, inputs, format);
     let matrices = [4, 5].map(|seed| matrix(format, outputs, inputs, seed));
     let [gate, up] = (matrices.each_ref())
-        .map(|matrix| reference::linear(&x_rounded, &matrix.to_f32(), None, inputs));
+        .map(|matrix| reference::linear(&factors, &matrix.to_f32(), None, inputs));
     let residual = numbers(rows * outputs, 6, 1.0);
     let want: Vec<Exact> = match what {
         Fused::Residual => (gate.iter().zip(&residual))
@@ -230,7 +212,7 @@ fn fused(device: &Device, format: &str, rows: usize, what: Fused) {
 /// Rows and matrices of every size: each is brought into range by a power of two of its own.
 #[test]
 fn numbers_of_every_size() {
-    on_matrices(Precision::Auto, |device, _| {
+    on_matrices(|device, _| {
         let [outputs, inputs] = [16, 32];
         let mut x = numbers(16 * inputs, 3, 1.0);
         for (row, x) in x.chunks_exact_mut(inputs).enumerate() {
@@ -244,7 +226,12 @@ fn numbers_of_every_size() {
             (w[..inputs].iter_mut().zip(0..)).for_each(|(v, i)| *v *= 2.0_f32.powi(-i % 29));
             let host = Weight::from_f32(&[outputs, inputs], &w).to_dtype(DType::Bf16);
             let on_device = host.to_device(device).unwrap();
-            let want = reference::linear(&rounded(&x, inputs, 1), &host.to_f32(), None, inputs);
+            let want = reference::linear(
+                &rounded(&x, inputs, "bfloat16"),
+                &host.to_f32(),
+                None,
+                inputs,
+            );
             let x = tensor(device, &[16, inputs], &x);
             let found = linear(&x, &on_device, None);
             // What is far below the largest of its row may be lost.
@@ -268,7 +255,7 @@ fn numbers_of_every_size() {
 /// What is no number stays none, and in its row; a matrix that has an infinity is multiplied in `f32`.
 #[test]
 fn infinities() {
-    on_matrices(Precision::Auto, |device, _| {
+    on_matrices(|device, _| {
         let [rows, inputs] = [17, 32];
         let mut x = vec![1.0; rows * inputs];
         x[3 * inputs + 5] = f32::NAN;
@@ -310,7 +297,7 @@ fn what_is_not_rounded() {
         let x = tensor(device, &[rows, 32], &numbers(rows * 32, 2, 1.0));
         calls(device, || linear(&x, &weight, None)).1
     };
-    on_matrices(Precision::Auto, |device, _| {
+    on_matrices(|device, _| {
         assert_eq!(run(device, "bfloat16", 16), 2);
         assert_eq!(run(device, "bfloat16", 15), 1);
         assert_eq!(run(device, "float32", 64), 1);
@@ -335,7 +322,7 @@ fn what_is_not_rounded() {
 /// The same numbers in every run, and a part of the rows is the same as in all of them.
 #[test]
 fn rows_do_not_depend_on_each_other() {
-    on_matrices(Precision::Auto, |device, _| {
+    on_matrices(|device, _| {
         let weight = matrix("bfloat16", 70, 96, 1).to_device(device).unwrap();
         let x = numbers(70 * 96, 2, 1.0);
         let all = linear(&tensor(device, &[70, 96], &x), &weight, None)
