@@ -71,6 +71,7 @@ fn rounded(x: &[f32], inputs: usize, format: &str) -> Vec<f32> {
         let most = row.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
         let biased = i32::try_from(most.to_bits() >> 23).unwrap();
         let scale = 2.0_f64.powi((141 - biased).clamp(-126, 126));
+        #[allow(clippy::cast_possible_truncation, reason = "halves are exact in f32")]
         let half = |v: &f32| (f16::from_f64(f64::from(*v) * scale).to_f64() / scale) as f32;
         row.iter().map(half).collect::<Vec<_>>()
     };
@@ -312,8 +313,10 @@ fn what_is_not_rounded() {
             );
         }
     }
-    let mut force = WgpuForce::default();
-    force.no_cooperative_matrix = true;
+    let force = WgpuForce {
+        no_cooperative_matrix: true,
+        ..WgpuForce::default()
+    };
     if let Some(gpu) = open(&WgpuOptions::default().with_force(force)) {
         assert_eq!(run(&Device::of_gpu(gpu), "bfloat16", 64), 1);
     }
