@@ -132,25 +132,16 @@ impl Runtime {
             }
             #[cfg(feature = "wgpu")]
             DeviceName::Wgpu(select) => {
-                self.refuse_for_gpu()?;
-                let mut options = hfcore::wgpu_options()?;
+                if self.threads.is_some() {
+                    return Err("--threads is about --device cpu".into());
+                }
+                let precision = self.precision.map_or(precision, Into::into);
+                let mut options = hfcore::wgpu_options()?.with_precision(precision);
                 if let Some(select) = select {
                     options = options.with_adapter(select.clone());
                 }
                 Ok(Device::wgpu_with(&options)?)
             }
-        }
-    }
-
-    /// Options that say how to use a CPU are not passed over in silence.
-    #[cfg(feature = "wgpu")]
-    fn refuse_for_gpu(&self) -> output::Result<()> {
-        match (self.threads, self.precision) {
-            (Some(_), _) => Err("--threads is about --device cpu".into()),
-            (None, Some(PrecisionName::High | PrecisionName::Fast)) => Err(
-                "a GPU computes with activations in f32, and weights widened exactly: --precision strict, or auto".into(),
-            ),
-            (None, None | Some(PrecisionName::Auto | PrecisionName::Strict)) => Ok(()),
         }
     }
 

@@ -285,6 +285,15 @@ impl Device {
         }
     }
 
+    /// Lose the GPU, as when its driver is reset: for tests of what comes after that.
+    #[cfg(feature = "wgpu")]
+    #[doc(hidden)]
+    pub fn lose(&self) {
+        if let Some(gpu) = self.on_gpu() {
+            gpu.lose();
+        }
+    }
+
     /// Wait until all that operations on this device have recorded so far is done. A CPU has done it already.
     ///
     /// # Errors

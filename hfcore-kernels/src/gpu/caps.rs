@@ -125,8 +125,11 @@ impl WgpuForce {
     }
 }
 
+/// Where one thing that is forced stands.
+type Place<T> = fn(&mut WgpuForce) -> &mut T;
+
 /// The flags of the list, by name.
-const FLAGS: [(&str, fn(&mut WgpuForce) -> &mut bool); 5] = [
+const FLAGS: [(&str, Place<bool>); 5] = [
     ("no_f16", |force| &mut force.no_f16),
     ("no_subgroup", |force| &mut force.no_subgroups),
     ("no_immediates", |force| &mut force.no_immediates),
@@ -135,7 +138,7 @@ const FLAGS: [(&str, fn(&mut WgpuForce) -> &mut bool); 5] = [
 ];
 
 /// The sizes of the list, by name, and the least each can be.
-const SIZES: [(&str, u64, fn(&mut WgpuForce) -> &mut Option<u64>); 2] = [
+const SIZES: [(&str, u64, Place<Option<u64>>); 2] = [
     ("max_binding", LEAST_BINDING, |force| &mut force.max_binding),
     ("max_buffer", LEAST_BUFFER, |force| &mut force.max_buffer),
 ];

@@ -204,6 +204,11 @@ impl Gpu {
         Err(error)
     }
 
+    /// Lose the device.
+    pub(crate) fn lose(&self) {
+        self.device.destroy();
+    }
+
     /// Wait until all that was submitted is done.
     pub(crate) fn wait_for_all(&self) -> Result<(), DeviceError> {
         // That it ends badly is told to the device's callbacks, who tell `check`.

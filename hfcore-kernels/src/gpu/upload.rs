@@ -377,8 +377,8 @@ mod tests {
 
     /// Words that differ from each other and between seeds.
     fn words(n: usize, seed: u32) -> Vec<f32> {
-        let word = |i: usize| f32::from_bits((i as u32 ^ (seed << 20)) & 0x3fff_ffff);
-        (0..n).map(word).collect()
+        let word = |i: u32| f32::from_bits((i ^ (seed << 20)) & 0x3fff_ffff);
+        (0..).take(n).map(word).collect()
     }
 
     fn read(gpu: &Gpu, value: &Value) -> Vec<u32> {
@@ -538,7 +538,7 @@ mod tests {
         let weight = model(&device);
         assert_eq!(run(&weight).unwrap(), [3.0, 6.0, 9.0]);
         let recorded = scale(weight.clone(), 5.0);
-        device.on_gpu().unwrap().device.destroy();
+        device.lose();
         let lost = |result: Result<Vec<f32>, DeviceError>| {
             let error = result.unwrap_err();
             assert!(matches!(error, DeviceError::Lost { .. }), "{error}");
