@@ -37,7 +37,7 @@ const SLOT: [u64; 2] = if cfg!(test) {
 const SHARD: [u64; 2] = if cfg!(test) {
     [16 << 10, 1 << 20]
 } else {
-    [1 << 20, 1 << 30]
+    [64 << 10, 1 << 30]
 };
 /// What tensors begin at multiples of.
 const ALIGN: u64 = 256;
