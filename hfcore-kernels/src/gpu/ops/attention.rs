@@ -275,7 +275,7 @@ impl Attention {
         parts
     }
 
-    /// The rows that are attended to alone, if that is all of them, in order and of one source.
+    /// The rows that are attended to alone, if that is all of them, and of one source.
     fn alone(&self) -> Option<(&Keys, &Few)> {
         let [source] = self.sources.as_slice() else {
             return None;
@@ -608,20 +608,16 @@ fn few_rows(
 
     let mut words = Words::new(entries);
     let mut longest = 0;
-    // In the order of rows, so that where all are here an entry is a row.
-    let mut all: Vec<(usize, usize, i32, u32)> = Vec::with_capacity(entries);
     for span in spans {
         let keys = words.keys(span);
         for (row, slot) in span.rows.clone().zip(first_slot(span)..) {
             let seen = span.visible(row, params);
             longest = longest.max(seen.end - seen.start / PAGE * PAGE);
-            all.push((row, span.keys.len(), slot, keys));
+            words.entry(row..row + 1, 0, span.keys.len(), slot, keys);
         }
     }
-    all.extend(idle.iter().map(|&row| (row, 0, 0, 0)));
-    all.sort_unstable_by_key(|(row, ..)| *row);
-    for (row, len, slot, keys) in all {
-        words.entry(row..row + 1, 0, len, slot, keys);
+    for &row in idle {
+        words.entry(row..row + 1, 0, 0, 0, 0);
     }
     // Up to a few blocks each, no more splits than may be left: a merge takes longer than a block.
     let left = longest.div_ceil(LEFT as usize).next_multiple_of(SPLIT);
