@@ -30,6 +30,7 @@ pub(super) struct RunAhead {
     depth: usize,
     rows: Vec<Flyer>,
     flights: VecDeque<Flight>,
+    scores: Vec<f32>,
 }
 
 /// A sequence, whether it is finished or not.
@@ -111,6 +112,7 @@ impl RunAhead {
             depth,
             rows: rows.into_iter().map(flyer).collect(),
             flights: VecDeque::new(),
+            scores: Vec::new(),
             sampling,
         })
     }
@@ -225,7 +227,13 @@ impl Generation<'_> {
 
     /// What the choices of the rows `going` need, behind the flights there are.
     fn needs(&mut self, ahead: &mut RunAhead, going: &[usize]) -> Vec<Needs> {
-        let vocab_size = self.engine.vocab_size;
+        // Room for the scores that processors which only remove tokens are run on.
+        let width = if ahead.removes {
+            self.engine.vocab_size
+        } else {
+            0
+        };
+        ahead.scores.resize(width, 0.0);
         let mut needs = Vec::with_capacity(going.len());
         for &i in going {
             let Flyer { row, .. } = &mut ahead.rows[i];
@@ -236,7 +244,7 @@ impl Generation<'_> {
                 tokens.resize(tokens.len() + ahead.flights.len(), 0);
                 let chain = &mut self.prompts[row.prompt].chain;
                 let (removed, all_equal) =
-                    chain.removals(&mut self.processors, &tokens, vocab_size);
+                    chain.removals(&mut self.processors, &tokens, &mut ahead.scores);
                 forced = all_equal;
                 removed
             });

@@ -63,19 +63,20 @@ impl Chain {
         Some((sampling, effect))
     }
 
-    /// The tokens that may not be chosen behind `tokens`, and whether all others have score 0.
+    /// The tokens that may not be chosen behind `tokens`, and whether all others have score 0. `scores` is
+    /// room for one row.
     pub(crate) fn removals(
         &mut self,
         user: &mut LogitsProcessorList<'_>,
         tokens: &[u32],
-        vocab_size: usize,
+        scores: &mut [f32],
     ) -> (TokenSet, bool) {
-        let mut scores = vec![1.0; vocab_size];
-        self.processors.process(tokens, &mut scores);
-        user.process(tokens, &mut scores);
-        let mut removed = TokenSet::new(vocab_size);
+        scores.fill(1.0);
+        self.processors.process(tokens, scores);
+        user.process(tokens, scores);
+        let mut removed = TokenSet::new(scores.len());
         let mut forced = false;
-        for (token, score) in (0..).zip(scores) {
+        for (token, &mut score) in (0..).zip(scores) {
             if score == f32::NEG_INFINITY {
                 removed.insert(token);
             } else {
