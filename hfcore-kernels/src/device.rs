@@ -226,6 +226,10 @@ impl Device {
     /// A name for people and reports: `cpu (avx512, 2 threads)`, with the precision if one was asked for.
     #[must_use]
     pub fn name(&self) -> String {
+        #[allow(
+            clippy::infallible_destructuring_match,
+            reason = "with the feature wgpu there is another"
+        )]
         let cpu = match &*self.0 {
             Backend::Cpu(cpu) => cpu,
             #[cfg(feature = "wgpu")]

@@ -281,6 +281,10 @@ impl Clone for Tensor {
 impl fmt::Debug for Tensor {
     /// The shape and the first numbers, where they are here: a tensor may have millions.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        #[allow(
+            clippy::infallible_destructuring_match,
+            reason = "with the feature wgpu there is another"
+        )]
         let data = match &self.data {
             Data::Cpu(data) => data,
             #[cfg(feature = "wgpu")]
