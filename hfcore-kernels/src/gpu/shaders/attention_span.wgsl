@@ -85,7 +85,8 @@ fn score(product: f32, query: i32, slot: u32, head: u32) -> f32 {
         let column = clamp(i32(slot) - query + i32(p.bias_zero), 0, i32(p.bias_width) - 1);
         s += bias[head * p.bias_width + u32(column)];
     }
-    return max(s, NONE);
+    // What is not a number stays so.
+    return select(s, NONE, s < NONE);
 }
 
 // `e^(s - most)`, and exactly nothing for what has no weight.
