@@ -153,7 +153,7 @@ mod tests {
     use super::*;
     use crate::gpu::testing::each_device;
     use crate::sample::weight::weight;
-    use crate::sample::{TokenSet, embed_drawn, sample, sample_rows};
+    use crate::sample::{TokenSet, embed_drawn, penalized, sample, sample_rows};
 
     #[test]
     fn numbers_are_unpacked() {
@@ -281,6 +281,63 @@ mod tests {
                         .collect();
                     same(device, &scores, vocab_size, &sampling, &choices, &[]);
                 }
+            }
+        });
+    }
+
+    /// Five chunks: the bound that their largest scores are for top-k leaves none of the k out.
+    #[test]
+    fn a_gpu_finds_the_largest_through_those_of_its_chunks() {
+        each_device(|device| {
+            let mut random = Random(23);
+            for k in [1, 3, 5, 6] {
+                let scores: Vec<f32> = (0..5003).map(|_| random.unit()).collect();
+                let mut sampling = Sampling::multinomial();
+                sampling.top_k = Some(k);
+                let choices: Vec<_> = (0..40)
+                    .map(|_| Choice {
+                        fraction: random.next(),
+                        ..Choice::default()
+                    })
+                    .collect();
+                same(device, &scores, 5003, &sampling, &choices, &[]);
+            }
+        });
+    }
+
+    /// Of equal scores the first is taken: so a product and a quotient are what the CPU's are to the last bit,
+    /// against which each is put once before and once behind.
+    #[test]
+    fn products_and_quotients_on_a_gpu_are_exact() {
+        each_device(|device| {
+            let mut random = Random(31);
+            let [mut first, mut second] = [0, 1].map(|_| TokenSet::new(2));
+            first.insert(0);
+            second.insert(1);
+            for penalty in [1.5, 0.7, 1.1, 3e30, 1e-40] {
+                let mut scores = Vec::new();
+                for i in 0..200 {
+                    let scale = [1.0, 300.0, 1e-38, 1e-42, 1e30][i % 5];
+                    let x = (random.unit() - 0.5) * scale;
+                    // Of few bits, so that some results lie half way between two numbers.
+                    let x = if i % 2 == 0 {
+                        x
+                    } else {
+                        f32::from_bits(x.to_bits() >> 12 << 12 | 1)
+                    };
+                    let y = penalized(x, penalty);
+                    scores.extend([x, y, y, x]);
+                }
+                let choices: Vec<_> = (0..400)
+                    .map(|row| Choice {
+                        row,
+                        seen: Some(if row % 2 == 0 { &first } else { &second }),
+                        ..Choice::default()
+                    })
+                    .collect();
+                let mut sampling = Sampling::greedy();
+                sampling.repetition_penalty = Some(penalty);
+                same(device, &scores, 2, &sampling, &choices, &[]);
             }
         });
     }
