@@ -140,6 +140,9 @@ pub fn attention(q: &Tensor, spans: &[AttentionSpan<'_>], params: &AttentionPara
     }
     #[cfg(feature = "wgpu")]
     if let Some(gpu) = q.device().on_gpu() {
+        if rows * heads * value_dim == 0 {
+            return Tensor::zeros(q.device(), &[rows, heads * value_dim]);
+        }
         let idle = (0..rows).filter(|&row| !in_span[row]).collect();
         return crate::gpu::ops::attention::attention(gpu, q, spans, params, value_dim, idle);
     }

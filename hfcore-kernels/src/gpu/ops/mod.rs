@@ -20,8 +20,6 @@ pub(crate) mod moe;
 pub(crate) mod norm;
 #[cfg(test)]
 mod oracle;
-#[cfg(test)]
-mod oracle_attention;
 pub(crate) mod route;
 pub(crate) mod rows;
 pub(crate) mod sample;

@@ -3,7 +3,9 @@
 //!
 //! Shapes are few and pipelines as well: a software driver compiles each for a tenth of a second.
 
+mod attention;
 mod moe;
+mod pages;
 mod rows;
 mod weights;
 
@@ -43,6 +45,22 @@ pub(super) fn check(what: &str, found: &Tensor, want: &[Exact], units: f64) {
             want.accepts(found, units),
             "{what}: number {i} is {found}, not {want:?}: off by {:.1} units",
             (f64::from(found) - want.value).abs() / unit
+        );
+    }
+}
+
+/// Every number of `found` is about as `want` has it, from another device.
+#[track_caller]
+pub(super) fn assert_close(what: &str, found: &Tensor, want: &Tensor) {
+    let (found, want) = (found.to_vec().unwrap(), want.to_vec().unwrap());
+    assert_eq!(found.len(), want.len(), "{what}");
+    for (i, (found, want)) in found.iter().zip(&want).enumerate() {
+        if found.is_nan() && want.is_nan() {
+            continue;
+        }
+        assert!(
+            (found - want).abs() <= 3e-5 * want.abs().max(0.3),
+            "{what}: number {i} is {found}, not {want}"
         );
     }
 }
