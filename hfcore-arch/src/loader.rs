@@ -289,11 +289,7 @@ impl<'a> Loader<'a> {
                 return nothing();
             }
         };
-        Weight::new(
-            dtype,
-            &view.shape,
-            Bytes::new(Arc::new(view.bytes.clone())),
-        )
+        Weight::new(dtype, &view.shape, Bytes::new(Arc::new(view.bytes.clone())))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Devices on the command line. What needs a GPU says that it is skipped where there is none, also in software.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
+#![allow(clippy::print_stderr, reason = "what is skipped is said")]
 #![cfg(feature = "wgpu")]
 
 use std::path::Path;

@@ -19,7 +19,8 @@ pub use hfcore_arch::{
 };
 pub use hfcore_config::{GenerationConfig, PretrainedConfig};
 pub use hfcore_generate::{
-    CancelToken, Effect, FinishReason, GenerateError, Generation, Generator, LogitsProcessor, Token, Usage,
+    CancelToken, Effect, FinishReason, GenerateError, Generation, Generator, LogitsProcessor,
+    Token, Usage,
 };
 pub use hfcore_kernels::{
     CpuOptions, DType, Device, DeviceError, GroupSize, Isa, Precision, QuantFormat, Tensor, Work,

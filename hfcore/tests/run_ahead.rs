@@ -1,6 +1,7 @@
 //! Generation on a GPU: the tokens of the CPU, however far ahead of the host it runs, and what a token costs.
 
 #![cfg(feature = "wgpu")]
+#![allow(clippy::print_stderr, reason = "what is skipped is said")]
 #![allow(
     clippy::unwrap_used,
     reason = "a test that cannot be set up has failed"

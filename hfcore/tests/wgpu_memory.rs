@@ -4,6 +4,7 @@
 //! a failure.
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
+#![allow(clippy::print_stderr, reason = "what is skipped is said")]
 
 use std::error::Error as _;
 use std::path::{Path, PathBuf};
