@@ -309,7 +309,10 @@ mod tests {
     fn sizes_are_few_and_close() {
         for bytes in 1..100_000 {
             let class = size_class(bytes);
-            assert!(class >= bytes && class % 64 == 0, "{bytes}: {class}");
+            assert!(
+                class >= bytes && class.is_multiple_of(64),
+                "{bytes}: {class}"
+            );
             assert!(
                 bytes < 256 || class <= bytes + bytes / 4 + 64,
                 "{bytes}: {class}"

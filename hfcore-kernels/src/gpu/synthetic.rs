@@ -177,8 +177,10 @@ mod tests {
     #[test]
     fn products_with_made_up_matrices_are_sane() {
         let _turn = turn();
-        let mut force = WgpuForce::default();
-        force.max_binding = Some(64 << 10);
+        let force = WgpuForce {
+            max_binding: Some(64 << 10),
+            ..WgpuForce::default()
+        };
         let options = WgpuOptions::default()
             .with_force(force)
             .with_synthetic_weights(true);

@@ -5,9 +5,10 @@ use crate::{Device, Tensor, add, mul, rms_norm, scale};
 use super::testing::each_device;
 
 fn numbers(n: usize, seed: u32) -> Vec<f32> {
-    (0..n)
-        .map(|i| {
-            let mixed = (i as u32 + 1).wrapping_mul(2_654_435_761) ^ seed.wrapping_mul(0x9e37_79b9);
+    (1..)
+        .take(n)
+        .map(|i: u32| {
+            let mixed = i.wrapping_mul(2_654_435_761) ^ seed.wrapping_mul(0x9e37_79b9);
             (mixed >> 8) as f32 / (1 << 24) as f32 - 0.5
         })
         .collect()
