@@ -440,6 +440,7 @@ fn verify_holds_with_0() {
         [
             "architecture",
             "transformers",
+            "device",
             "precision",
             "dtype",
             "holds",
