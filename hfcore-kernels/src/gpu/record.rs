@@ -159,12 +159,20 @@ impl Recorder {
     }
 
     fn reuse(&mut self, mut recorded: Recorded) {
-        if !self.is_empty() || !self.values.is_empty() {
+        // Another thread's recording may be run between two operands of a node: what the first left is in use.
+        let in_use = !self.script.spans.is_empty() || !self.grids.is_empty();
+        if in_use || !self.is_empty() || !self.values.is_empty() {
             return;
         }
+        let script = &mut recorded.script;
+        script.nodes.clear();
+        script.lens.clear();
+        script.wanted.clear();
+        script.spans.clear();
         recorded.values.clear();
         recorded.words.clear();
         recorded.grids.clear();
+        self.script = recorded.script;
         self.values = recorded.values;
         self.words = recorded.words;
         self.grids = recorded.grids;

@@ -150,6 +150,16 @@ fn threads_record_by_themselves() {
                 .unwrap()
         });
         assert_eq!(there, [6.0, 12.0]);
+        // Between a node's operands, of which the first is with us.
+        let waiting = scale(Tensor::from_vec(device, &[2], vec![1.0, 2.0]), 5.0);
+        let there = std::thread::scope(|scope| {
+            let sum = || {
+                let here = Tensor::from_vec(device, &[2], vec![100.0, 200.0]);
+                add(here, &waiting).into_vec().unwrap()
+            };
+            scope.spawn(sum).join().unwrap()
+        });
+        assert_eq!(there, [105.0, 210.0]);
         assert_eq!(made.into_vec().unwrap(), [3.0, 6.0]);
     });
 }
