@@ -24,6 +24,21 @@ pub(crate) struct Buffer {
     raw: wgpu::Buffer,
 }
 
+/// The compiler looks whether what is in a buffer and in a GPU may go to another thread, and be used by several.
+pub(super) const fn is_send_and_sync<T: Send + Sync>(_: &T) {}
+
+const _: fn(&Buffer) = |Buffer { id, raw }| {
+    is_send_and_sync(id);
+    is_send_and_sync(raw);
+};
+
+// What holds a tensor is asked whether it is `Send` and `Sync` in every crate above this one. Through wgpu's types the
+// answer lies so deep that their compilers give up (`recursion_limit`); here it is found once.
+// SAFETY: all fields are, as the check above has it.
+unsafe impl Send for Buffer {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for Buffer {}
+
 /// Part of a buffer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Region {

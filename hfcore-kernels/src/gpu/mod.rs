@@ -61,7 +61,7 @@ pub(crate) use weights::GpuMatrix;
 
 use crate::{DeviceError, Precision};
 use counters::Counters;
-use memory::Memory;
+use memory::{Memory, is_send_and_sync};
 use plan::{Arena, Plans};
 use profile::Profile;
 use read::Readers;
@@ -86,6 +86,44 @@ pub(crate) struct Gpu {
     failure: Arc<Failure>,
     state: Mutex<State>,
 }
+
+const _: fn(&Gpu) = |gpu| {
+    // All of them: a field that is new is missing here.
+    let Gpu {
+        name,
+        precision,
+        adapter,
+        synthetic_weights,
+        caps,
+        device,
+        queue,
+        memory,
+        uploads,
+        pipelines,
+        counters,
+        failure,
+        state,
+    } = gpu;
+    is_send_and_sync(name);
+    is_send_and_sync(precision);
+    is_send_and_sync(adapter);
+    is_send_and_sync(synthetic_weights);
+    is_send_and_sync(caps);
+    is_send_and_sync(device);
+    is_send_and_sync(queue);
+    is_send_and_sync(memory);
+    is_send_and_sync(uploads);
+    is_send_and_sync(pipelines);
+    is_send_and_sync(counters);
+    is_send_and_sync(failure);
+    is_send_and_sync(state);
+};
+
+// Said here so that crates above need not look through wgpu's types, as for buffers (`memory.rs`).
+// SAFETY: all fields are, as the check above has it.
+unsafe impl Send for Gpu {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for Gpu {}
 
 /// What changes as operations are recorded and run.
 struct State {

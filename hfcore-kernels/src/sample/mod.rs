@@ -5,7 +5,7 @@
 //! ```
 //!
 //! in transformers' order and with its arithmetic, but that probabilities and their sums are
-//! [whole numbers](weight): the same scores and the same random number give the same token on every
+//! whole numbers (`weight.rs`): the same scores and the same random number give the same token on every
 //! device. The random number is the caller's; it is what the caller's generator gives next, so that a
 //! sequence draws the same numbers wherever it runs.
 //!
@@ -328,7 +328,7 @@ fn check(
     }
 }
 
-/// [`embed`](crate::embed) of tokens that the device has chosen: those at `rows` of `drawn`. Where there
+/// [`embed`] of tokens that the device has chosen: those at `rows` of `drawn`. Where there
 /// was nothing to choose from, token 0. Returns `[T, E]`.
 ///
 /// # Panics
