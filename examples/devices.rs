@@ -6,7 +6,9 @@
 
 use std::time::Instant;
 
-use hfcore::{AutoModelForCausalLm, AutoTokenizer, Device, GenerationConfig, Generator};
+use hfcore::{
+    AutoModelForCausalLm, AutoTokenizer, Candidates, Device, GenerationConfig, Generator,
+};
 
 const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../hfcore-cli/demo");
 const PROMPT: &str = "Once upon a time";
@@ -38,7 +40,9 @@ fn tell(device: &Device) -> Result<String, Box<dyn std::error::Error>> {
 
     let prompt = tokenizer.encode(PROMPT, true)?;
     let begun = Instant::now();
-    let output = Generator::new(model.model(), &config).generate(&[&prompt.ids])?;
+    let output = Generator::new(model.model(), &config)
+        .with_logits_processor(Candidates::new(20, seldom_again)?)
+        .generate(&[&prompt.ids])?;
     let story = tokenizer.decode(output.sequences[0].new_tokens(), true);
     println!(
         "{}, {:.2} s:\n{PROMPT}{story}\n",
@@ -46,4 +50,11 @@ fn tell(device: &Device) -> Result<String, Box<dyn std::error::Error>> {
         begun.elapsed().as_secs_f64()
     );
     Ok(story)
+}
+
+/// What was told is seldom told again. A GPU sends the 20 scores that this sees, and no more.
+fn seldom_again(tokens: &[u32], scores: &mut [f32]) {
+    for &token in tokens {
+        scores[token as usize] -= 2.0;
+    }
 }

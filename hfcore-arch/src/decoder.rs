@@ -4,7 +4,7 @@
 //! ([`DecoderConfig`]); the skeleton owns the rest, the cache and the limits among it.
 
 use hfcore_config::{Keys, RopeParameters, RopeScaling};
-use hfcore_kernels::sample::{Choice, Drawn, Sampling, sample};
+use hfcore_kernels::sample::{Best, Choice, Drawn, Sampling, best, sample};
 use hfcore_kernels::{
     DType, Precision, RopeAngles, Tensor, concat_rows, gather_rows, scale, softcap,
 };
@@ -425,6 +425,24 @@ impl<L: DecoderLayer> CausalLm for Decoder<L> {
         drop(logits);
         drawn.submit();
         Ok(drawn)
+    }
+
+    fn forward_best(
+        &self,
+        step: &Step,
+        cache: &mut Cache,
+        count: usize,
+        repetition_penalty: Option<f32>,
+        choices: &[Choice<'_>],
+    ) -> Result<Best, ForwardError> {
+        let Some(logits) = self.logits(step, cache, &mut NoProbe)? else {
+            self.info.device.submit();
+            return Ok(Best::known(count, Vec::new()));
+        };
+        let best = best(&logits, count, repetition_penalty, choices);
+        drop(logits);
+        best.submit();
+        Ok(best)
     }
 
     fn run_ahead(&self) -> usize {

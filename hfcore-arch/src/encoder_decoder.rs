@@ -12,7 +12,7 @@
 
 use std::ops::Range;
 
-use hfcore_kernels::sample::{Choice, Drawn, Sampling};
+use hfcore_kernels::sample::{Best, Choice, Drawn, Sampling};
 use hfcore_kernels::{Tensor, gather_rows};
 
 use crate::cache::{Cache, CacheOptions, SequenceId};
@@ -93,6 +93,18 @@ impl<E: SourceEncoder, L: CrossLayer> CausalLm for EncoderDecoder<E, L> {
     ) -> Result<Drawn, ForwardError> {
         check_encoded(step, cache)?;
         (self.decoder).forward_sample(step, cache, sampling, choices, recent)
+    }
+
+    fn forward_best(
+        &self,
+        step: &Step,
+        cache: &mut Cache,
+        count: usize,
+        repetition_penalty: Option<f32>,
+        choices: &[Choice<'_>],
+    ) -> Result<Best, ForwardError> {
+        check_encoded(step, cache)?;
+        (self.decoder).forward_best(step, cache, count, repetition_penalty, choices)
     }
 
     fn run_ahead(&self) -> usize {

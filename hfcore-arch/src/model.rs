@@ -2,7 +2,7 @@
 //!
 //! A model is immutable and shared; what changes lives in a [`Cache`].
 
-use hfcore_kernels::sample::{Choice, Drawn, Sampling, sample_rows};
+use hfcore_kernels::sample::{Best, Choice, Drawn, Sampling, best_rows, sample_rows};
 use hfcore_kernels::{Device, Tensor};
 
 use crate::cache::{Cache, CacheOptions, SequenceId};
@@ -150,15 +150,7 @@ pub trait CausalLm: Send + Sync {
         recent: &[&Drawn],
     ) -> Result<Drawn, ForwardError> {
         let logits = self.forward(&step.known()?, cache)?;
-        let (rows, width) = (logits.rows(), logits.vocab_size());
-        let expected = (step.logits().len(), self.info().vocab_size);
-        if (rows, width) != expected {
-            return Err(ForwardError::Input {
-                input: "logits",
-                expected: format!("{} rows of {}", expected.0, expected.1),
-                found: format!("{rows} rows of {width}"),
-            });
-        }
+        let width = check_logits(self.info(), step, &logits)?;
         Ok(sample_rows(
             &logits.into_vec(),
             width,
@@ -168,11 +160,53 @@ pub trait CausalLm: Send + Sync {
         )?)
     }
 
+    /// Run `step`, and find the `count` best tokens of each of `choices` in the logits asked for, behind the penalty
+    /// and the bans: for who chooses among them by more than a [`Sampling`] says. A device begins with all of it,
+    /// and sends no more than them.
+    ///
+    /// This default reads the logits and looks on the CPU, which gives the same tokens.
+    ///
+    /// # Errors
+    /// As [`forward_sample`](Self::forward_sample).
+    fn forward_best(
+        &self,
+        step: &Step,
+        cache: &mut Cache,
+        count: usize,
+        repetition_penalty: Option<f32>,
+        choices: &[Choice<'_>],
+    ) -> Result<Best, ForwardError> {
+        let logits = self.forward(step, cache)?;
+        let width = check_logits(self.info(), step, &logits)?;
+        let logits = logits.into_vec();
+        Ok(best_rows(
+            &logits,
+            width,
+            count,
+            repetition_penalty,
+            choices,
+        ))
+    }
+
     /// How many steps it is worth to go on with before a token is known: 0 where the host does the work, 2
     /// on a GPU, which would wait for the host otherwise.
     fn run_ahead(&self) -> usize {
         0
     }
+}
+
+/// The width of `logits`, if they are what `step` asked for.
+fn check_logits(info: &ModelInfo, step: &Step, logits: &Logits) -> Result<usize, ForwardError> {
+    let (rows, width) = (logits.rows(), logits.vocab_size());
+    let expected = (step.logits().len(), info.vocab_size);
+    if (rows, width) != expected {
+        return Err(ForwardError::Input {
+            input: "logits",
+            expected: format!("{} rows of {}", expected.0, expected.1),
+            found: format!("{rows} rows of {width}"),
+        });
+    }
+    Ok(width)
 }
 
 /// Sequences of tokens for an encoder, one after the other, without padding.

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use hfcore_arch::{Cache, CausalLm, ForwardError, Logits, LogitsFor, SequenceId, Step};
-use hfcore_kernels::sample::{Choice, Drawn, Sampling, sample_rows};
+use hfcore_kernels::sample::{Best, Choice, Drawn, Sampling, sample_rows};
 
 use crate::cancel::CancelToken;
 use crate::error::GenerateError;
@@ -50,18 +50,11 @@ impl NextLogits {
     }
 }
 
-/// Tokens that were chosen behind the last token of each of some [`Feed`]s.
-pub(crate) struct Chosen {
-    pub(crate) drawn: Drawn,
+/// What was chosen behind the last token of each of some [`Feed`]s.
+pub(crate) struct Chosen<T> {
+    pub(crate) drawn: T,
     /// The index of the choice that each of them is, among those that were asked for.
     pub(crate) choices: Vec<usize>,
-}
-
-/// What to choose by.
-pub(crate) struct Choices<'a> {
-    pub(crate) sampling: &'a Sampling,
-    /// `row` is the index of the feed.
-    pub(crate) choices: &'a [Choice<'a>],
 }
 
 impl Engine<'_> {
@@ -83,26 +76,53 @@ impl Engine<'_> {
         Ok(next)
     }
 
-    /// Run what is new of each feed, and choose tokens behind them.
+    /// Run what is new of each feed, and choose tokens behind them. The `row` of a choice is the index of its feed.
     pub(crate) fn choose(
         &mut self,
         feeds: &[Feed<'_>],
-        wanted: &Choices<'_>,
-    ) -> Result<Vec<Chosen>, GenerateError> {
+        sampling: &Sampling,
+        choices: &[Choice<'_>],
+    ) -> Result<Vec<Chosen<Drawn>>, GenerateError> {
+        self.run_choices(feeds, choices, |engine, step, choices| {
+            engine.draw(step, sampling, choices, &[])
+        })
+    }
+
+    /// Run what is new of each feed, and find the `count` best tokens for each choice behind them.
+    pub(crate) fn best(
+        &mut self,
+        feeds: &[Feed<'_>],
+        count: usize,
+        penalty: Option<f32>,
+        choices: &[Choice<'_>],
+    ) -> Result<Vec<Chosen<Best>>, GenerateError> {
+        self.run_choices(feeds, choices, |engine, step, choices| {
+            engine.check_cancelled()?;
+            let cache = &mut engine.cache;
+            Ok((engine.model).forward_best(step, cache, count, penalty, choices)?)
+        })
+    }
+
+    fn run_choices<T>(
+        &mut self,
+        feeds: &[Feed<'_>],
+        choices: &[Choice<'_>],
+        mut choose: impl FnMut(&mut Self, &Step, &[Choice<'_>]) -> Result<T, GenerateError>,
+    ) -> Result<Vec<Chosen<T>>, GenerateError> {
         let mut chosen = Vec::new();
         self.run(feeds, |engine, step, ending| {
             if ending.is_empty() {
                 return engine.logits(step).map(drop);
             }
             let mut of_step = Vec::new();
-            let mut choices = Vec::new();
-            for (i, choice) in wanted.choices.iter().enumerate() {
+            let mut here = Vec::new();
+            for (i, choice) in choices.iter().enumerate() {
                 if let Some(row) = ending.iter().position(|&feed| feed == choice.row) {
                     of_step.push(i);
-                    choices.push(Choice { row, ..*choice });
+                    here.push(Choice { row, ..*choice });
                 }
             }
-            let drawn = engine.draw(step, wanted.sampling, &choices, &[])?;
+            let drawn = choose(engine, step, &here)?;
             chosen.push(Chosen {
                 drawn,
                 choices: of_step,

@@ -84,7 +84,8 @@ impl<'a> Generator<'a> {
     }
 
     /// Add a processor of one's own. It runs behind those of the configuration and before
-    /// temperature, top-k and the like, as in transformers.
+    /// temperature, top-k and the like, as in transformers. What it [says](crate::Effect) of itself spares a GPU to
+    /// send it all scores.
     #[must_use]
     pub fn with_logits_processor(mut self, processor: impl LogitsProcessor + 'a) -> Self {
         self.processors.push(processor);
@@ -149,9 +150,9 @@ impl<'a> Generator<'a> {
     /// An empty prompt becomes `bos_token_id`.
     ///
     /// # Errors
-    /// If the configuration is contradictory or asks for what is not implemented; if a prompt is empty
-    /// without a `bos_token_id`, has tokens outside the vocabulary or leaves no room in the model's
-    /// context; if an encoder fails.
+    /// If the configuration is contradictory or asks for what is not implemented; if a processor wants no
+    /// candidates; if a prompt is empty without a `bos_token_id`, has tokens outside the vocabulary or leaves
+    /// no room in the model's context; if an encoder fails.
     pub fn stream<P: AsRef<[u32]>>(self, prompts: &[P]) -> Result<Generation<'a>, GenerateError> {
         let prompts: Vec<Vec<u32>> = prompts
             .iter()
@@ -163,6 +164,7 @@ impl<'a> Generator<'a> {
     fn start(self, prompts: Vec<Vec<u32>>) -> Result<Generation<'a>, GenerateError> {
         let started = Instant::now();
         let plan = Plan::new(&self.config)?;
+        self.processors.check()?;
         let info = self.model.info();
         let prompts = match &self.encoder {
             None => self.decoder_prompts(&plan, prompts)?,

@@ -18,6 +18,7 @@ pub use hfcore_arch::{
     Probe, Registry, Seq2Seq, SequenceClassifier, SequenceId, Step, TextEncoder, TokenBatch,
 };
 pub use hfcore_config::{GenerationConfig, PretrainedConfig};
+pub use hfcore_generate::logits_process::Candidates;
 pub use hfcore_generate::{
     CancelToken, Effect, FinishReason, GenerateError, Generation, Generator, LogitsProcessor,
     Token, Usage,

@@ -11,8 +11,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use hfcore::{
-    AutoModelForCausalLm, AutoModelForSeq2SeqLm, CausalLm, Device, EncoderInput, FinishReason,
-    GenerationConfig, Generator, Seq2Seq, Token, TokenBatch, WgpuCounters, WgpuOptions, WgpuSelect,
+    AutoModelForCausalLm, AutoModelForSeq2SeqLm, Candidates, CausalLm, Device, EncoderInput,
+    FinishReason, GenerationConfig, Generator, Seq2Seq, Token, TokenBatch, WgpuCounters,
+    WgpuOptions, WgpuSelect,
 };
 
 /// The GPU of these tests: the software one, unless `HFCORE_WGPU_ADAPTER` names another. None where there is
@@ -142,6 +143,54 @@ fn encoder_decoders_draw_the_tokens_of_the_cpu_at_every_depth() {
     }
 }
 
+/// Halves what it sees, and makes tokens likelier that follow the last.
+fn flatten(tokens: &[u32], scores: &mut [f32]) {
+    let last = tokens.last().copied().unwrap_or(0) as usize;
+    for (i, score) in scores.iter_mut().enumerate() {
+        *score = *score * 0.5
+            + if (last..last + 40).contains(&i) {
+                1.0
+            } else {
+                0.0
+            };
+    }
+}
+
+/// A processor of candidates sees the same ones wherever the model is, and the tokens are the same; with settings that
+/// a device cannot do, too, and with more candidates than are worth it.
+#[test]
+fn processors_of_candidates_draw_the_tokens_of_the_cpu() {
+    let Some(gpu) = gpu() else { return };
+    let others = [
+        r#"{"max_new_tokens": 16, "do_sample": true, "typical_p": 0.8, "no_repeat_ngram_size": 2}"#,
+        r#"{"max_new_tokens": 16, "do_sample": true, "top_h": 0.7, "forced_eos_token_id": 2}"#,
+        r#"{"max_new_tokens": 8, "num_beams": 2}"#,
+    ];
+    for name in ["llama", "gemma2"] {
+        let (on_cpu, on_gpu) = (
+            decoder(&golden(name), &Device::cpu()),
+            decoder(&golden(name), &gpu),
+        );
+        for settings in SETTINGS.into_iter().chain(others) {
+            let config = config(settings);
+            for count in [1, 7, 40, 100] {
+                let generate = |model: &dyn CausalLm| {
+                    let generator = Generator::new(model, &config)
+                        .with_seed(5)
+                        .with_logits_processor(Candidates::new(count, flatten).unwrap());
+                    run(
+                        generator,
+                        None,
+                        &[&[5, 9, 41, 7, 100, 3][..], &[8], &[60, 61]],
+                    )
+                };
+                let (found, expected) = (generate(on_gpu.model()), generate(on_cpu.model()));
+                assert_eq!(found, expected, "{name}, {settings}, {count} candidates");
+            }
+        }
+    }
+}
+
 /// `llama` with room for more tokens than it was trained with.
 fn long_llama(root: &Path) {
     for entry in fs::read_dir(golden("llama")).unwrap() {
@@ -158,6 +207,46 @@ fn long_llama(root: &Path) {
     );
     assert_ne!(longer, config, "the configuration has a context of 96");
     fs::write(file, longer).unwrap();
+}
+
+/// Where the host has to see scores, a token makes nothing either, and no more comes back than it sees.
+#[test]
+fn what_the_host_sees_is_all_that_is_read_back() {
+    let Some(gpu) = gpu() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    long_llama(folder.path());
+    let model = decoder(folder.path(), &gpu);
+    let vocab_size = model.model().info().vocab_size;
+    let settings = r#"{"max_new_tokens": 300, "do_sample": true, "repetition_penalty": 1.2, "suppress_tokens": [3]}"#;
+    let config = config(settings);
+    for (count, bytes) in [
+        (1, 8),
+        (40, 40 * 8),
+        // Half of the tokens with their scores are as much as all scores.
+        (vocab_size.div_ceil(2), vocab_size * 4),
+        (usize::MAX, vocab_size * 4),
+    ] {
+        let generator = Generator::new(model.model(), &config);
+        let generator = match count {
+            usize::MAX => generator.with_logits_processor(flatten),
+            _ => generator.with_logits_processor(Candidates::new(count, flatten).unwrap()),
+        };
+        let mut generation = generator.stream(&[[1, 5, 9]]).unwrap();
+        let counters = |tokens: usize, generation: &mut dyn Iterator<Item = _>| -> WgpuCounters {
+            for token in generation.take(tokens) {
+                let _: Token = Result::<_, hfcore::GenerateError>::unwrap(token);
+            }
+            gpu.wgpu_counters().unwrap()
+        };
+        let before = counters(60, &mut generation);
+        let after = counters(200, &mut generation);
+        assert_eq!(after.created_objects, before.created_objects, "{count}");
+        assert_eq!(after.allocated_bytes, before.allocated_bytes, "{count}");
+        assert_eq!(after.plans, before.plans, "{count}");
+        assert_eq!(after.submits - before.submits, 200, "{count}");
+        let read = after.read_bytes - before.read_bytes;
+        assert_eq!(read, 200 * bytes as u64, "{count}");
+    }
 }
 
 /// Per token: one submission, as many kernels as ever, nothing made, nothing allocated.

@@ -3,6 +3,7 @@
 //! Reference: `_sample` (`generation/utils.py`), transformers 5.23. Where that pads finished rows until
 //! the last has ended, a sequence here leaves the batch with its last token.
 
+mod among_best;
 mod run_ahead;
 
 use std::collections::VecDeque;
@@ -17,6 +18,7 @@ use crate::output::{Output, Sequence, Token, Usage};
 use crate::plan::Plan;
 use crate::sampler::Sampler;
 use crate::stopping_criteria::{FinishReason, Stopping};
+use among_best::AmongBest;
 use run_ahead::RunAhead;
 
 /// A prompt, checked and ready.
@@ -49,6 +51,8 @@ pub struct Generation<'a> {
 enum Mode {
     /// Every score is looked at here.
     Sample(Vec<Row>),
+    /// The best scores are.
+    AmongBest(AmongBest),
     /// Tokens are chosen without that, possibly several steps ahead.
     RunAhead(RunAhead),
     Beams(Vec<BeamSearch>),
@@ -102,7 +106,8 @@ impl<'a> Generation<'a> {
                     engine.on_device = chosen.is_on_device(&engine);
                     Mode::RunAhead(chosen)
                 }
-                Err(rows) => Mode::Sample(rows),
+                Err(rows) => AmongBest::new(rows, &prompts, &processors, &engine, run_ahead)
+                    .map_or_else(Mode::Sample, Mode::AmongBest),
             }
         };
         let sequences = prompts.iter().flat_map(|prompt| {
@@ -173,6 +178,7 @@ impl<'a> Generation<'a> {
             Mode::Done => Ok(()),
             Mode::Beams(searches) => self.search(searches),
             Mode::Sample(rows) => self.sample(rows),
+            Mode::AmongBest(among) => self.choose_among_best(among),
             Mode::RunAhead(ahead) => self.choose(ahead),
         }
     }

@@ -16,9 +16,9 @@ use hfcore_arch::{LogitsFor, Step};
 use hfcore_kernels::sample::{Choice, Drawn, MOST_RECENT, Sampling, TokenSet};
 
 use super::{Generation, Mode, Prompt, Row, feeds};
-use crate::engine::{Choices, Engine};
+use crate::engine::Engine;
 use crate::error::GenerateError;
-use crate::logits_process::{Effect, LogitsProcessorList};
+use crate::logits_process::{Choosing, Effect, LogitsProcessorList};
 use crate::stopping_criteria::Stopping;
 
 /// Sequences under way whose tokens are chosen by a device.
@@ -70,11 +70,12 @@ impl RunAhead {
         let mut chosen: Option<(Sampling, Effect)> = None;
         for prompt in prompts {
             // All prompts have one configuration, but some processors depend on the prompt.
-            let Some((sampling, effect)) = prompt.chain.sampling(processors) else {
+            let choosing = prompt.chain.choosing(processors, engine.vocab_size);
+            let Choosing::ByDevice { sampling, removes } = choosing else {
                 return Err(rows);
             };
             let most = chosen.map_or(Effect::None, |(_, effect)| effect);
-            chosen = Some((sampling, effect.max(most)));
+            chosen = Some((sampling, removes.max(most)));
         }
         let Some((sampling, effect)) = chosen.filter(|_| stopping.user.is_empty()) else {
             return Err(rows);
@@ -92,20 +93,11 @@ impl RunAhead {
                 .unwrap_or_else(|| engine.model.run_ahead())
                 .min(MOST_RECENT),
         };
-        let flyer = |row: Row| {
-            let seen = sampling.repetition_penalty.map(|_| {
-                let mut seen = TokenSet::new(engine.vocab_size);
-                prompts[row.prompt]
-                    .tokens
-                    .iter()
-                    .for_each(|&token| seen.insert(token));
-                seen
-            });
-            Flyer {
-                row,
-                seen,
-                ended: false,
-            }
+        let flyer = |row: Row| Flyer {
+            seen: (sampling.repetition_penalty)
+                .map(|_| seen(&prompts[row.prompt], engine.vocab_size)),
+            row,
+            ended: false,
         };
         Ok(Self {
             removes: effect > Effect::None,
@@ -161,11 +153,7 @@ impl Generation<'_> {
         let choices: Vec<Choice<'_>> = (going.iter().zip(&needs).zip(&feed_of))
             .map(|((&i, needs), &feed)| needs.choice(feed, ahead.rows[i].seen.as_ref()))
             .collect();
-        let wanted = Choices {
-            sampling: &ahead.sampling,
-            choices: &choices,
-        };
-        let chosen = self.engine.choose(&feeds, &wanted)?;
+        let chosen = (self.engine).choose(&feeds, &ahead.sampling, &choices)?;
         self.begin(&mut rows)?;
         let mut tokens = vec![None; going.len()];
         for chosen in &chosen {
@@ -275,6 +263,13 @@ impl Generation<'_> {
         }
         Ok(())
     }
+}
+
+/// The tokens of a prompt.
+pub(super) fn seen(prompt: &Prompt, vocab_size: usize) -> TokenSet {
+    let mut seen = TokenSet::new(vocab_size);
+    prompt.tokens.iter().for_each(|&token| seen.insert(token));
+    seen
 }
 
 impl Needs {

@@ -28,6 +28,21 @@ pub struct ChainInput<'a> {
     pub vocab_size: usize,
 }
 
+/// Who chooses the next token, by what.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Choosing {
+    /// A device, behind processors that do no more than `removes`.
+    ByDevice { sampling: Sampling, removes: Effect },
+    /// The host, among the best `count` tokens that a device finds behind a penalty and such processors.
+    AmongBest {
+        count: usize,
+        penalty: Option<f32>,
+        removes: Effect,
+    },
+    /// The host, by all scores.
+    ByHost,
+}
+
 /// The processors of one prompt: those of the configuration, with the place where a user's come between.
 #[derive(Debug)]
 pub struct Chain {
@@ -35,6 +50,8 @@ pub struct Chain {
     warpers: LogitsProcessorList<'static>,
     /// What all of it comes to but removals, if a device can do that.
     sampling: Option<Sampling>,
+    /// The penalty, if a device can do that.
+    penalty: Option<Option<f32>>,
     /// What the processors that `sampling` does not have do.
     effect: Effect,
 }
@@ -51,16 +68,37 @@ impl Chain {
             processors,
             warpers: warpers(&config)?,
             sampling: sampling(&config, input.vocab_size),
+            penalty: penalty(&config),
             effect,
         })
     }
 
-    /// How a device chooses tokens, where all that the processors and `user` do is that, and to remove
-    /// tokens: see [`removals`](Self::removals).
-    pub(crate) fn sampling(&self, user: &LogitsProcessorList<'_>) -> Option<(Sampling, Effect)> {
-        let effect = self.effect.max(user.effect());
-        let sampling = self.sampling.clone().filter(|_| effect < Effect::Any)?;
-        Some((sampling, effect))
+    /// Who chooses tokens behind these processors and `user`, where the logits have `vocab_size` columns. What is
+    /// removed before is [told](Self::removals).
+    pub(crate) fn choosing(&self, user: &LogitsProcessorList<'_>, vocab_size: usize) -> Choosing {
+        let (removes, rest) = user.stages();
+        let removes = self.effect.max(removes);
+        if removes > Effect::RemovesByTokens {
+            return Choosing::ByHost;
+        }
+        // A candidate is two words, a score one.
+        let is_worth_it = |count: usize| count.saturating_mul(2) < vocab_size;
+        match (rest, &self.sampling, self.penalty) {
+            (None, Some(sampling), _) => Choosing::ByDevice {
+                sampling: sampling.clone(),
+                removes,
+            },
+            (Some(Effect::Candidates(count)), _, Some(penalty))
+                if is_worth_it(count) && vocab_size <= MOST_SCORES =>
+            {
+                Choosing::AmongBest {
+                    count,
+                    penalty,
+                    removes,
+                }
+            }
+            _ => Choosing::ByHost,
+        }
     }
 
     /// The tokens that may not be chosen behind `tokens`, and whether all others have score 0. `scores` is
@@ -73,7 +111,7 @@ impl Chain {
     ) -> (TokenSet, bool) {
         scores.fill(1.0);
         self.processors.process(tokens, scores);
-        user.process(tokens, scores);
+        user.process_removing(tokens, scores);
         let mut removed = TokenSet::new(scores.len());
         let mut forced = false;
         for (token, &mut score) in (0..).zip(scores) {
@@ -84,6 +122,17 @@ impl Chain {
             }
         }
         (removed, forced)
+    }
+
+    /// Run what comes behind the [removals](Self::removals) and a penalty, on scores of which the best are left.
+    pub(crate) fn process_best(
+        &mut self,
+        user: &mut LogitsProcessorList<'_>,
+        tokens: &[u32],
+        scores: &mut [f32],
+    ) {
+        user.process_rest(tokens, scores);
+        self.warpers.process(tokens, scores);
     }
 
     /// Run the processors, then the user's, then those of sampling.
@@ -210,17 +259,25 @@ impl List {
     }
 }
 
+/// The repetition penalty, if there is one, as a device has it; `None` if it has it not.
+fn penalty(config: &GenerationConfig) -> Option<Option<f32>> {
+    match config.repetition_penalty.filter(|penalty| *penalty != 1.0) {
+        Some(penalty) => positive(penalty).map(Some),
+        None => Some(None),
+    }
+}
+
+/// As a device divides by it.
+fn positive(x: f64) -> Option<f32> {
+    let x = narrow(x);
+    (x > 0.0 && x.is_finite()).then_some(x)
+}
+
 /// The penalty and the [`warpers`] as a device has them; `None` if one of them it has not. Their values
 /// have been checked by those who do them here.
 fn sampling(config: &GenerationConfig, vocab_size: usize) -> Option<Sampling> {
-    let positive = |x: f64| {
-        let x = narrow(x);
-        (x > 0.0 && x.is_finite()).then_some(x)
-    };
     let mut sampling = Sampling::greedy();
-    if let Some(penalty) = config.repetition_penalty.filter(|penalty| *penalty != 1.0) {
-        sampling.repetition_penalty = Some(positive(penalty)?);
-    }
+    sampling.repetition_penalty = penalty(config)?;
     if config.renormalize_logits == Some(true) || vocab_size > MOST_SCORES {
         return None;
     }

@@ -5,6 +5,7 @@
 
 mod bad_words;
 mod build;
+mod candidates;
 mod cutoff;
 mod exponential_decay;
 mod forced;
@@ -24,8 +25,10 @@ mod top_p;
 mod typical;
 
 pub use bad_words::NoBadWords;
+pub(crate) use build::Choosing;
 pub use build::{Chain, ChainInput};
 pub(crate) use build::{ids, known};
+pub use candidates::Candidates;
 pub use cutoff::{EpsilonCutoff, EtaCutoff};
 pub use exponential_decay::ExponentialDecayLengthPenalty;
 pub use forced::{ForcedBosToken, ForcedEosToken};
@@ -65,14 +68,29 @@ pub trait LogitsProcessor: Send {
     /// Edit `scores`.
     fn process(&mut self, tokens: &[u32], scores: &mut [f32]);
 
-    /// What of the scores it can change. One that only removes tokens lets a device choose the next token
-    /// by itself: it is then run on scores that are all 1, to find out which.
+    /// What of the scores it can change, which spares a device to send them all: one that only removes tokens lets
+    /// it choose the next token by itself, one that looks at a few candidates lets it send those. A list asks
+    /// once, when the processor is added.
     fn effect(&self) -> Effect {
         Effect::Any
     }
 }
 
 /// What a [`LogitsProcessor`] does to scores, from less to more.
+///
+/// What a processor says here holds on every device. Tokens are the same on all of them.
+///
+/// | | runs on | a GPU sends, for each token | is waited for |
+/// |---|---|---|---|
+/// | `RemovesByLength` or less | scores that are all 1, to find out what it removes | the token | no |
+/// | `RemovesByTokens` | the same | the token | yes |
+/// | `Candidates(k)` | all scores, of which `k` are left | `8 k` bytes | yes |
+/// | `Any` | all scores | all scores, `4 V` bytes | yes |
+///
+/// Of several processors the first that does more than to remove tokens decides: behind one that sees candidates, all
+/// others see what it left. Where the model runs on the CPU, with beams, with settings that change scores
+/// themselves (`sequence_bias`, `exponential_decay_length_penalty` and the like), and where `k` is half of the
+/// vocabulary or more, all scores are looked at, and the others removed there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Effect {
@@ -83,6 +101,9 @@ pub enum Effect {
     RemovesByLength,
     /// It removes tokens. Which ones depends on the tokens so far, and on nothing else.
     RemovesByTokens,
+    /// Anything, to the best so many tokens: before it is run, all others are removed, as by [`Candidates`]. At
+    /// least 1. Of tokens with equal scores the lower ones are taken.
+    Candidates(usize),
     /// Anything. It has to see every score.
     Any,
 }

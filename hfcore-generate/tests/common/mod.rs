@@ -14,6 +14,7 @@ use hfcore_arch::{
     Cache, CacheOptions, CausalLm, EncoderInput, EncoderOutput, ForwardError, LayerCacheSpec,
     Limits, Logits, ModelInfo, Pass, Probe, Seq2Seq, SequenceId, Step,
 };
+use hfcore_kernels::sample::{Best, Choice, best_rows};
 use hfcore_kernels::{AttentionParams, Device, Tensor};
 use serde_json::Value;
 
@@ -27,6 +28,8 @@ pub struct TableLm {
     history: Vec<Vec<f32>>,
     /// Tokens that the model has run.
     pub tokens_run: AtomicUsize,
+    /// Candidates that were asked for.
+    pub best_found: AtomicUsize,
 }
 
 impl TableLm {
@@ -38,6 +41,7 @@ impl TableLm {
             position,
             history: Vec::new(),
             tokens_run: AtomicUsize::new(0),
+            best_found: AtomicUsize::new(0),
         }
     }
 
@@ -146,6 +150,22 @@ impl CausalLm for TableLm {
         self.tokens_run
             .fetch_add(step.tokens().len(), Ordering::Relaxed);
         Ok(logits)
+    }
+
+    fn forward_best(
+        &self,
+        step: &Step,
+        cache: &mut Cache,
+        count: usize,
+        repetition_penalty: Option<f32>,
+        choices: &[Choice<'_>],
+    ) -> Result<Best, ForwardError> {
+        let logits = self.forward(step, cache)?;
+        let (logits, width) = (logits.into_vec(), self.info.vocab_size);
+        let best = best_rows(&logits, width, count, repetition_penalty, choices);
+        self.best_found
+            .fetch_add(best.read()?.len(), Ordering::Relaxed);
+        Ok(best)
     }
 }
 

@@ -14,6 +14,8 @@ pub struct WgpuCounters {
     pub created_objects: u64,
     /// Bytes of buffers that exist now.
     pub allocated_bytes: u64,
+    /// Bytes of results that were copied to where the host reads them.
+    pub read_bytes: u64,
     /// Plans made, each the first of its kind.
     pub plans: u64,
     /// Steps for which a plan was there already.
@@ -32,6 +34,7 @@ pub(super) struct Counters {
     pub(super) submits: AtomicU64,
     pub(super) created_objects: AtomicU64,
     pub(super) allocated_bytes: AtomicU64,
+    pub(super) read_bytes: AtomicU64,
     pub(super) plans: AtomicU64,
     pub(super) replays: AtomicU64,
     pub(super) encode_nanos: AtomicU64,
@@ -54,6 +57,7 @@ impl Counters {
             submits: get(&self.submits),
             created_objects: get(&self.created_objects),
             allocated_bytes: get(&self.allocated_bytes),
+            read_bytes: get(&self.read_bytes),
             plans: get(&self.plans),
             replays: get(&self.replays),
             encode_nanos: get(&self.encode_nanos),

@@ -72,6 +72,8 @@ operations! {
     Attention(ops::attention::Attention),
     /// Attention and the projection of its result.
     AttentionLinear(ops::attention::AttentionLinear),
+    /// The best tokens of rows.
+    Best(ops::best::Best),
     /// Tensors one after the other.
     Concat(ops::rows::Concat),
     /// Numbers in another order.

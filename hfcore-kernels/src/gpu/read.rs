@@ -5,6 +5,7 @@ use std::sync::{Arc, mpsc};
 
 use crate::DeviceError;
 
+use super::counters::Counters;
 use super::memory::{Buffer, size_class};
 use super::replay::copy;
 use super::value::{Place, Value};
@@ -58,9 +59,11 @@ impl Readers {
             size: region.size,
         };
         copy(encoder, region, &whole);
+        let bytes = len as u64 * 4;
+        Counters::add(&gpu.counters.read_bytes, bytes);
         Ok(Ticket {
             buffer,
-            bytes: len as u64 * 4,
+            bytes,
             submission: None,
         })
     }

@@ -79,6 +79,49 @@ pub fn keep_top_k(scores: &mut [f32], k: usize) {
     }
 }
 
+/// Keep the `k` largest scores and no more: of those that equal the last of them the first. NaN counts as the largest.
+///
+/// # Panics
+/// If `k` is 0.
+#[track_caller]
+pub fn keep_best(scores: &mut [f32], k: usize) {
+    assert!(k > 0, "keep_best: at least one");
+    let is_left = |score: &f32| *score != f32::NEG_INFINITY;
+    if scores.iter().filter(|score| is_left(score)).count() <= k {
+        return;
+    }
+    let mut copy = scores.to_vec();
+    let last = *copy.select_nth_unstable_by(k - 1, |a, b| order(*b, *a)).1;
+    let better = scores.iter().filter(|score| order(**score, last).is_gt());
+    let mut equal = k - better.count();
+    for score in scores {
+        let kept = match order(*score, last) {
+            Ordering::Less => false,
+            Ordering::Greater => true,
+            Ordering::Equal => {
+                let kept = equal > 0;
+                equal -= usize::from(kept);
+                kept
+            }
+        };
+        if !kept {
+            *score = f32::NEG_INFINITY;
+        }
+    }
+}
+
+/// The indices of the `k` largest scores, the largest first, and of equals the first; of all, if there are fewer.
+pub(super) fn best_of(scores: &[f32], k: usize) -> Vec<usize> {
+    let order = |a: &usize, b: &usize| order(scores[*b], scores[*a]).then(a.cmp(b));
+    let mut indices: Vec<usize> = (0..scores.len()).collect();
+    if k < indices.len() {
+        indices.select_nth_unstable_by(k - 1, order);
+        indices.truncate(k);
+    }
+    indices.sort_unstable_by(order);
+    indices
+}
+
 /// Keep the smallest set of likeliest tokens whose probabilities add up to `p` or more, and at least
 /// `min_tokens_to_keep`: from the least likely on, the first among equals first, tokens go while their
 /// running sum is at most `1 - p` (rounded to `f32`). Scores that are no distribution stay as they are.
@@ -168,7 +211,7 @@ pub fn penalized(score: f32, penalty: f32) -> f32 {
 }
 
 /// torch's order: the two zeros are equal, and NaN is the largest.
-fn order(a: f32, b: f32) -> Ordering {
+pub(super) fn order(a: f32, b: f32) -> Ordering {
     a.partial_cmp(&b)
         .unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
 }
@@ -242,6 +285,22 @@ mod tests {
         let mut scores = halves;
         keep_min_p(&mut scores, 1.0, 2);
         assert_eq!(scores, [halves[0], halves[1], -INF, -INF]);
+    }
+
+    #[test]
+    fn the_best_are_so_many_and_the_first_of_equals() {
+        let scores = [1.0, 3.0, 2.0, -0.0, 2.0, 2.0, 0.0, -INF, f32::NAN];
+        for k in 1..=10 {
+            let mut kept = scores;
+            keep_best(&mut kept, k);
+            let best = best_of(&scores, k);
+            let order = [8, 1, 2, 4, 5, 0, 3, 6, 7];
+            assert_eq!(best, order[..k.min(9)]);
+            for (i, (kept, score)) in kept.iter().zip(scores).enumerate() {
+                let expected = if best.contains(&i) { score } else { -INF };
+                assert_eq!(kept.to_bits(), expected.to_bits(), "{i} of {k}");
+            }
+        }
     }
 
     #[test]

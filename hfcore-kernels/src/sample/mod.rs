@@ -12,6 +12,7 @@
 //! What was chosen is a [`Drawn`]: the device knows it at once and can go on with it
 //! ([`embed_drawn`]), the host when it [reads](Drawn::read) it.
 
+mod best;
 mod choose;
 #[cfg(feature = "wgpu")]
 mod on_gpu;
@@ -20,7 +21,10 @@ mod weight;
 
 use std::sync::Arc;
 
-pub use choose::{SampleError, argmax, draw, keep_min_p, keep_top_k, keep_top_p, penalized};
+pub use best::{Best, Candidate, best, best_rows};
+pub use choose::{
+    SampleError, argmax, draw, keep_best, keep_min_p, keep_top_k, keep_top_p, penalized,
+};
 #[cfg(feature = "wgpu")]
 pub(crate) use on_gpu::device_words;
 pub use token_set::TokenSet;
@@ -98,6 +102,14 @@ pub struct Choice<'a> {
     pub seen: Option<&'a TokenSet>,
     /// Which token of each of `recent` (see [`sample`]) belongs to this sequence. Those have occurred too.
     pub recent_rows: &'a [usize],
+}
+
+impl Choice<'_> {
+    /// Whether there are tokens that one of `choices` cannot choose.
+    #[cfg(feature = "wgpu")]
+    pub(crate) fn any_banned(choices: &[Self]) -> bool {
+        (choices.iter()).any(|choice| choice.banned.is_some() || choice.forced)
+    }
 }
 
 /// Tokens that a device has chosen. Cloning shares them.
@@ -232,7 +244,10 @@ pub fn sample_rows(
         }
         copy.clear();
         copy.extend_from_slice(row);
-        let recent: Vec<u32> = (recent.iter().zip(choice.recent_rows))
+        let recent = recent
+            .iter()
+            .filter(|_| sampling.repetition_penalty.is_some());
+        let recent: Vec<u32> = (recent.zip(choice.recent_rows))
             .filter_map(|(tokens, &row)| tokens[row].ok())
             .collect();
         choose_from(&mut copy, sampling, choice, &recent)
@@ -247,23 +262,16 @@ fn choose_from(
     choice: &Choice<'_>,
     recent: &[u32],
 ) -> Result<u32, SampleError> {
-    if let Some(penalty) = sampling.repetition_penalty {
-        let mut seen = choice
-            .seen
-            .cloned()
-            .unwrap_or_else(|| TokenSet::new(scores.len()));
+    let mut seen = choice.seen.cloned();
+    if !recent.is_empty() {
+        let seen = seen.get_or_insert_with(|| TokenSet::new(scores.len()));
         recent.iter().for_each(|&token| seen.insert(token));
-        for token in seen.iter() {
-            let score = &mut scores[token as usize];
-            *score = penalized(*score, penalty);
-        }
     }
-    if choice.forced {
-        scores.fill(0.0);
-    }
-    for token in choice.banned.into_iter().flat_map(TokenSet::iter) {
-        scores[token as usize] = f32::NEG_INFINITY;
-    }
+    let choice = Choice {
+        seen: seen.as_ref(),
+        ..*choice
+    };
+    best::remove(scores, sampling.repetition_penalty, &choice);
     if !sampling.do_sample {
         return argmax(scores).map(token);
     }
@@ -300,6 +308,25 @@ fn check(
         "sample: tokens of at most {MOST_RECENT} steps that are not known, found {}",
         recent.len()
     );
+    check_choices(rows, vocab_size, choices);
+    for choice in choices {
+        assert_eq!(
+            choice.recent_rows.len(),
+            recent.len(),
+            "sample: a row of each of the recent tokens"
+        );
+        for (drawn, &row) in recent.iter().zip(choice.recent_rows) {
+            assert!(
+                row < drawn.len(),
+                "sample: recent token {row} of {}",
+                drawn.len()
+            );
+        }
+    }
+}
+
+#[track_caller]
+fn check_choices(rows: usize, vocab_size: usize, choices: &[Choice<'_>]) {
     assert!(
         vocab_size <= MOST_SCORES,
         "sample: at most {} scores in a row, found {vocab_size}",
@@ -313,18 +340,6 @@ fn check(
             !foreign(choice.banned) && !foreign(choice.seen),
             "sample: sets of the vocabulary of {vocab_size}"
         );
-        assert_eq!(
-            choice.recent_rows.len(),
-            recent.len(),
-            "sample: a row of each of the recent tokens"
-        );
-        for (drawn, &row) in recent.iter().zip(choice.recent_rows) {
-            assert!(
-                row < drawn.len(),
-                "sample: recent token {row} of {}",
-                drawn.len()
-            );
-        }
     }
 }
 

@@ -1,63 +1,56 @@
 //! Tokens that a GPU has chosen: a value of the device that the next step reads, and a copy on its way.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::choose::{SampleError, narrow, removable};
+use super::choose::{SampleError, narrow, order, removable};
 use super::weight::{ROOTS, least};
-use super::{Choice, Drawn, Sampling, Tokens};
+use super::{Candidate, Choice, Drawn, Sampling, Tokens};
 use crate::gpu::{self, Gpu, Reading};
 use crate::{Device, DeviceError, Tensor, Weight};
 
-/// The tokens of one choice after another.
+/// Words that a device has made, and a copy of them that may be on its way.
 #[derive(Debug)]
-pub(super) struct OnGpu {
-    /// `[2, N]`: tokens, and whether each is one.
-    tokens: Tensor,
+struct Words {
+    value: Tensor,
     reading: Mutex<Option<Reading>>,
-    known: OnceLock<Vec<Result<u32, SampleError>>>,
 }
 
-impl OnGpu {
+impl Words {
+    const fn new(value: Tensor) -> Self {
+        Self {
+            value,
+            reading: Mutex::new(None),
+        }
+    }
+
     fn gpu(&self) -> &Arc<Gpu> {
-        (self.tokens.device().on_gpu()).expect("the tokens are a GPU's")
+        (self.value.device().on_gpu()).expect("the words are a GPU's")
     }
 
     fn begin(&self) -> Result<Reading, DeviceError> {
         let gpu = self.gpu();
-        gpu.begin_read(self.tokens.gpu_value(gpu).clone())
+        gpu.begin_read(self.value.gpu_value(gpu).clone())
     }
 
-    pub(super) fn submit(&self) {
+    fn submit(&self) {
         let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
-        if reading.is_none() && self.known.get().is_none() {
+        if reading.is_none() {
             // What goes wrong is told to whoever reads.
             *reading = self.begin().ok();
         }
     }
 
-    pub(super) fn read(&self) -> Result<Vec<Result<u32, SampleError>>, DeviceError> {
+    fn read(&self) -> Result<Vec<u32>, DeviceError> {
         let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = self.known.get() {
-            return Ok(known.clone());
-        }
         let begun = match reading.take() {
             Some(begun) => begun,
             None => self.begin()?,
         };
-        let words = self.gpu().finish_read(begun)?;
-        let (tokens, states) = words.split_at(words.len() / 2);
-        let token = |(&token, &state): (&u32, &u32)| match state {
-            0 => Ok(token),
-            1 => Err(SampleError::Nan),
-            2 => Err(SampleError::PositiveInfinity),
-            _ => Err(SampleError::NoneLeft),
-        };
-        let tokens: Vec<_> = tokens.iter().zip(states).map(token).collect();
-        Ok(self.known.get_or_init(|| tokens).clone())
+        self.gpu().finish_read(begun)
     }
 }
 
-impl Drop for OnGpu {
+impl Drop for Words {
     fn drop(&mut self) {
         let reading = self
             .reading
@@ -66,6 +59,77 @@ impl Drop for OnGpu {
         if let Some(reading) = reading.take() {
             self.gpu().abandon_read(reading);
         }
+    }
+}
+
+/// The tokens of one choice after another.
+#[derive(Debug)]
+pub(super) struct OnGpu {
+    /// `[2, N]`: tokens, and whether each is one.
+    tokens: Words,
+    known: Mutex<Option<Vec<Result<u32, SampleError>>>>,
+}
+
+impl OnGpu {
+    pub(super) fn submit(&self) {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.is_none() {
+            self.tokens.submit();
+        }
+    }
+
+    pub(super) fn read(&self) -> Result<Vec<Result<u32, SampleError>>, DeviceError> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = &*known {
+            return Ok(known.clone());
+        }
+        let words = self.tokens.read()?;
+        let (tokens, states) = words.split_at(words.len() / 2);
+        let token = |(&token, &state): (&u32, &u32)| match state {
+            0 => Ok(token),
+            1 => Err(SampleError::Nan),
+            2 => Err(SampleError::PositiveInfinity),
+            _ => Err(SampleError::NoneLeft),
+        };
+        let tokens: Vec<_> = tokens.iter().zip(states).map(token).collect();
+        *known = Some(tokens.clone());
+        Ok(tokens)
+    }
+}
+
+/// The best tokens of one choice after another: `[2, N, count]`, tokens and the bits of their scores.
+#[derive(Debug)]
+pub(super) struct BestOnGpu(Words);
+
+impl BestOnGpu {
+    pub(super) fn new(
+        gpu: &Gpu,
+        logits: &Tensor,
+        count: usize,
+        repetition_penalty: Option<f32>,
+        choices: &[Choice<'_>],
+    ) -> Self {
+        let best = gpu::ops::best::best(gpu, logits, count, repetition_penalty, choices);
+        Self(Words::new(best))
+    }
+
+    pub(super) fn submit(&self) {
+        self.0.submit();
+    }
+
+    pub(super) fn read(&self, count: usize) -> Result<Vec<Candidate>, DeviceError> {
+        let words = self.0.read()?;
+        let (tokens, scores) = words.split_at(words.len() / 2);
+        let mut best: Vec<_> = (tokens.iter().zip(scores))
+            .map(|(&token, &bits)| Candidate {
+                token,
+                score: f32::from_bits(bits),
+            })
+            .collect();
+        for row in best.chunks_exact_mut(count) {
+            row.sort_unstable_by(|a, b| order(b.score, a.score).then(a.token.cmp(&b.token)));
+        }
+        Ok(best)
     }
 }
 
@@ -83,7 +147,7 @@ pub(super) fn sample(
     // Tokens that the host knows become words of the step.
     let recent: Vec<Tensor> = (recent.iter())
         .map(|drawn| match &drawn.tokens {
-            Tokens::Gpu(on_gpu) => on_gpu.tokens.clone(),
+            Tokens::Gpu(on_gpu) => on_gpu.tokens.value.clone(),
             Tokens::Host(tokens) => {
                 let ids = tokens
                     .iter()
@@ -97,9 +161,8 @@ pub(super) fn sample(
     Drawn {
         len,
         tokens: Tokens::Gpu(Arc::new(OnGpu {
-            tokens,
-            reading: Mutex::default(),
-            known: OnceLock::new(),
+            tokens: Words::new(tokens),
+            known: Mutex::default(),
         })),
     }
 }
@@ -142,8 +205,8 @@ const fn unpacked(x: f32) -> (u32, i32) {
 
 /// The rows of `table` `[V, E]` that the tokens at `rows` name.
 pub(super) fn embed(table: &Weight, tokens: &OnGpu, rows: &[usize], device: &Device) -> Tensor {
-    let gpu = tokens.gpu();
-    let ids = gpu::ops::sample::token_ids(gpu, &tokens.tokens, rows);
+    let gpu = tokens.tokens.gpu();
+    let ids = gpu::ops::sample::token_ids(gpu, &tokens.tokens.value, rows);
     let operand = |recording: &mut gpu::Recording<'_>| recording.operand(&ids);
     gpu::ops::embedding::embed(gpu, device, table, rows.len(), operand)
 }
@@ -153,7 +216,7 @@ mod tests {
     use super::*;
     use crate::gpu::testing::each_device;
     use crate::sample::weight::weight;
-    use crate::sample::{TokenSet, embed_drawn, penalized, sample, sample_rows};
+    use crate::sample::{TokenSet, best, best_rows, embed_drawn, penalized, sample, sample_rows};
 
     #[test]
     fn numbers_are_unpacked() {
@@ -413,6 +476,150 @@ mod tests {
                         .collect();
                     same(device, &scores, vocab_size, &sampling, &choices, &drawn);
                 }
+            }
+        });
+    }
+
+    /// The best of all of `choices` on a GPU and by the definition, to the bit.
+    fn same_best(
+        device: &Device,
+        scores: &[f32],
+        vocab_size: usize,
+        count: usize,
+        penalty: Option<f32>,
+        choices: &[Choice<'_>],
+    ) {
+        let shape = [scores.len() / vocab_size, vocab_size];
+        let logits = Tensor::from_vec(device, &shape, scores.to_vec());
+        let found = best(&logits, count, penalty, choices);
+        let expected = best_rows(scores, vocab_size, count, penalty, choices);
+        assert_eq!(found.count(), expected.count());
+        let (found, expected) = (found.read().unwrap(), expected.read().unwrap());
+        assert_eq!(found.len(), expected.len());
+        for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            // Of NaN only that it is one.
+            let same = found.token == expected.token
+                && (found.score.to_bits() == expected.score.to_bits()
+                    || found.score.is_nan() && expected.score.is_nan());
+            assert!(
+                same,
+                "{i} of {count} of {vocab_size}: {found:?}, not {expected:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_gpu_finds_the_best_of_the_cpu() {
+        each_device(|device| {
+            let mut random = Random(91);
+            // One chunk, several, and so many scores that a chunk has more than 1024.
+            for (vocab_size, counts) in [
+                (1, &[1, 2][..]),
+                (37, &[1, 5, 36, 37]),
+                (1500, &[1, 64, 1499]),
+                (5003, &[1, 50, 300, 2501]),
+                (300_001, &[40]),
+            ] {
+                // Five rows of the longest are more than the least device binds.
+                let most = device.on_gpu().unwrap().caps().max_binding;
+                if most < 20 * vocab_size as u64 {
+                    continue;
+                }
+                for (i, &count) in counts.iter().enumerate() {
+                    let spread = [3.0, 20.0, 1e-3, 300.0][i % 4];
+                    let mut scores = random.scores(vocab_size, spread);
+                    // All different, all the same, removed but for a few, and no numbers.
+                    scores.extend((0..vocab_size).map(|i| (i as f32).sin()));
+                    scores.extend(vec![0.25; vocab_size]);
+                    scores.extend(vec![f32::NEG_INFINITY; vocab_size]);
+                    for _ in 0..3 {
+                        let at = 3 * vocab_size + random.below(vocab_size);
+                        scores[at] = random.unit() - 0.5;
+                    }
+                    let mut wild = random.scores(vocab_size, spread);
+                    for x in [f32::NAN, -f32::NAN, f32::INFINITY, f32::MAX, f32::MIN] {
+                        wild[random.below(vocab_size)] = x;
+                        wild[random.below(vocab_size)] = x;
+                    }
+                    scores.extend(wild);
+                    // More than the least device counts at once.
+                    let rows = if vocab_size < 100 { 60 } else { 6 };
+                    let choices: Vec<_> = (0..rows)
+                        .map(|i| Choice {
+                            row: i % 5,
+                            ..Choice::default()
+                        })
+                        .collect();
+                    same_best(device, &scores, vocab_size, count, None, &choices);
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn a_gpu_finds_the_best_behind_penalties_and_bans() {
+        each_device(|device| {
+            let mut random = Random(17);
+            let vocab_size = 2100;
+            for penalty in [None, Some(1.3), Some(0.6)] {
+                let scores = random.scores(2 * vocab_size, 6.0);
+                let sets: Vec<TokenSet> = (0..4)
+                    .map(|_| {
+                        let mut set = TokenSet::new(vocab_size);
+                        (0..1500).for_each(|_| set.insert(random.token(vocab_size)));
+                        set
+                    })
+                    .collect();
+                let choices: Vec<_> = (0..16)
+                    .map(|i| Choice {
+                        row: i % 2,
+                        banned: (i % 4 > 0).then(|| &sets[i % 2]),
+                        forced: i % 4 == 2,
+                        seen: (i % 3 > 0).then(|| &sets[2 + i % 2]),
+                        ..Choice::default()
+                    })
+                    .collect();
+                for count in [1, 33, 1800] {
+                    same_best(device, &scores, vocab_size, count, penalty, &choices);
+                }
+            }
+        });
+    }
+
+    /// What comes back are the tokens that were asked for and their scores, and from the second time on nothing is
+    /// made.
+    #[test]
+    fn the_best_cost_eight_bytes_each() {
+        each_device(|device| {
+            let scores: Vec<f32> = (0..8192).map(|i| ((i * 37) % 4096) as f32).collect();
+            let run = |count: usize, read: bool| {
+                let logits = Tensor::from_vec(device, &[2, 4096], scores.clone());
+                let choices = [0, 1].map(|row| Choice {
+                    row,
+                    ..Choice::default()
+                });
+                let best = best(&logits, count, None, &choices);
+                best.submit();
+                read.then(|| best.read().unwrap().len())
+            };
+            for count in [1, 64] {
+                for _ in 0..3 {
+                    run(count, true);
+                    run(count, false);
+                }
+                let before = device.wgpu_counters().unwrap();
+                for _ in 0..10 {
+                    assert_eq!(run(count, true), Some(2 * count));
+                    run(count, false);
+                }
+                let after = device.wgpu_counters().unwrap();
+                assert_eq!(after.created_objects, before.created_objects);
+                assert_eq!(after.allocated_bytes, before.allocated_bytes);
+                assert_eq!(after.submits - before.submits, 20);
+                assert_eq!(after.dispatches - before.dispatches, 120);
+                // Those that nobody waits for are on their way all the same.
+                let bytes = after.read_bytes - before.read_bytes;
+                assert_eq!(bytes, 20 * 2 * 8 * count as u64);
             }
         });
     }

@@ -4,6 +4,7 @@
 //! lowered; and the variants of its kernels, all of them, so that a test can compile each.
 
 pub(crate) mod attention;
+pub(crate) mod best;
 pub(crate) mod conv;
 mod coop;
 pub(crate) mod elementwise;
@@ -78,6 +79,7 @@ pub(super) const SHADERS: &[(&str, &str)] = &[
         "sample_argmax",
         include_str!("../shaders/sample_argmax.wgsl"),
     ),
+    ("sample_best", include_str!("../shaders/sample_best.wgsl")),
     (
         "sample_candidates",
         include_str!("../shaders/sample_candidates.wgsl"),
@@ -86,6 +88,7 @@ pub(super) const SHADERS: &[(&str, &str)] = &[
     ("sample_float", include_str!("../shaders/sample_float.wgsl")),
     ("sample_merge", include_str!("../shaders/sample_merge.wgsl")),
     ("sample_pick", include_str!("../shaders/sample_pick.wgsl")),
+    ("sample_score", include_str!("../shaders/sample_score.wgsl")),
     (
         "sample_scores",
         include_str!("../shaders/sample_scores.wgsl"),
@@ -107,6 +110,7 @@ pub(super) fn word(n: usize) -> u32 {
 pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
     [
         attention::variants(),
+        best::variants(),
         coop::variants(caps),
         elementwise::variants(caps),
         heads::variants(caps),

@@ -11,7 +11,7 @@ use crate::sample::{Choice, Sampling, TokenSet, device_words};
 pub(crate) struct Sample {
     /// `[R, V]`.
     pub(crate) logits: Operand,
-    /// What changes from step to step; see [`device_words`].
+    /// What changes from step to step; see [`step_words`].
     pub(crate) words: Operand,
     /// Outputs of earlier choices, whose tokens have occurred.
     pub(crate) recent: Vec<Operand>,
@@ -29,9 +29,30 @@ pub(crate) struct Sample {
 const HEADER: u32 = 48;
 const PER_CHOICE: u32 = 8;
 
-/// Scores that one workgroup looks at: such that one workgroup can look at what all of them found.
-const fn chunk(vocab_size: u32) -> u32 {
-    vocab_size.div_ceil(256).next_multiple_of(1024)
+/// Where things are: scores by chunk, and the sets behind the words of the choices.
+pub(super) struct Layout {
+    /// Scores that one workgroup looks at: such that one workgroup can look at what all of them found.
+    pub(super) chunk: u32,
+    pub(super) chunks: u32,
+    /// Where the sets of banned and of seen tokens begin, and words of a set.
+    pub(super) banned: u32,
+    pub(super) seen: u32,
+    pub(super) set: u32,
+}
+
+impl Layout {
+    pub(super) const fn new(vocab_size: u32, choices: u32, has_banned: bool) -> Self {
+        let chunk = vocab_size.div_ceil(256).next_multiple_of(1024);
+        let set = vocab_size.div_ceil(32);
+        let banned = HEADER + PER_CHOICE * choices;
+        Self {
+            chunk,
+            chunks: vocab_size.div_ceil(chunk),
+            banned,
+            seen: banned + if has_banned { set * choices } else { 0 },
+            set,
+        }
+    }
 }
 
 impl Operation for Sample {
@@ -59,10 +80,13 @@ impl Sample {
     /// The choices `base..base + count`.
     fn lower_part(&self, base: u32, count: u32, output: &Operand, planner: &mut Planner<'_>) {
         let vocab = self.vocab_size;
-        let (chunk, set) = (chunk(vocab), vocab.div_ceil(32));
-        let chunks = vocab.div_ceil(chunk);
-        let banned = HEADER + PER_CHOICE * self.choices;
-        let seen = banned + if self.banned { set * self.choices } else { 0 };
+        let Layout {
+            chunk,
+            chunks,
+            banned,
+            seen,
+            set,
+        } = Layout::new(vocab, self.choices, self.banned);
         let scores = count as usize * vocab as usize;
         let partials = planner.scratch(4 * count as usize * chunks as usize);
         let between = self
@@ -176,10 +200,30 @@ pub(crate) fn sample(
     recent: &[&Tensor],
 ) -> Tensor {
     let vocab_size = logits.width();
-    let banned = choices
-        .iter()
-        .any(|choice| choice.banned.is_some() || choice.forced);
     let seen = sampling.repetition_penalty.is_some();
+    let words = step_words(sampling, vocab_size, choices);
+    let mut recording = gpu.recording();
+    let op = Sample {
+        logits: recording.operand(logits),
+        words: recording.words(&words, words.len()),
+        recent: (recent.iter().filter(|_| seen))
+            .map(|tokens| recording.operand(tokens))
+            .collect(),
+        vocab_size: u32::try_from(vocab_size).unwrap_or(u32::MAX),
+        choices: u32::try_from(choices.len()).unwrap_or(u32::MAX),
+        draw: sampling.do_sample,
+        banned: Choice::any_banned(choices),
+        seen,
+    };
+    recording.push_one(logits.device(), op, &[2, choices.len()])
+}
+
+/// What changes from step to step, as `sample_scores.wgsl` has it.
+pub(super) fn step_words(
+    sampling: &Sampling,
+    vocab_size: usize,
+    choices: &[Choice<'_>],
+) -> Vec<u32> {
     let mut words = device_words(sampling, vocab_size);
     for choice in choices {
         let row = u32::try_from(choice.row).unwrap_or(u32::MAX);
@@ -203,22 +247,9 @@ pub(crate) fn sample(
             }
         }
     };
-    sets(banned, |choice| choice.banned);
-    sets(seen, |choice| choice.seen);
-    let mut recording = gpu.recording();
-    let op = Sample {
-        logits: recording.operand(logits),
-        words: recording.words(&words, words.len()),
-        recent: (recent.iter().filter(|_| seen))
-            .map(|tokens| recording.operand(tokens))
-            .collect(),
-        vocab_size: u32::try_from(vocab_size).unwrap_or(u32::MAX),
-        choices: u32::try_from(choices.len()).unwrap_or(u32::MAX),
-        draw: sampling.do_sample,
-        banned,
-        seen,
-    };
-    recording.push_one(logits.device(), op, &[2, choices.len()])
+    sets(Choice::any_banned(choices), |choice| choice.banned);
+    sets(sampling.repetition_penalty.is_some(), |choice| choice.seen);
+    words
 }
 
 /// Token ids, the words of the result: those of the tokens `[2, N]` at `rows`.

@@ -44,59 +44,9 @@ struct Params {
 #endif
 
 #include "sample_weight.wgsl"
-#include "sample_float.wgsl"
+#include "sample_score.wgsl"
 
 var<workgroup> best: array<vec4<u32>, 256>;
-
-fn in_set(start: u32, choice: u32, token: u32) -> bool {
-    return ((words[start + choice * p.set_words + (token >> 5u)] >> (token & 31u)) & 1u) != 0u;
-}
-
-#if SEEN
-fn has_occurred(choice: u32, token: u32) -> bool {
-    let at = 48u + 8u * choice;
-    var occurred = in_set(p.seen, choice, token);
-#if RECENT >= 1
-    occurred = occurred || recent_0[words[at + 4u]] == token;
-#endif
-#if RECENT >= 2
-    occurred = occurred || recent_1[words[at + 5u]] == token;
-#endif
-#if RECENT >= 3
-    occurred = occurred || recent_2[words[at + 6u]] == token;
-#endif
-    return occurred;
-}
-#endif
-
-fn score(choice: u32, token: u32) -> u32 {
-    let at = 48u + 8u * choice;
-    var bits = logits[words[at] * p.vocab + token];
-#if SEEN
-    if (has_occurred(choice, token)) {
-        // NaN stays NaN both ways.
-        if (bits > 0x80000000u) {
-            bits = product(bits, words[3], bitcast<i32>(words[4]));
-        } else {
-            bits = quotient(bits, words[3], bitcast<i32>(words[4]));
-        }
-    }
-#endif
-#if BANNED
-    if (words[at + 1u] != 0u) {
-        bits = 0u;
-    }
-    if (in_set(p.banned, choice, token)) {
-        bits = 0xff800000u;
-    }
-#endif
-#if DRAW
-    if (words[1] != 0u) {
-        bits = quotient(bits, words[1], bitcast<i32>(words[2]));
-    }
-#endif
-    return bits;
-}
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
