@@ -129,7 +129,8 @@ impl Gpu {
             submission_index: submission,
             timeout: None,
         });
-        let mapped = waited.is_ok() && told.try_recv() == Ok(true);
+        // Told by whoever polls: another thread that does so now may have it in hand, and tell after we have waited.
+        let mapped = waited.is_ok() && told.recv() == Ok(true);
         self.check()?;
         let lost = || DeviceError::Lost {
             reason: "numbers could not be read back".to_owned(),
