@@ -6,6 +6,7 @@
 //! linear ► activation               few rows: it is applied to the sums
 //! linear ► add, experts ► add       the residual is added to the sums
 //! norm ► rope, of q and of k ► write    heads on their way to attention
+//! heads ► attention                 one new row of each sequence: what is done to heads is done by whoever attends
 //! attention ► linear                few rows: what parts of a context gave is merged as the input is read
 //! ```
 //!
@@ -23,9 +24,10 @@ use super::record::{Node, Script};
 
 /// Put nodes together where one kernel can do them.
 pub(super) fn fuse(nodes: Vec<Node>, script: &Script) -> Vec<Node> {
-    let passes: [fn(&Graph<'_>, usize) -> Option<Fused>; 7] = [
+    let passes: [fn(&Graph<'_>, usize) -> Option<Fused>; 8] = [
         norm_and_rope,
         heads,
+        heads_and_attention,
         gate,
         activation,
         residual,
@@ -189,6 +191,25 @@ fn heads(graph: &Graph<'_>, index: usize) -> Option<Fused> {
         op: op.into(),
         made,
         gone: vec![keys_at, queries_at],
+    })
+}
+
+/// Heads on their way to attention, and attention.
+fn heads_and_attention(graph: &Graph<'_>, index: usize) -> Option<Fused> {
+    let Op::Attention(attention) = graph.op(index)? else {
+        return None;
+    };
+    // Nothing between them reads what is written, as nothing is between them.
+    let before = index.checked_sub(1)?;
+    let Op::Heads(heads) = graph.op(before)? else {
+        return None;
+    };
+    let for_it = (graph.only_for(&attention.q, index)).is_some_and(|(maker, _)| maker == before);
+    (heads.queries.is_none() || for_it).then_some(())?;
+    Some(Fused {
+        op: attention.with_heads(heads)?.into(),
+        made: graph.made(index),
+        gone: vec![before],
     })
 }
 

@@ -17,9 +17,11 @@ use crate::DeviceError;
 use super::Caps;
 use super::counters::Counters;
 
-/// A buffer of the device, with a number of its own.
+/// A buffer of the device, with a number of its own. Steps are full of clones, which count one reference each.
 #[derive(Clone)]
-pub(crate) struct Buffer {
+pub(crate) struct Buffer(Arc<Numbered>);
+
+struct Numbered {
     id: u64,
     raw: wgpu::Buffer,
 }
@@ -27,7 +29,7 @@ pub(crate) struct Buffer {
 /// The compiler looks whether what is in a buffer and in a GPU may go to another thread, and be used by several.
 pub(super) const fn is_send_and_sync<T: Send + Sync>(_: &T) {}
 
-const _: fn(&Buffer) = |Buffer { id, raw }| {
+const _: fn(&Numbered) = |Numbered { id, raw }| {
     is_send_and_sync(id);
     is_send_and_sync(raw);
 };
@@ -35,9 +37,9 @@ const _: fn(&Buffer) = |Buffer { id, raw }| {
 // What holds a tensor is asked whether it is `Send` and `Sync` in every crate above this one. Through wgpu's types the
 // answer lies so deep that their compilers give up (`recursion_limit`); here it is found once.
 // SAFETY: all fields are, as the check above has it.
-unsafe impl Send for Buffer {}
+unsafe impl Send for Numbered {}
 // SAFETY: as for `Send`.
-unsafe impl Sync for Buffer {}
+unsafe impl Sync for Numbered {}
 
 /// Part of a buffer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -173,7 +175,7 @@ impl Memory {
         self.counters.created();
         Counters::add(&self.counters.allocated_bytes, size);
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        Ok(Buffer { id, raw })
+        Ok(Buffer(Arc::new(Numbered { id, raw })))
     }
 
     /// A buffer of `size` bytes for what kernels read and write.
@@ -208,14 +210,14 @@ impl Memory {
         if !values.is_empty() {
             let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
             for buffer in values {
-                free.entry(buffer.raw.size()).or_default().push(buffer);
+                free.entry(buffer.raw().size()).or_default().push(buffer);
             }
         }
         let others = self.others.take();
         for buffer in &others {
             self.freed(buffer);
         }
-        others.into_iter().map(|buffer| buffer.id).collect()
+        others.into_iter().map(|buffer| buffer.id()).collect()
     }
 
     /// The buffers that were of values and are free, which are no longer kept.
@@ -225,7 +227,7 @@ impl Memory {
 
     /// Count that a buffer is about to be dropped.
     pub(super) fn freed(&self, buffer: &Buffer) {
-        (self.counters.allocated_bytes).fetch_sub(buffer.raw.size(), Ordering::Relaxed);
+        (self.counters.allocated_bytes).fetch_sub(buffer.raw().size(), Ordering::Relaxed);
     }
 }
 
@@ -287,18 +289,18 @@ impl Drop for Holding {
 }
 
 impl Buffer {
-    pub(super) const fn id(&self) -> u64 {
-        self.id
+    pub(super) fn id(&self) -> u64 {
+        self.0.id
     }
 
-    pub(super) const fn raw(&self) -> &wgpu::Buffer {
-        &self.raw
+    pub(super) fn raw(&self) -> &wgpu::Buffer {
+        &self.0.raw
     }
 }
 
 impl PartialEq for Buffer {
     fn eq(&self, other: &Self) -> bool {
-        self.id == other.id
+        self.id() == other.id()
     }
 }
 
@@ -306,13 +308,13 @@ impl Eq for Buffer {}
 
 impl Hash for Buffer {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.id.hash(state);
+        self.id().hash(state);
     }
 }
 
 impl fmt::Debug for Buffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "#{} of {} bytes", self.id, self.raw.size())
+        write!(f, "#{} of {} bytes", self.id(), self.raw().size())
     }
 }
 

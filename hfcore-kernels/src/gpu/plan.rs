@@ -16,7 +16,7 @@ use crate::DeviceError;
 use super::fuse::fuse;
 use super::memory::{Buffer, size_class};
 use super::op::Operand;
-use super::record::{Node, Script};
+use super::record::{Node, Script, Span};
 use super::shader::{Access, Pipeline, Variant};
 use super::{Caps, Gpu, Region};
 
@@ -64,19 +64,34 @@ pub(crate) struct Call {
     pub(crate) grid: Grid,
 }
 
-/// An operand that is bound.
+/// What is bound.
 #[derive(Clone, Debug)]
-pub(crate) struct Bind(Operand);
+pub(crate) enum Bind {
+    /// An operand.
+    Operand(Operand),
+    /// The words of the step from those of one number on, up to the last of another's.
+    Words([u32; 2]),
+}
 
 impl From<&Operand> for Bind {
     fn from(operand: &Operand) -> Self {
-        Self(operand.clone())
+        Self::Operand(operand.clone())
+    }
+}
+
+impl Bind {
+    const fn value(&self) -> Option<u32> {
+        match self {
+            &Self::Operand(Operand::Value(value)) => Some(value),
+            Self::Operand(_) | Self::Words(_) => None,
+        }
     }
 }
 
 /// Collects the calls of a plan.
 pub(crate) struct Planner<'a> {
     gpu: &'a Gpu,
+    spans: &'a [Span],
     calls: Vec<Call>,
     /// Multiplications of each call, of those that have many.
     work: Vec<u64>,
@@ -88,6 +103,18 @@ impl Planner<'_> {
     /// What the device can do.
     pub(crate) const fn caps(&self) -> &Caps {
         self.gpu.caps()
+    }
+
+    /// Two operands that come with the step as one binding, and the words from its beginning to where the second
+    /// begins: `None` where they are something else, come in another order, or lie too far apart.
+    pub(crate) fn words(&self, first: &Operand, second: &Operand) -> Option<(Bind, u32)> {
+        let (&Operand::Words(first), &Operand::Words(second)) = (first, second) else {
+            return None;
+        };
+        let [from, to] = [first, second].map(|index| self.spans[index as usize]);
+        let size = (to.offset + to.size).checked_sub(from.offset)?;
+        let between = u32::try_from(to.offset.checked_sub(from.offset)? / 4).ok()?;
+        (size <= self.caps().max_binding).then_some((Bind::Words([first, second]), between))
     }
 
     /// Append a call.
@@ -261,6 +288,7 @@ impl Plan {
         let nodes = fuse(needed(script), script);
         let mut planner = Planner {
             gpu,
+            spans: &script.spans,
             calls: Vec::new(),
             work: Vec::new(),
             lens: script.lens.clone(),
@@ -313,7 +341,7 @@ impl Plan {
         let mut last_use = vec![None; lens.len()];
         for (i, call) in calls.iter().enumerate() {
             for bind in &call.bindings {
-                if let Operand::Value(value) = bind.0 {
+                if let Some(value) = bind.value() {
                     last_use[value as usize] = Some(i);
                 }
             }
@@ -328,7 +356,7 @@ impl Plan {
         let mut ready = Vec::with_capacity(calls.len());
         for (i, (call, pipeline)) in calls.into_iter().zip(pipelines).enumerate() {
             for bind in &call.bindings {
-                if let Operand::Value(value) = bind.0 {
+                if let Some(value) = bind.value() {
                     let value = value as usize;
                     if places[value].is_none() {
                         places[value] = Some(slots.take(gpu, value_bytes(lens[value]))?);
@@ -350,11 +378,11 @@ impl Plan {
                 uniform,
             )?;
             for bind in &call.bindings {
-                match &bind.0 {
-                    Operand::Region(region) => {
+                match bind {
+                    Bind::Operand(Operand::Region(region)) => {
                         knows.insert(region.buffer.id());
                     }
-                    &Operand::Value(value) => {
+                    &Bind::Operand(Operand::Value(value)) => {
                         let value = value as usize;
                         if last_use[value] == Some(i) && !wanted(value) {
                             last_use[value] = None;
@@ -363,7 +391,7 @@ impl Plan {
                             }
                         }
                     }
-                    Operand::Words(_) => {}
+                    Bind::Operand(Operand::Words(_)) | Bind::Words(_) => {}
                 }
             }
             ready.push(Ready {
@@ -472,8 +500,14 @@ fn bind_group(
     );
     let mut entries = Vec::with_capacity(call.bindings.len() + 1);
     for (binding, bind) in call.bindings.iter().enumerate() {
-        let (buffer, offset, size) = match &bind.0 {
-            Operand::Value(value) => {
+        let of_words = |[first, last]: [u32; 2]| {
+            let [from, to] = [first, last].map(|index| script.spans[index as usize]);
+            debug_assert_eq!(pipeline.bindings()[binding], Access::Read, "words are read");
+            let size = to.offset + to.size - from.offset;
+            (words.expect("spans have a buffer"), from.offset, size)
+        };
+        let (buffer, offset, size) = match bind {
+            Bind::Operand(Operand::Value(value)) => {
                 let place = places[*value as usize].as_ref();
                 let size = value_bytes(lens[*value as usize]);
                 (
@@ -482,12 +516,9 @@ fn bind_group(
                     size,
                 )
             }
-            Operand::Region(region) => (&region.buffer, region.offset, region.size),
-            Operand::Words(index) => {
-                let span = script.spans[*index as usize];
-                debug_assert_eq!(pipeline.bindings()[binding], Access::Read, "words are read");
-                (words.expect("spans have a buffer"), span.offset, span.size)
-            }
+            Bind::Operand(Operand::Region(region)) => (&region.buffer, region.offset, region.size),
+            &Bind::Operand(Operand::Words(index)) => of_words([index, index]),
+            &Bind::Words(spans) => of_words(spans),
         };
         if size > gpu.caps.max_binding {
             return Err(DeviceError::TooLarge {

@@ -269,12 +269,6 @@ impl<'a> Recording<'a> {
         self.recorder().keep.push(held.clone());
     }
 
-    /// A region as an operand, which is held until the step has run.
-    pub(crate) fn region(&mut self, held: &Held) -> Operand {
-        self.keep(held);
-        Operand::Region((**held).clone())
-    }
-
     /// Words that come with this step: positions, indices, page tables. There is room for `capacity`; a step
     /// with room for another number is another plan, so round it up where it grows.
     pub(crate) fn words(&mut self, words: &[u32], capacity: usize) -> Operand {

@@ -8,14 +8,19 @@
 //! keys. Splits have 128 keys or more, and there are at most as many as fill a GPU: of longer contexts they
 //! grow. Where there is but one, there is nothing to merge, and that call is skipped. Rows of other spans are
 //! *many*, in tiles.
+//!
+//! Where each row is the newest of a sequence of its own, which is a step of generation, what is done to heads on
+//! their way here, the write of keys and values with it, can be part of the same call
+//! ([`Attention::with_heads`]).
 
 mod step;
 
 use crate::gpu::op::Operation;
 use crate::gpu::{Bind, Bits, Call, Grid, Operand, Planner, Variant};
 
+use super::heads::Heads;
 use super::kv::{PageBuffers, PagePart};
-use super::linear::{Linears, Merge};
+use super::linear::{FEW, Linears, Merge};
 
 pub(crate) use step::attention;
 
@@ -49,6 +54,9 @@ pub(crate) struct Attention {
     bias: Option<Bias>,
     /// Every row is of one of them.
     pub(crate) sources: Vec<Source>,
+    /// What makes the queries of `q`, and writes keys and values. Only where [`with_heads`](Self::with_heads) has
+    /// put it.
+    heads_first: Option<Box<Heads>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -86,6 +94,9 @@ pub(crate) struct Few {
     pub(crate) entries: u32,
     /// Splits there is room for.
     pub(crate) splits: u32,
+    /// Whether the node before writes the last key of each row that sees any, that is the row's own, and no other row
+    /// of this call sees it.
+    newest: bool,
 }
 
 /// Rows in tiles.
@@ -181,6 +192,7 @@ impl Attention {
         Deal::new(store, group, self.key_dim, self.value_dim)
     }
 
+    /// The words of `Params` in `attention_span.wgsl`, without [`heads_first`](Self::heads_first).
     fn params(&self, first: u32, count: u32, rows: u32, splits: u32) -> Vec<u32> {
         let (width, zero) = self
             .bias
@@ -216,42 +228,128 @@ impl Attention {
         ]
     }
 
-    /// The result, where it is whole, goes to `out`; returned are the parts of the others. Merged are all, or only
-    /// those with more splits than may be left to whoever reads them.
-    fn lower_few(
-        &self,
-        keys: &Keys,
-        few: &Few,
-        all: bool,
-        out: &Operand,
-        planner: &mut Planner<'_>,
-    ) -> Operand {
-        let width = self.heads as usize * (self.value_dim as usize + 2);
-        let room = few.splits as usize * few.entries as usize * width;
-        let parts = planner.scratch(if few.splits > 1 { room } else { 1 });
+    /// The calls of the rows that are attended to alone, of one source.
+    fn lower_few(&self, keys: &Keys, few: &Few, to: To<'_>, planner: &mut Planner<'_>) {
         let store = keys.store();
-        for ((bindings, first, count), grid) in
-            keys.parts(self.kv_heads).into_iter().zip(&few.grids)
-        {
-            let mut bound = self.common(&few.words);
-            bound.extend(bindings);
-            bound.extend([out.into(), (&parts).into()]);
+        let tile = self.deal(store).tile;
+        for ((pages, first, count), grid) in keys.parts(self.kv_heads).into_iter().zip(&few.grids) {
+            let mut bindings = self.common(&few.words);
+            bindings.extend(pages);
+            bindings.extend(to.bindings());
             planner.call(Call {
-                variant: few_variant(store, self.deal(store).tile),
-                bindings: bound,
+                variant: few_variant(store, tile, to.code(), None),
+                bindings,
                 params: self.params(first, count, few.entries, few.splits),
                 grid: *grid,
             });
         }
-        if few.splits > if all { 1 } else { LEFT } {
+    }
+
+    /// The same, with what is done to heads first: nothing, and `false`, where the device does not bind as much.
+    fn lower_with_heads(
+        &self,
+        heads: &Heads,
+        keys: &Keys,
+        few: &Few,
+        to: To<'_>,
+        planner: &mut Planner<'_>,
+    ) -> bool {
+        let Some(writes) = &heads.writes else {
+            return false;
+        };
+        let angles = heads.rotation.as_ref().map(|rotation| &rotation.angles);
+        let Some((words, begin)) = planner.words(angles.unwrap_or(&few.words), &few.words) else {
+            return false;
+        };
+        let mut common = vec![Bind::from(&self.q), words];
+        common.extend(self.sinks.as_ref().map(Bind::from));
+        common.extend([&writes.k, &writes.v].map(Bind::from));
+        if heads.norm.is_some() {
+            let gains = [
+                heads
+                    .queries
+                    .as_ref()
+                    .and_then(|queries| queries.gain.as_ref()),
+                writes.gain.as_ref(),
+            ];
+            let [Some(of_queries), Some(of_keys)] = gains else {
+                return false;
+            };
+            common.extend([of_queries, of_keys].map(Bind::from));
+        }
+        // Those of the pages besides.
+        let bindings = common.len() + 1 + to.bindings().len();
+        if bindings > planner.caps().storage_bindings as usize {
+            return false;
+        }
+        let store = keys.store();
+        let with = With {
+            norm: heads.norm.is_some(),
+            sinks: self.sinks.is_some(),
+        };
+        for ((pages, first, count), grid) in keys.parts(self.kv_heads).into_iter().zip(&few.grids) {
+            let mut params = self.params(first, count, few.entries, few.splits);
+            let rotation = heads.rotation.as_ref();
+            let flags = [
+                rotation.is_some_and(|rotation| rotation.interleaved),
+                heads.norm.is_some_and(|norm| norm.unit_offset),
+            ];
+            let [interleaved, unit_offset] = flags.map(u32::from);
+            params[FLAGS] |= 4 * interleaved + 8 * unit_offset;
+            params[ROTARY] = rotation.map_or(0, |rotation| rotation.width);
+            params[BEGIN] = begin;
+            params.push(heads.norm.map_or(0, |norm| norm.eps.0));
+            let mut bindings = common.clone();
+            bindings.extend(pages);
+            bindings.extend(to.bindings());
             planner.call(Call {
-                variant: merge_variant(),
-                bindings: vec![(&few.words).into(), (&parts).into(), out.into()],
-                params: vec![few.entries, self.heads, self.value_dim, few.splits],
-                grid: if all { few.merge } else { few.merge_most },
+                variant: few_variant(store, self.deal(store).tile, to.code(), Some(with)),
+                bindings,
+                params,
+                grid: *grid,
             });
         }
-        parts
+        true
+    }
+
+    /// The same, in one call of each part of the keys or, where that is too much for the device, in more.
+    fn lower_alone(&self, keys: &Keys, few: &Few, to: To<'_>, planner: &mut Planner<'_>) {
+        let Some(heads) = &self.heads_first else {
+            return self.lower_few(keys, few, to, planner);
+        };
+        if self.lower_with_heads(heads, keys, few, to, planner) {
+            return;
+        }
+        let mut apart = Self {
+            heads_first: None,
+            ..self.clone()
+        };
+        if heads.queries.is_some() {
+            let numbers = self.rows as usize * self.heads as usize * self.key_dim as usize;
+            apart.q = planner.scratch(numbers);
+        }
+        heads.lower(std::slice::from_ref(&apart.q), planner);
+        apart.lower_few(keys, few, to, planner);
+    }
+
+    /// Room for what splits of `few` leave to be merged.
+    fn parts(&self, few: &Few, planner: &mut Planner<'_>) -> Operand {
+        let width = self.heads as usize * (self.value_dim as usize + 2);
+        planner.scratch(few.splits as usize * few.entries as usize * width)
+    }
+
+    fn merge(&self, few: &Few, [parts, out]: [&Operand; 2], grid: Grid) -> Call {
+        let within = parts == out;
+        let mut bindings: Vec<Bind> = vec![(&few.words).into(), parts.into()];
+        if !within {
+            bindings.push(out.into());
+        }
+        Call {
+            variant: merge_variant(within),
+            bindings,
+            params: vec![few.entries, self.heads, self.value_dim, few.splits],
+            grid,
+        }
     }
 
     /// The rows that are attended to alone, if that is all of them, and of one source.
@@ -293,6 +391,33 @@ pub(crate) struct AttentionLinear {
 }
 
 impl Attention {
+    /// This, with what `heads` does, the node before: where it makes the queries, if any are made, and writes the
+    /// newest keys and values. `None` where they do not go together: where a row sees more of what is written than
+    /// its own key, prompts, where rows are many, or beside a bias.
+    pub(crate) fn with_heads(&self, heads: &Heads) -> Option<Self> {
+        let (Keys::Paged(buffers), few) = self.alone()? else {
+            return None;
+        };
+        let writes = heads.writes.as_ref()?;
+        let queries = heads.queries.as_ref();
+        let same_heads = queries
+            .is_none_or(|queries| (queries.heads, queries.width) == (self.heads, self.key_dim));
+        let plain = heads.norm.is_none() && heads.rotation.is_none();
+        let takes = few.newest
+            && self.rows <= FEW
+            && heads.rows == self.rows
+            && writes.buffers == *buffers
+            && same_heads
+            && (queries.is_some() || plain)
+            && self.bias.is_none()
+            && self.heads_first.is_none();
+        takes.then(|| Self {
+            q: queries.map_or_else(|| self.q.clone(), |queries| queries.x.clone()),
+            heads_first: Some(Box::new(heads.clone())),
+            ..self.clone()
+        })
+    }
+
     /// This, and `linear` of its result and of nothing else, where they go together.
     pub(crate) fn with_linear(&self, linear: &Linears) -> Option<AttentionLinear> {
         let (_, few) = self.alone()?;
@@ -318,16 +443,21 @@ impl Operation for AttentionLinear {
         all
     }
 
+    fn has_effects(&self) -> bool {
+        self.attention.has_effects()
+    }
+
     fn lower(&self, outputs: &[Operand], planner: &mut Planner<'_>) {
         let Self { attention, linear } = self;
         let Some((keys, few)) = attention.alone() else {
             unreachable!("`with_linear` has looked")
         };
-        let width = attention.heads as usize * attention.value_dim as usize;
-        let whole = planner.scratch(attention.rows as usize * width);
-        let parts = attention.lower_few(keys, few, false, &whole, planner);
+        let parts = attention.parts(few, planner);
+        attention.lower_alone(keys, few, To::Parts(&parts), planner);
+        if few.splits > LEFT {
+            planner.call(attention.merge(few, [&parts, &parts], few.merge_most));
+        }
         let merged = Linears {
-            x: whole,
             merge: Some(Merge {
                 parts,
                 words: few.words.clone(),
@@ -351,13 +481,26 @@ impl Operation for Attention {
             all.extend(source.few.as_ref().map(|few| &few.words));
             all.extend(source.many.as_ref().map(|many| &many.words));
         }
+        let heads = self.heads_first.iter().flat_map(|heads| heads.operands());
+        all.extend(heads.filter(|&operand| *operand != self.q));
         all
     }
 
+    fn has_effects(&self) -> bool {
+        self.heads_first.is_some()
+    }
+
     fn lower(&self, outputs: &[Operand], planner: &mut Planner<'_>) {
+        let out = &outputs[0];
         for source in &self.sources {
-            if let Some(few) = &source.few {
-                self.lower_few(&source.keys, few, true, &outputs[0], planner);
+            match &source.few {
+                Some(few) if few.splits > 1 => {
+                    let parts = self.parts(few, planner);
+                    self.lower_alone(&source.keys, few, To::Either([out, &parts]), planner);
+                    planner.call(self.merge(few, [&parts, out], few.merge));
+                }
+                Some(few) => self.lower_alone(&source.keys, few, To::Whole(out), planner),
+                None => {}
             }
             if let Some(many) = &source.many {
                 self.lower_many(&source.keys, many, &outputs[0], planner);
@@ -366,15 +509,55 @@ impl Operation for Attention {
     }
 }
 
-fn few_variant(store: u32, tile: u32) -> Variant {
-    // Dense keys and values are two bindings.
-    let whole = if store == DENSE { 6 } else { 5 };
+/// Where the rows that are attended to alone leave their results: `OUT`.
+#[derive(Clone, Copy, Debug)]
+enum To<'a> {
+    /// There is one split.
+    Whole(&'a Operand),
+    /// With the parts, in the order of entries, also where there is one.
+    Parts(&'a Operand),
+    /// In the first where there is one split, else in parts.
+    Either([&'a Operand; 2]),
+}
+
+impl To<'_> {
+    const fn code(self) -> u32 {
+        match self {
+            Self::Whole(_) => 1,
+            Self::Parts(_) => 2,
+            Self::Either(_) => 3,
+        }
+    }
+
+    fn bindings(&self) -> Vec<Bind> {
+        match *self {
+            Self::Whole(to) | Self::Parts(to) => vec![to.into()],
+            Self::Either(both) => both.map(Bind::from).into(),
+        }
+    }
+}
+
+/// What there is beside heads that come as they are multiplied.
+#[derive(Clone, Copy, Debug)]
+struct With {
+    norm: bool,
+    sinks: bool,
+}
+
+/// Places of some words of `Params` in `attention_span.wgsl`.
+const FLAGS: usize = 3;
+const ROTARY: usize = 4;
+const BEGIN: usize = 5;
+
+fn few_variant(store: u32, tile: u32, out: u32, heads: Option<With>) -> Variant {
     let defines = [
         ("STORE", store),
         ("TILE", tile),
         ("LANES", (256 / tile).min(128)),
-        ("WHOLE", whole),
-        ("PARTS", whole + 1),
+        ("OUT", out),
+        ("HEADS", heads.is_some().into()),
+        ("NORM", heads.is_some_and(|with| with.norm).into()),
+        ("SINKS", heads.is_some_and(|with| with.sinks).into()),
     ];
     Variant::new("attention_few", defines)
 }
@@ -383,16 +566,27 @@ fn many_variant(store: u32, chunks: u32) -> Variant {
     Variant::new("attention_many", [("STORE", store), ("CHUNKS", chunks)])
 }
 
-fn merge_variant() -> Variant {
-    Variant::new("attention_merge", [])
+fn merge_variant(within: bool) -> Variant {
+    Variant::new("attention_merge", [("WITHIN", within.into())])
 }
 
-/// Every variant that can be asked for.
+/// Every variant that can be asked for on a device that can do this.
 #[cfg(test)]
-pub(crate) fn variants() -> Vec<Variant> {
-    let mut all = vec![merge_variant()];
+pub(crate) fn variants(caps: &crate::gpu::Caps) -> Vec<Variant> {
+    let mut all = [true, false].map(merge_variant).to_vec();
     for store in 0..=DENSE {
-        all.extend([1, 2, 4, 8].map(|tile| few_variant(store, tile)));
+        for tile in [1, 2, 4, 8] {
+            for out in [1, 2, 3] {
+                all.push(few_variant(store, tile, out, None));
+                for [norm, sinks] in [[false; 2], [true, false], [false, true], [true; 2]] {
+                    let with = With { norm, sinks };
+                    let bindings = 5 + 2 * u32::from(norm) + u32::from(sinks) + 1 + out / 3;
+                    if store != DENSE && bindings <= caps.storage_bindings {
+                        all.push(few_variant(store, tile, out, Some(with)));
+                    }
+                }
+            }
+        }
         all.extend(CHUNKS.map(|chunks| many_variant(store, chunks)));
     }
     all

@@ -171,10 +171,10 @@ pub(super) fn lower(op: &Linears, outputs: &[Operand], planner: &mut Planner<'_>
             }
         },
     };
-    let mut inputs = vec![&op.x];
-    if let Some(merge) = &op.merge {
-        inputs.extend([&merge.parts, &merge.words]);
-    }
+    let inputs = match &op.merge {
+        Some(merge) => vec![&merge.parts, &merge.words],
+        None => vec![&op.x],
+    };
     let mut gains = Vec::new();
     if let Some(norm) = &op.norm {
         gains.push(&norm.gain);

@@ -178,7 +178,11 @@ impl Operation for Heads {
             let gain = q.gain.as_ref().unwrap_or(&q.x);
             vec![(&q.x).into(), gain.into(), (&outputs[0]).into()]
         };
-        for part in self.writes.iter().flat_map(|writes| &writes.buffers.parts) {
+        for part in self
+            .writes
+            .iter()
+            .flat_map(|writes| writes.buffers.parts.iter())
+        {
             let Some(writes) = &self.writes else { break };
             // The queries go with the first part.
             let with = queries.take_if(|_| planner.caps().storage_bindings >= BINDINGS);

@@ -9,9 +9,10 @@
 //! that are copied, when sequences part, go before, all of them in one call that is there even where there are
 //! none: so a step has the same plan whether its sequences part or not.
 
+use std::hash::{Hash, Hasher};
 use std::mem;
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{heads, word};
 use crate::gpu::op::Operation;
@@ -23,7 +24,7 @@ const UNIT: usize = 16;
 /// Pages that a store has room for at first.
 const FIRST_PAGES: usize = 16;
 /// The slot of a row that is not written.
-const NOWHERE: u32 = u32::MAX;
+pub(crate) const NOWHERE: u32 = u32::MAX;
 
 /// What is the same of all pages of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -73,13 +74,29 @@ impl PageShape {
     }
 }
 
-/// The pages of a store as an operand: some heads of all pages in each part.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// The pages of a store as an operand: some heads of all pages in each part. Clones share it.
+#[derive(Clone, Debug)]
 pub(crate) struct PageBuffers {
     /// What is in them.
     pub(crate) shape: PageShape,
     /// The buffers, by heads.
-    pub(crate) parts: Vec<PagePart>,
+    pub(crate) parts: Arc<[PagePart]>,
+}
+
+impl PartialEq for PageBuffers {
+    fn eq(&self, other: &Self) -> bool {
+        let same = || Arc::ptr_eq(&self.parts, &other.parts) || self.parts == other.parts;
+        self.shape == other.shape && same()
+    }
+}
+
+impl Eq for PageBuffers {}
+
+impl Hash for PageBuffers {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.shape.hash(state);
+        self.parts.hash(state);
+    }
 }
 
 /// Some heads of all pages.
@@ -126,6 +143,8 @@ pub(crate) struct GpuPages {
 struct State {
     /// The buffers, and their heads.
     parts: Vec<(Held, Range<u32>)>,
+    /// The same as operands name them.
+    named_parts: Arc<[PagePart]>,
     /// Pages there is room for.
     capacity: usize,
     /// Pages that have names.
@@ -136,6 +155,19 @@ struct State {
     copies: Vec<[u32; 2]>,
     /// What was written and is not recorded yet.
     written: Option<Written>,
+}
+
+impl State {
+    /// These are the buffers from here on.
+    fn put(&mut self, parts: Vec<(Held, Range<u32>)>) {
+        let named = parts.iter().map(|(held, heads)| PagePart {
+            pages: Operand::Region((**held).clone()),
+            first: heads.start,
+            count: heads.end - heads.start,
+        });
+        self.named_parts = named.collect();
+        self.parts = parts;
+    }
 }
 
 /// Rows of keys and values, and where they go.
@@ -198,7 +230,7 @@ impl GpuPages {
             pages: Vec::new(),
         });
         for (row, slot) in rows.zip(slot..) {
-            written.slots[row] = pages[slot / PAGE] * POSITIONS + position(slot);
+            written.slots[row] = self::slot(pages[slot / PAGE], slot);
         }
         written.pages.extend_from_slice(new);
     }
@@ -220,28 +252,31 @@ impl GpuPages {
         state.copies.push([from, to]);
     }
 
-    /// The pages for a node that reads them, as all that was written before leaves them.
-    pub(crate) fn read(&self, recording: &mut Recording<'_>) -> PageBuffers {
+    /// The pages for a node that reads them, as all that was written before leaves them, and the slots of what the
+    /// node before it writes: none where that is another.
+    pub(crate) fn read(&self, recording: &mut Recording<'_>) -> (PageBuffers, Vec<u32>) {
         let mut state = self.state();
-        self.record(recording, &mut state);
-        self.buffers(recording, &mut state)
+        let written = self.record(recording, &mut state);
+        (self.buffers(recording, &mut state), written)
     }
 
-    /// Record what waits.
-    fn record(&self, recording: &mut Recording<'_>, state: &mut State) {
+    /// Record what waits. Returned are the slots that the last node writes.
+    fn record(&self, recording: &mut Recording<'_>, state: &mut State) -> Vec<u32> {
         if state.capacity < state.named || state.capacity == 0 {
             self.grow(recording, state);
         }
         let copies = mem::take(&mut state.copies);
         let written = state.written.take();
         if copies.is_empty() && written.is_none() {
-            return;
+            return Vec::new();
         }
         let buffers = self.buffers(recording, state);
         self.record_copies(recording, &copies, &buffers);
-        if let Some(Written { k, v, slots, .. }) = written {
-            heads::write(recording, &k, &v, &slots, buffers);
-        }
+        let Some(Written { k, v, slots, .. }) = written else {
+            return Vec::new();
+        };
+        heads::write(recording, &k, &v, &slots, buffers);
+        slots
     }
 
     fn record_copies(
@@ -265,14 +300,12 @@ impl GpuPages {
     fn buffers(&self, recording: &mut Recording<'_>, state: &mut State) -> PageBuffers {
         recording.after(state.last);
         state.last = recording.number();
-        let parts = state.parts.iter().map(|(held, heads)| PagePart {
-            pages: recording.region(held),
-            first: heads.start,
-            count: heads.end - heads.start,
-        });
+        for (held, _) in &state.parts {
+            recording.keep(held);
+        }
         PageBuffers {
             shape: self.shape,
-            parts: parts.collect(),
+            parts: Arc::clone(&state.named_parts),
         }
     }
 
@@ -298,12 +331,12 @@ impl GpuPages {
         };
         if state.capacity > 0 {
             let from = self.buffers(recording, state);
-            state.parts = parts;
+            state.put(parts);
             let to = self.buffers(recording, state);
             let pages = u32::try_from(state.capacity).expect("pages are fewer than 2^32");
             let [] = recording.push(&self.device, Moved { from, to, pages }, []);
         } else {
-            state.parts = parts;
+            state.put(parts);
         }
         state.capacity = capacity;
     }
@@ -329,6 +362,11 @@ impl GpuPages {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Slot `at` of a sequence, in its page, as rows that are written have it.
+pub(crate) const fn slot(page: u32, at: usize) -> u32 {
+    page * POSITIONS + position(at)
 }
 
 /// Positions of a page.
@@ -394,8 +432,8 @@ impl Operation for Moved {
 
     fn lower(&self, _: &[Operand], planner: &mut Planner<'_>) {
         let units = word(self.from.shape.head_units());
-        for from in &self.from.parts {
-            for to in &self.to.parts {
+        for from in self.from.parts.iter() {
+            for to in self.to.parts.iter() {
                 let first = from.first.max(to.first);
                 let end = (from.first + from.count).min(to.first + to.count);
                 if first >= end {

@@ -25,7 +25,7 @@ pub(crate) struct Linears {
     pub(crate) rows: u32,
     /// What is done to `x` first. Only where [`takes_norm`](Self::takes_norm) says so.
     pub(crate) norm: Option<NormPrologue>,
-    /// What `x` is merged with. Only where [`takes_merge`](Self::takes_merge) says so.
+    /// What is read in the place of `x`. Only where [`takes_merge`](Self::takes_merge) says so.
     pub(crate) merge: Option<Merge>,
     /// One output of the node each, `[rows, outputs]`, unless the epilogue makes one of them.
     pub(crate) layers: Vec<Layer>,
@@ -50,8 +50,7 @@ pub(crate) struct NormPrologue {
     pub(crate) eps: Bits,
 }
 
-/// The input is attention over a context in several splits: see `shaders/merge.wgsl`. `x` is what it is where
-/// there was one.
+/// The input is attention over a context in several splits: see `shaders/merge.wgsl`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Merge {
     /// What each split left.
@@ -142,7 +141,10 @@ impl Linears {
 
 impl Operation for Linears {
     fn operands(&self) -> Vec<&Operand> {
-        let mut operands = vec![&self.x];
+        let mut operands = Vec::new();
+        if self.merge.is_none() {
+            operands.push(&self.x);
+        }
         if let Some(norm) = &self.norm {
             operands.push(&norm.gain);
             operands.extend(&norm.bias);

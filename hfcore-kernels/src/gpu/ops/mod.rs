@@ -32,6 +32,10 @@ use super::{Caps, Variant};
 pub(super) const SHADERS: &[(&str, &str)] = &[
     ("activation", include_str!("../shaders/activation.wgsl")),
     (
+        "attention_heads",
+        include_str!("../shaders/attention_heads.wgsl"),
+    ),
+    (
         "attention_few",
         include_str!("../shaders/attention_few.wgsl"),
     ),
@@ -52,6 +56,7 @@ pub(super) const SHADERS: &[(&str, &str)] = &[
     ("heads", include_str!("../shaders/heads.wgsl")),
     ("kv_copy", include_str!("../shaders/kv_copy.wgsl")),
     ("kv_page", include_str!("../shaders/kv_page.wgsl")),
+    ("kv_word", include_str!("../shaders/kv_word.wgsl")),
     ("gemm", include_str!("../shaders/gemm.wgsl")),
     ("gemm_coop", include_str!("../shaders/gemm_coop.wgsl")),
     ("halves", include_str!("../shaders/halves.wgsl")),
@@ -75,6 +80,7 @@ pub(super) const SHADERS: &[(&str, &str)] = &[
     ("reduce", include_str!("../shaders/reduce.wgsl")),
     ("route", include_str!("../shaders/route.wgsl")),
     ("transpose", include_str!("../shaders/transpose.wgsl")),
+    ("turn", include_str!("../shaders/turn.wgsl")),
     (
         "sample_argmax",
         include_str!("../shaders/sample_argmax.wgsl"),
@@ -109,7 +115,7 @@ pub(super) fn word(n: usize) -> u32 {
 #[cfg(test)]
 pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
     [
-        attention::variants(),
+        attention::variants(caps),
         best::variants(),
         coop::variants(caps),
         elementwise::variants(caps),

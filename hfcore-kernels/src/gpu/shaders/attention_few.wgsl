@@ -6,24 +6,38 @@
 // has its maximum, its sum and its values to be merged. What takes the time is waiting for memory: so a thread
 // asks for four units at a time, and the pages of a block are looked up once.
 //
+// With HEADS, queries and the newest keys and values come as they are multiplied: see `attention_heads.wgsl`. OUT: where
+// the result goes, 1 `whole`; 2 `parts`, also where there is one split; 3 either, as there are splits.
+//
 // Grid: splits; heads of keys times tiles of heads times blocks of units of values; queries.
 //
 // Dao et al. 2023, https://crfm.stanford.edu/2023/10/12/flashdecoding.html.
 
 #include "attention_span.wgsl"
 
-@group(0) @binding(0) var<storage, read> q: array<f32>;
-@group(0) @binding(1) var<storage, read> words: array<u32>;
-@group(0) @binding(2) var<storage, read> sinks: array<f32>;
-@group(0) @binding(3) var<storage, read> bias: array<f32>;
-#if STORE == 3
-@group(0) @binding(4) var<storage, read> keys: array<f32>;
-@group(0) @binding(5) var<storage, read> values: array<f32>;
-#else
-@group(0) @binding(4) var<storage, read> pages: array<vec4<u32>>;
+@group(0) @binding(#) var<storage, read> q: array<f32>;
+@group(0) @binding(#) var<storage, read> words: array<u32>;
+#if !HEADS || SINKS
+@group(0) @binding(#) var<storage, read> sinks: array<f32>;
 #endif
-@group(0) @binding({WHOLE}) var<storage, read_write> whole: array<f32>;
-@group(0) @binding({PARTS}) var<storage, read_write> parts: array<f32>;
+#if HEADS
+#include "attention_heads.wgsl"
+@group(0) @binding(#) var<storage, read_write> pages: array<vec4<u32>>;
+#else
+@group(0) @binding(#) var<storage, read> bias: array<f32>;
+#if STORE == 3
+@group(0) @binding(#) var<storage, read> keys: array<f32>;
+@group(0) @binding(#) var<storage, read> values: array<f32>;
+#else
+@group(0) @binding(#) var<storage, read> pages: array<vec4<u32>>;
+#endif
+#endif
+#if OUT != 2
+@group(0) @binding(#) var<storage, read_write> whole: array<f32>;
+#endif
+#if OUT != 1
+@group(0) @binding(#) var<storage, read_write> parts: array<f32>;
+#endif
 #params
 
 const THREADS: u32 = 256u;
@@ -48,6 +62,15 @@ var<workgroup> factors: array<f32, 8>;
 var<workgroup> maxima: array<f32, 8>;
 var<workgroup> totals: array<f32, 8>;
 
+// The number that vector `j` of a query has at `c`: vectors are in the order of units.
+fn number_of(j: u32, c: u32) -> u32 {
+#if STORE == 1 || STORE == 2
+    return j / 2u * 8u + 2u * c + j % 2u;
+#else
+    return j * 4u + c;
+#endif
+}
+
 @compute @workgroup_size(256)
 fn main(
     @builtin(workgroup_id) place: vec3<u32>,
@@ -67,6 +90,39 @@ fn main(
     let key_units = units(p.key_dim);
     let query_units = key_units * (VEC / 4u);
 
+    let range = seen(e.query, e.len);
+    let base = range.x / PAGE * PAGE + split * word(1u);
+    let low = max(range.x, base);
+#if HEADS
+    // The newest key, if it is one of this split: done first, it is none of the others.
+    let slot = range.y - 1u;
+    let newest = range.y > range.x && slot >= base && slot < base + word(1u);
+    let high = min(range.y, base + word(1u)) - select(0u, 1u, newest);
+    let first_query = (e.row * p.heads + first_head) * p.key_dim;
+    let first_kv = e.row * (p.heads / p.group) + p.first + kv_head;
+    prepare(thread, first_query, heads, first_kv);
+    queries[thread] = vec4<f32>();
+    var newest_product = 0.0;
+    if thread < TILE * query_units {
+        let g = thread / query_units;
+        let j = thread % query_units;
+        if g < heads {
+            let query = turned_vector(g * p.key_dim, e.row, j);
+            queries[thread] = query;
+            newest_product = dot(query, key_vector(e.row, j));
+        }
+    }
+    lanes[thread] = newest_product;
+    var newest_start = 0u;
+    if newest {
+        newest_start = page_start(e.keys, kv_head, slot / PAGE);
+        // Of all who have this key, one writes it.
+        if first_in_group == 0u && first_unit == 0u && thread < key_units {
+            pages[newest_start + thread * PAGE + slot % PAGE] = key_words(e.row, thread);
+        }
+    }
+    workgroupBarrier();
+#else
     for (var i = thread; i < TILE * query_units; i += THREADS) {
         let g = i / query_units;
         let j = i % query_units;
@@ -74,11 +130,7 @@ fn main(
         if g < heads {
             let start = (e.row * p.heads + first_head + g) * p.key_dim;
             for (var c = 0u; c < 4u; c++) {
-#if STORE == 1 || STORE == 2
-                let d = j / 2u * 8u + 2u * c + j % 2u;
-#else
-                let d = j * 4u + c;
-#endif
+                let d = number_of(j, c);
                 if d < p.key_dim {
                     found[c] = q[start + d];
                 }
@@ -87,11 +139,8 @@ fn main(
         queries[i] = found;
     }
     workgroupBarrier();
-
-    let range = seen(e.query, e.len);
-    let base = range.x / PAGE * PAGE + split * words[1];
-    let low = max(range.x, base);
-    let high = min(range.y, base + words[1]);
+    let high = min(range.y, base + word(1u));
+#endif
 
     // Products: a thread has half of one key.
     let key = thread % BLOCK;
@@ -113,6 +162,35 @@ fn main(
     var b{g} = vec4<f32>();
 #endif
 #end
+#if HEADS
+    if newest {
+        var product = 0.0;
+        for (var j = 0u; j < query_units; j++) {
+            product += lanes[own_head * query_units + j];
+        }
+        most = score(product, e.query, slot, first_head + min(own_head, heads - 1u));
+        let own_weight = weight(most, most);
+        sum = select(0.0, own_weight, own_lane == 0u);
+        if owns && own_lane == 0u {
+            factors[own_head] = own_weight;
+        }
+    }
+    workgroupBarrier();
+    if newest && thread < columns {
+        let value_bits = value_words(first_kv, first_unit + column);
+        if first_in_group == 0u {
+            let at = slot % PAGE * all_units + first_unit + column;
+            pages[newest_start + key_units * PAGE + at] = value_bits;
+        }
+        let value = unit(value_bits);
+#unroll g 0 {TILE}
+        a{g} = factors[{g}] * value.a;
+#if STORE == 1 || STORE == 2
+        b{g} = factors[{g}] * value.b;
+#endif
+#end
+    }
+#endif
 
     for (var block = low / PAGE * PAGE; block < high; block += BLOCK) {
         let at = min(block + key, high - 1u);
@@ -236,6 +314,7 @@ fn main(
         sum = lanes[thread];
         var factor = 1.0;
         // A sink is a key without a value, of the first split.
+#if !HEADS || SINKS
         if (p.flags & 2u) != 0u && split == 0u {
             let sink = sinks[first_head + min(own_head, heads - 1u)];
             let larger = max(most, sink);
@@ -243,6 +322,7 @@ fn main(
             sum = sum * factor + exp(sink - larger);
             most = larger;
         }
+#endif
         maxima[own_head] = most;
         totals[own_head] = sum;
         // Of no key, the sum is exactly 0.
@@ -278,19 +358,30 @@ fn main(
                     total += weights[r * columns * VEC + i];
                 }
                 total *= factors[{g}];
+#if OUT != 1
+                let part = ((split * p.rows + place.z) * p.heads + head) * p.value_dim + d;
+#endif
+#if OUT == 1
+                whole[(e.row * p.heads + head) * p.value_dim + d] = total;
+#elif OUT == 2
+                parts[part] = total;
+#else
                 if groups.x == 1u {
                     whole[(e.row * p.heads + head) * p.value_dim + d] = total;
                 } else {
-                    parts[((split * p.rows + place.z) * p.heads + head) * p.value_dim + d] = total;
+                    parts[part] = total;
                 }
+#endif
             }
         }
+#if OUT != 1
         if groups.x > 1u && thread == 0u && first_unit == 0u {
             let statistics = p.splits * p.rows * p.heads * p.value_dim;
             let at = statistics + 2u * ((split * p.rows + place.z) * p.heads + head);
             parts[at] = maxima[{g}];
             parts[at + 1u] = totals[{g}];
         }
+#endif
     }
     workgroupBarrier();
 #end

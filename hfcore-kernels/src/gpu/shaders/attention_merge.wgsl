@@ -2,7 +2,8 @@
 //
 // `parts`: of each split and row the values `[H, Dv]`, sums weighted relative to the split's largest score; then of each
 // split and row `[H]` pairs of that score and the sum of the weights. There is room for `splits`, at most 64, and
-// a word of the step says how many there are. The rows are those of the entries of `words`, in their order.
+// a word of the step says how many there are. The rows are those of the entries of `words`, in their order. WITHIN: the
+// result goes where the values of the first split are.
 //
 // Grid: heads; entries.
 struct Params {
@@ -13,8 +14,12 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> words: array<u32>;
+#if WITHIN
+@group(0) @binding(1) var<storage, read_write> parts: array<f32>;
+#else
 @group(0) @binding(1) var<storage, read> parts: array<f32>;
 @group(0) @binding(2) var<storage, read_write> whole: array<f32>;
+#endif
 #params
 
 const THREADS: u32 = 128u;
@@ -64,7 +69,9 @@ fn main(
     workgroupBarrier();
     let scale = select(1.0 / sums[0], 0.0, sums[0] == 0.0);
 
+#if !WITHIN
     let row = words[4u + 8u * group.y];
+#endif
     let far = step * p.value_dim;
     for (var d = thread; d < p.value_dim; d += THREADS) {
         var at = place * p.value_dim + d;
@@ -84,6 +91,11 @@ fn main(
             value += factors[s] * parts[at];
             at += far;
         }
+#if WITHIN
+        // What is read here is no other thread's.
+        parts[place * p.value_dim + d] = value * scale;
+#else
         whole[(row * p.heads + group.x) * p.value_dim + d] = value * scale;
+#endif
     }
 }

@@ -1,8 +1,10 @@
 // What both attention kernels know of queries and of the keys that they see.
 //
 // The words of a step: splits that are left to whoever reads the result, 1 where it is whole; keys of a split, a
-// multiple of 32; splits; 0. Then the entries of 8 words, and the page tables they point to. An entry is of one sequence: the rows of its queries, and from which pair of a
-// query and a head of its group on this entry is meant.
+// multiple of 32; splits; 0. Then the entries of 8 words, and the page tables they point to. An entry is of one
+// sequence: the rows of its queries, and from which pair of a query and a head of its group on this entry is meant.
+//
+// With HEADS, which `attention_heads.wgsl` explains, there is no bias, and other words of the step come first.
 
 #include "kv_page.wgsl"
 #include "math.wgsl"
@@ -13,11 +15,17 @@ struct Params {
     softcap: f32,
     // 0xffffffff: none.
     window: u32,
-    // 1: causal; 2: sinks.
+    // 1: causal; 2: sinks; of heads 4: pairs are neighbours; 8: gains are stored less one.
     flags: u32,
+#if HEADS
+    // Numbers of a head that are rotated, and where the words of attention begin.
+    rotary: u32,
+    begin: u32,
+#else
     // Columns of the bias, 0 where there is none, and the one of distance 0.
     bias_width: u32,
     bias_zero: u32,
+#endif
     // Heads of queries, and how many of them share a head of keys.
     heads: u32,
     group: u32,
@@ -30,6 +38,18 @@ struct Params {
     rows: u32,
     // Splits there is room for; 0 where results are always whole.
     splits: u32,
+#if HEADS
+    eps: f32,
+#endif
+}
+
+// A word of attention.
+fn word(i: u32) -> u32 {
+#if HEADS
+    return words[p.begin + i];
+#else
+    return words[i];
+#endif
 }
 
 struct Entry {
@@ -51,7 +71,7 @@ const NONE: f32 = -3.0e38;
 
 fn entry(index: u32) -> Entry {
     let at = 4u + 8u * index;
-    return Entry(words[at], words[at + 1u], words[at + 2u], words[at + 3u], bitcast<i32>(words[at + 4u]), words[at + 5u]);
+    return Entry(word(at), word(at + 1u), word(at + 2u), word(at + 3u), bitcast<i32>(word(at + 4u)), word(at + 5u));
 }
 
 // The slots that the query at slot `query` sees: from, and up to.
@@ -81,10 +101,12 @@ fn score(product: f32, query: i32, slot: u32, head: u32) -> f32 {
     if p.softcap > 0.0 {
         s = p.softcap * tanh_f32(s / p.softcap);
     }
+#if !HEADS
     if p.bias_width > 0u {
         let column = clamp(i32(slot) - query + i32(p.bias_zero), 0, i32(p.bias_width) - 1);
         s += bias[head * p.bias_width + u32(column)];
     }
+#endif
     // What is not a number stays so.
     return select(s, NONE, s < NONE);
 }
@@ -135,7 +157,7 @@ fn value_unit(start: u32, position: u32, u: u32) -> Unit {
 }
 #else
 fn page_start(table: u32, head: u32, page: u32) -> u32 {
-    return head_unit(words[table + page], head, p.kv_heads, units(p.key_dim), units(p.value_dim));
+    return head_unit(word(table + page), head, p.kv_heads, units(p.key_dim), units(p.value_dim));
 }
 
 fn unit(words: vec4<u32>) -> Unit {

@@ -3,11 +3,10 @@
 //
 // A workgroup is one head of one row: of the queries (PARTS & 1), then the keys, then the values (PARTS & 2).
 // The norm is RMS over the head. A row of angles is `[R / 2]` cosines, then as many sines.
-//
-// Su et al. 2021, https://arxiv.org/abs/2104.09864.
 
 #include "kv_page.wgsl"
-#include "round_half.wgsl"
+#include "kv_word.wgsl"
+#include "turn.wgsl"
 
 struct Params {
     rows: u32,
@@ -73,23 +72,13 @@ fn turned(row: u32, i: u32) -> f32 {
     if i >= p.rotary {
         return numbers[i];
     }
-    let half = p.rotary / 2u;
-    var pair = i % half;
-    var second = i >= half;
-    var a = pair;
-    var b = pair + half;
-    if (p.flags & 4u) != 0u {
-        pair = i / 2u;
-        second = (i & 1u) == 1u;
-        a = 2u * pair;
-        b = a + 1u;
+    let turn = turn_of(i);
+    let cosine = angles[row * p.rotary + turn.pair];
+    let sine = angles[row * p.rotary + p.rotary / 2u + turn.pair];
+    if turn.second {
+        return numbers[turn.b] * cosine + numbers[turn.a] * sine;
     }
-    let cosine = angles[row * p.rotary + pair];
-    let sine = angles[row * p.rotary + half + pair];
-    if second {
-        return numbers[b] * cosine + numbers[a] * sine;
-    }
-    return numbers[a] * cosine - numbers[b] * sine;
+    return numbers[turn.a] * cosine - numbers[turn.b] * sine;
 }
 
 #if PARTS >= 2
@@ -107,24 +96,6 @@ fn value_number(place: u32, i: u32) -> f32 {
     }
     return 0.0;
 }
-
-// A word of a page: one number, or two.
-#if STORE == 0
-fn packed(first: f32, second: f32) -> u32 {
-    return bitcast<u32>(first);
-}
-const PER_WORD: u32 = 1u;
-#elif STORE == 1
-fn packed(first: f32, second: f32) -> u32 {
-    return bf16_bits(first) | (bf16_bits(second) << 16u);
-}
-const PER_WORD: u32 = 2u;
-#else
-fn packed(first: f32, second: f32) -> u32 {
-    return f16_bits(first) | (f16_bits(second) << 16u);
-}
-const PER_WORD: u32 = 2u;
-#endif
 #endif
 
 @compute @workgroup_size(64)

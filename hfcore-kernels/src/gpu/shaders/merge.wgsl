@@ -1,13 +1,12 @@
 // Attention whose keys were in several splits, merged as it is read: `x[m][h Dv + d]`.
 //
-// `whole`, `parts` and `words` are those of `attention_merge.wgsl`. Where there was one split, `whole` is the
-// result. Merged, values are sums weighted by `e^(most - the largest)`, over the sum of all weights: one factor
-// for each split, which is found first, in workgroup memory.
+// `parts` and `words` are those of `attention_merge.wgsl`. Where one split is left, its values are the result.
+// Merged, values are sums weighted by `e^(most - the largest)`, over the sum of all weights: one factor for each
+// split, which is found first, in workgroup memory.
 //
 // The kernel's Params have `rows`, `heads`, `value_quads` (Dv / 4) and `splits`, for how many there is room; at
 // most 8 rows, and rows * heads * splits at most 2048. WG threads.
 
-@group(0) @binding(#) var<storage, read> whole: array<vec4<f32>>;
 @group(0) @binding(#) var<storage, read> parts: array<vec4<f32>>;
 @group(0) @binding(#) var<storage, read> words: array<u32>;
 
@@ -29,7 +28,8 @@ fn merge_prepare(thread: u32) {
     if thread < p.rows {
         merge_entries[words[4u + 8u * thread]] = thread;
     }
-    for (var i = thread; i < p.rows * p.heads; i += {WG}u) {
+    let merges = select(0u, p.rows * p.heads, count > 1u);
+    for (var i = thread; i < merges; i += {WG}u) {
         let entry = i / p.heads;
         let head = i % p.heads;
         var most = -3.0e38;
@@ -56,10 +56,10 @@ fn merge_prepare(thread: u32) {
 fn merged(m: u32, quad: u32) -> vec4<f32> {
     let width = p.heads * p.value_quads;
     let count = words[0];
-    if count <= 1u {
-        return whole[m * width + quad];
-    }
     let entry = merge_entries[m];
+    if count <= 1u {
+        return parts[entry * width + quad];
+    }
     let factors = (entry * p.heads + quad / p.value_quads) * p.splits;
     var x = vec4<f32>();
     for (var s = 0u; s < count; s++) {

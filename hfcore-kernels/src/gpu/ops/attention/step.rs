@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::super::{few, heads, word};
+use super::super::{few, heads, kv, word};
 use super::{Attention, Bias, Deal, Few, Keys, LEFT, Many, Source};
 use crate::attention::{AttentionParams, AttentionSpan, KeyValues};
 use crate::gpu::{Gpu, Operand, Recording};
@@ -69,6 +69,7 @@ pub(crate) fn attention(
     }
     groups[0].idle = idle;
     let mut op = Attention {
+        heads_first: None,
         q: recording.operand(q),
         rows: word(rows),
         heads: word(heads),
@@ -90,14 +91,17 @@ pub(crate) fn attention(
         sources: Vec::new(),
     };
     for group in &groups {
-        let keys = match &group.spans[0].keys {
-            KeyValues::Paged { store, .. } => Keys::Paged(store.on_gpu().read(&mut recording)),
-            KeyValues::Dense { k, v, .. } => Keys::Dense {
-                k: recording.operand(k),
-                v: recording.operand(v),
-            },
+        let (keys, written) = match &group.spans[0].keys {
+            KeyValues::Paged { store, .. } => {
+                let (buffers, written) = store.on_gpu().read(&mut recording);
+                (Keys::Paged(buffers), written)
+            }
+            KeyValues::Dense { k, v, .. } => {
+                let [k, v] = [k, v].map(|x| recording.operand(x));
+                (Keys::Dense { k, v }, Vec::new())
+            }
         };
-        let source = source(&mut recording, &op, keys, group, params);
+        let source = source(&mut recording, &op, keys, &written, group, params);
         op.sources.push(source);
     }
     recording.push_one(q.device(), op, &[rows, heads * value_dim])
@@ -119,6 +123,7 @@ fn source(
     recording: &mut Recording<'_>,
     op: &Attention,
     keys: Keys,
+    written: &[u32],
     group: &Group<'_, '_>,
     params: &AttentionParams<'_>,
 ) -> Source {
@@ -128,8 +133,10 @@ fn source(
     let counts: Vec<u32> = (keys.parts(op.kv_heads).iter())
         .map(|(_, _, count)| *count)
         .collect();
-    let few = (!few.is_empty() || !group.idle.is_empty())
-        .then(|| few_rows(recording, op, deal, &counts, &few, &group.idle, params));
+    let few = (!few.is_empty() || !group.idle.is_empty()).then(|| Few {
+        newest: are_newest(&few, &group.idle, written, params),
+        ..few_rows(recording, op, deal, &counts, &few, &group.idle, params)
+    });
     let many = (!many.is_empty()).then(|| tiles(recording, op, deal, &counts, &many, params));
     Source { keys, few, many }
 }
@@ -249,7 +256,47 @@ fn few_rows(
         merge_most,
         entries: word(entries),
         splits: word(room),
+        newest: false,
     }
+}
+
+/// Whether each of these sequences has one row, which sees a last key that is its own and `written`, the slots of all
+/// rows, says is written now, and which no other sequence has; and nothing is written besides.
+fn are_newest(
+    spans: &[&AttentionSpan<'_>],
+    idle: &[usize],
+    written: &[u32],
+    params: &AttentionParams<'_>,
+) -> bool {
+    let rows = spans.len() + idle.len();
+    if rows != written.len() || rows > FEW || idle.iter().any(|&row| written[row] != kv::NOWHERE) {
+        return false;
+    }
+    let newest = |span: &AttentionSpan<'_>| {
+        let KeyValues::Paged { pages, len, .. } = span.keys else {
+            return false;
+        };
+        let Some(own) = span.position.checked_sub(span.key_position) else {
+            return false;
+        };
+        let row = span.rows.start;
+        let seen = span.visible(row, params);
+        span.rows.len() == 1
+            && seen.end == len
+            && seen.start <= own
+            && own + 1 == len
+            && written[row] == kv::slot(pages[own / PAGE].number(), own)
+    };
+    let page = |span: &AttentionSpan<'_>| written[span.rows.start] / word(PAGE);
+    let has = |span: &AttentionSpan<'_>, page: u32| match span.keys {
+        KeyValues::Paged { pages, .. } => pages.iter().any(|own| own.number() == page),
+        KeyValues::Dense { .. } => true,
+    };
+    spans.iter().all(|span| newest(span))
+        && spans.iter().enumerate().all(|(i, span)| {
+            let page = page(span);
+            (spans.iter().enumerate()).all(|(j, other)| i == j || !has(other, page))
+        })
 }
 
 fn tiles(

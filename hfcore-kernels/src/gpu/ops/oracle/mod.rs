@@ -7,6 +7,7 @@ mod attention;
 mod moe;
 mod pages;
 mod rows;
+mod steps;
 mod weights;
 
 use crate::reference::Exact;
