@@ -6,18 +6,10 @@ use crate::{
     layer_norm, linear, linears, rms_norm, rope,
 };
 
-use super::testing::each_device;
+use super::testing::{each_device, numbers};
 
 /// `E`, `H`, `K`, `D` and `I` of a small layer.
 const SIZES: [usize; 5] = [64, 4, 2, 16, 96];
-
-fn numbers(n: usize, seed: usize) -> Vec<f32> {
-    let number = |i: usize| {
-        let mixed = (i + 1).wrapping_mul(2_654_435_761) ^ seed.wrapping_mul(0x9e37_79b9);
-        (mixed >> 7 & 0xffff) as f32 / f32::from(u16::MAX) - 0.5
-    };
-    (0..n).map(number).collect()
-}
 
 /// A decoder layer: Llama's, with Qwen 3's norms of heads, or with layer norms and biases.
 struct Layer {
@@ -32,10 +24,13 @@ struct Layer {
 }
 
 impl Layer {
-    fn new(device: &Device, seed: usize, head_norms: bool, layer_norms: bool) -> Self {
+    fn new(device: &Device, seed: u64, head_norms: bool, layer_norms: bool) -> Self {
         let [e, h, k, d, i] = SIZES;
-        let matrix = |n: usize, [outputs, inputs]: [usize; 2]| {
-            let weight = Weight::from_f32(&[outputs, inputs], &numbers(outputs * inputs, seed + n));
+        let matrix = |n: u64, [outputs, inputs]: [usize; 2]| {
+            let weight = Weight::from_f32(
+                &[outputs, inputs],
+                &numbers(outputs * inputs, seed + n, 0.5),
+            );
             let weight = weight.to_dtype(DType::Bf16).to_device(device).unwrap();
             Matrix::from(weight)
         };
@@ -48,11 +43,10 @@ impl Layer {
             [i, e],
             [e, i],
         ];
-        let tensor = |width, n| Tensor::parameter(device, &[width], numbers(width, seed + n));
+        let tensor = |width, n| Tensor::parameter(device, &[width], numbers(width, seed + n, 0.5));
         Self {
-            matrices: shapes
-                .into_iter()
-                .enumerate()
+            matrices: (0..)
+                .zip(shapes)
                 .map(|(n, shape)| matrix(n, shape))
                 .collect(),
             gains: [(e, 20), (e, 21), (d, 22), (d, 23)]
@@ -71,7 +65,7 @@ impl Layer {
     fn remember(&mut self, rows: usize) {
         let [_, _, k, d, _] = SIZES;
         let x = |seed| {
-            let numbers = numbers(rows * k * d, seed);
+            let numbers = numbers(rows * k * d, seed, 0.5);
             Tensor::from_vec(self.gains[0].device(), &[rows, k, d], numbers)
         };
         let (key, v) = (x(3), x(5));
@@ -159,8 +153,12 @@ fn run(
     tokens: usize,
 ) -> (Vec<Vec<f32>>, u64) {
     let mut layers = [1, 2].map(|seed| Layer::new(device, 100 * seed, head_norms, layer_norms));
-    let mut forward = |rows: usize, seed: usize| {
-        let x = Tensor::from_vec(device, &[rows, SIZES[0]], numbers(rows * SIZES[0], seed));
+    let mut forward = |rows: usize, seed: u64| {
+        let x = Tensor::from_vec(
+            device,
+            &[rows, SIZES[0]],
+            numbers(rows * SIZES[0], seed, 0.5),
+        );
         layers
             .iter_mut()
             .fold(x, |x, layer| layer.forward(x))
@@ -169,14 +167,14 @@ fn run(
     };
     let mut outputs = vec![forward(11, 7)];
     let mut dispatches = 0;
-    for token in 0..tokens {
+    for seed in (8..).take(tokens) {
         let count = || {
             device
                 .wgpu_counters()
                 .map_or(0, |counters| counters.dispatches)
         };
         let before = count();
-        outputs.push(forward(1, 8 + token));
+        outputs.push(forward(1, seed));
         dispatches = count() - before;
     }
     (outputs, dispatches)
@@ -213,7 +211,7 @@ fn a_layer_is_five_kernels_and_the_numbers_are_the_cpus() {
 fn a_long_context_costs_one_kernel_more_at_most() {
     let cpu = Device::cpu_with(&CpuOptions::default().with_precision(Precision::Strict));
     let token = |layer: &mut Layer, device: &Device| {
-        let x = Tensor::from_vec(device, &[1, SIZES[0]], numbers(SIZES[0], 4));
+        let x = Tensor::from_vec(device, &[1, SIZES[0]], numbers(SIZES[0], 4, 0.5));
         layer.forward(x).into_vec().unwrap()
     };
     let context = |device: &Device, len: usize| {

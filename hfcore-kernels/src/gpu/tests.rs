@@ -2,17 +2,7 @@
 
 use crate::{Device, Tensor, add, mul, rms_norm, scale};
 
-use super::testing::each_device;
-
-fn numbers(n: usize, seed: u32) -> Vec<f32> {
-    (1..)
-        .take(n)
-        .map(|i: u32| {
-            let mixed = i.wrapping_mul(2_654_435_761) ^ seed.wrapping_mul(0x9e37_79b9);
-            (mixed >> 8) as f32 / (1 << 24) as f32 - 0.5
-        })
-        .collect()
-}
+use super::testing::{each_device, numbers};
 
 /// A little of everything: operands that are with us, parameters, values used twice.
 fn step(device: &Device, gain: &Tensor, x: &[f32]) -> Tensor {
@@ -26,7 +16,7 @@ fn step(device: &Device, gain: &Tensor, x: &[f32]) -> Tensor {
 #[test]
 fn a_step_gives_what_the_cpu_gives() {
     let cpu = Device::cpu();
-    let (gain, x) = (numbers(70, 1), numbers(210, 2));
+    let (gain, x) = (numbers(70, 1, 0.5), numbers(210, 2, 0.5));
     let expected = step(&cpu, &Tensor::from_vec(&cpu, &[70], gain.clone()), &x);
     let expected = expected.into_vec().unwrap();
     each_device(|device| {
@@ -41,8 +31,12 @@ fn a_step_gives_what_the_cpu_gives() {
 #[test]
 fn the_second_step_makes_nothing_and_submits_once() {
     each_device(|device| {
-        let gain = Tensor::parameter(device, &[70], numbers(70, 1));
-        let run = |seed| step(device, &gain, &numbers(210, seed)).into_vec().unwrap();
+        let gain = Tensor::parameter(device, &[70], numbers(70, 1, 0.5));
+        let run = |seed| {
+            step(device, &gain, &numbers(210, seed, 0.5))
+                .into_vec()
+                .unwrap()
+        };
         let first = [run(5), run(6)];
         assert_ne!(first[0], first[1], "the words of a step are its own");
         let before = device.wgpu_counters().unwrap();
@@ -95,8 +89,10 @@ fn to_submit_is_not_to_lose() {
 fn memory_is_given_back() {
     each_device(|device| {
         let run = |seed| {
-            let gain = Tensor::parameter(device, &[70], numbers(70, seed));
-            step(device, &gain, &numbers(210, seed)).into_vec().unwrap()
+            let gain = Tensor::parameter(device, &[70], numbers(70, seed, 0.5));
+            step(device, &gain, &numbers(210, seed, 0.5))
+                .into_vec()
+                .unwrap()
         };
         run(1);
         device.finish_weights().unwrap();
@@ -131,8 +127,12 @@ fn a_recording_has_an_end() {
 #[test]
 fn threads_record_by_themselves() {
     each_device(|device| {
-        let gain = Tensor::parameter(device, &[70], numbers(70, 1));
-        let run = |seed| step(device, &gain, &numbers(210, seed)).into_vec().unwrap();
+        let gain = Tensor::parameter(device, &[70], numbers(70, 1, 0.5));
+        let run = |seed| {
+            step(device, &gain, &numbers(210, seed, 0.5))
+                .into_vec()
+                .unwrap()
+        };
         let alone: Vec<_> = (0..8).map(run).collect();
         let together: Vec<_> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..8).map(|seed| scope.spawn(move || run(seed))).collect();

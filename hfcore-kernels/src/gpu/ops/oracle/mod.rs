@@ -10,22 +10,9 @@ mod rows;
 mod steps;
 mod weights;
 
+pub(super) use crate::gpu::testing::numbers;
 use crate::reference::Exact;
 use crate::{Device, Tensor};
-
-/// Numbers from `-size` to `size` that look random, and are always the same (splitmix64).
-pub(super) fn numbers(n: usize, seed: u64, size: f32) -> Vec<f32> {
-    let mut state = seed;
-    let next = || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let bits = u16::try_from((z ^ (z >> 31)) >> 48).expect("16 bits");
-        (f32::from(bits) / 32768.0 - 1.0) * size
-    };
-    std::iter::repeat_with(next).take(n).collect()
-}
 
 pub(super) fn tensor(device: &Device, shape: &[usize], data: &[f32]) -> Tensor {
     Tensor::from_vec(device, shape, data.to_vec())
