@@ -83,6 +83,8 @@ pub(crate) struct Memory {
     others: Arc<Retired>,
     /// Of values, by size.
     free: Mutex<BTreeMap<u64, Vec<Buffer>>>,
+    /// What plans will use, and nobody has written to yet.
+    fresh: Mutex<Vec<Buffer>>,
 }
 
 /// The usages of every buffer that kernels see.
@@ -115,6 +117,7 @@ impl Memory {
             values: Arc::default(),
             others: Arc::default(),
             free: Mutex::default(),
+            fresh: Mutex::default(),
         }
     }
 
@@ -183,6 +186,19 @@ impl Memory {
         self.buffer(size, STORAGE)
     }
 
+    /// The same, to be used by plans that are made later, and by nobody before.
+    pub(super) fn fresh(&self, size: u64) -> Result<Buffer, DeviceError> {
+        let buffer = self.storage(size)?;
+        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        fresh.push(buffer.clone());
+        Ok(buffer)
+    }
+
+    /// The [`fresh`](Self::fresh) buffers that were made since this was asked last.
+    pub(super) fn take_fresh(&self) -> Vec<Buffer> {
+        std::mem::take(&mut self.fresh.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// A region for `size` bytes of a value that outlives a flush: of a buffer that is free, or a new one.
     pub(super) fn value(&self, size: u64) -> Result<Held, DeviceError> {
         let class = size_class(size);
@@ -196,8 +212,15 @@ impl Memory {
         Ok(Held::new(buffer, size, Some(Arc::clone(&self.values))))
     }
 
-    /// A region of a buffer of its own for `size` bytes: pages, or a shard of weights.
+    /// A region of a buffer of its own for `size` bytes of pages.
     pub(crate) fn lasting(&self, size: u64) -> Result<Held, DeviceError> {
+        let size = size.next_multiple_of(256);
+        let buffer = self.fresh(size)?;
+        Ok(Held::new(buffer, size, Some(Arc::clone(&self.others))))
+    }
+
+    /// The same for weights, all of which are written before kernels see them.
+    pub(super) fn shard(&self, size: u64) -> Result<Held, DeviceError> {
         let size = size.next_multiple_of(256);
         let buffer = self.storage(size)?;
         Ok(Held::new(buffer, size, Some(Arc::clone(&self.others))))
@@ -214,6 +237,10 @@ impl Memory {
             }
         }
         let others = self.others.take();
+        if !others.is_empty() {
+            let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+            fresh.retain(|buffer| !others.contains(buffer));
+        }
         for buffer in &others {
             self.freed(buffer);
         }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use crate::DeviceError;
 
+use super::counters::Counters;
 use super::fuse::fuse;
 use super::memory::{Buffer, size_class};
 use super::op::Operand;
@@ -271,7 +272,7 @@ impl Slots<'_> {
         }
         let buffers = self.arena.by_size.entry(class).or_default();
         if *used == buffers.len() {
-            buffers.push(gpu.memory.storage(class)?);
+            buffers.push(gpu.memory.fresh(class)?);
         }
         *used += 1;
         Ok(buffers[*used - 1].clone())
@@ -319,9 +320,8 @@ impl Plan {
         let mut owns = Vec::new();
         let words = match script.spans.last() {
             Some(last) => {
-                let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
                 let size = (last.offset + last.size).next_multiple_of(gpu.caps.alignment);
-                let buffer = gpu.memory.buffer(size, usage)?;
+                let buffer = gpu.memory.fresh(size)?;
                 owns.push(buffer.clone());
                 Some(buffer)
             }
@@ -353,7 +353,7 @@ impl Plan {
         };
         let mut places: Vec<Option<Buffer>> = vec![None; lens.len()];
         let mut knows = HashSet::new();
-        let mut ready = Vec::with_capacity(calls.len());
+        let mut resolved = Vec::with_capacity(calls.len());
         for (i, (call, pipeline)) in calls.into_iter().zip(pipelines).enumerate() {
             for bind in &call.bindings {
                 if let Some(value) = bind.value() {
@@ -363,11 +363,10 @@ impl Plan {
                     }
                 }
             }
-            let params = params(&call.params);
             let uniform = uniforms
                 .as_ref()
                 .map(|buffer| (buffer, gpu.caps.alignment * i as u64));
-            let bind_group = bind_group(
+            let bound = bound(
                 gpu,
                 script,
                 &call,
@@ -394,21 +393,25 @@ impl Plan {
                     Bind::Operand(Operand::Words(_)) | Bind::Words(_) => {}
                 }
             }
-            ready.push(Ready {
-                pipeline,
-                bind_group,
-                params,
-                grid: call.grid,
-            });
+            resolved.push((pipeline, bound, params(&call.params), call.grid));
         }
         if let Some(uniforms) = &uniforms {
             let stride = usize::try_from(gpu.caps.alignment).unwrap_or(PARAMS_BYTES);
-            let mut bytes = vec![0; stride * ready.len()];
-            for (slot, call) in bytes.chunks_exact_mut(stride).zip(&ready) {
-                slot[..PARAMS_BYTES].copy_from_slice(&call.params);
+            let mut bytes = vec![0; stride * resolved.len()];
+            for (slot, (_, _, params, _)) in bytes.chunks_exact_mut(stride).zip(&resolved) {
+                slot[..PARAMS_BYTES].copy_from_slice(params);
             }
             gpu.queue.write_buffer(uniforms.raw(), 0, &bytes);
         }
+        gpu.write_fresh();
+        let ready = (resolved.into_iter())
+            .map(|(pipeline, bound, params, grid)| Ready {
+                bind_group: bind_group(gpu, &pipeline, &bound),
+                pipeline,
+                params,
+                grid,
+            })
+            .collect();
         let wanted = (places.into_iter().enumerate())
             .filter(|(value, _)| wanted(*value))
             .filter_map(|(value, buffer)| {
@@ -482,7 +485,29 @@ fn params(words: &[u32]) -> [u8; PARAMS_BYTES] {
     bytes
 }
 
-fn bind_group(
+impl Gpu {
+    /// Bring what waits to be brought, and zeros to buffers that nobody has written to. wgpu would do so as they are used
+    /// first, and bind groups made before that would be asked at every use whether it has been done.
+    fn write_fresh(&self) {
+        self.send_uploads();
+        let fresh = self.memory.take_fresh();
+        if fresh.is_empty() {
+            return;
+        }
+        let mut encoder = self.encoder();
+        for buffer in &fresh {
+            encoder.clear_buffer(buffer.raw(), 0, None);
+        }
+        Counters::add(&self.counters.submits, 1);
+        self.queue.submit([encoder.finish()]);
+    }
+}
+
+/// What is bound: a buffer each, an offset and bytes.
+type Bound = Vec<(Buffer, u64, u64)>;
+
+/// What a call binds, when its values have places.
+fn bound(
     gpu: &Gpu,
     script: &Script,
     call: &Call,
@@ -491,14 +516,14 @@ fn bind_group(
     lens: &[u32],
     words: Option<&Buffer>,
     uniform: Option<(&Buffer, u64)>,
-) -> Result<wgpu::BindGroup, DeviceError> {
+) -> Result<Bound, DeviceError> {
     assert_eq!(
         pipeline.bindings().len(),
         call.bindings.len(),
         "bindings of {:?}",
         call.variant
     );
-    let mut entries = Vec::with_capacity(call.bindings.len() + 1);
+    let mut bound = Vec::with_capacity(call.bindings.len() + 1);
     for (binding, bind) in call.bindings.iter().enumerate() {
         let of_words = |[first, last]: [u32; 2]| {
             let [from, to] = [first, last].map(|index| script.spans[index as usize]);
@@ -526,33 +551,32 @@ fn bind_group(
                 limit: usize::try_from(gpu.caps.max_binding).unwrap_or(usize::MAX),
             });
         }
-        entries.push(entry(binding, buffer, offset, size));
+        bound.push((buffer.clone(), offset, size));
     }
     if let Some((buffer, offset)) = uniform {
-        entries.push(entry(
-            call.bindings.len(),
-            buffer,
-            offset,
-            PARAMS_BYTES as u64,
-        ));
+        bound.push((buffer.clone(), offset, PARAMS_BYTES as u64));
     }
+    Ok(bound)
+}
+
+fn bind_group(gpu: &Gpu, pipeline: &Pipeline, bound: &Bound) -> wgpu::BindGroup {
+    let entries: Vec<_> = (0..)
+        .zip(bound)
+        .map(|(binding, (buffer, offset, size))| wgpu::BindGroupEntry {
+            binding,
+            resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                buffer: buffer.raw(),
+                offset: *offset,
+                size: std::num::NonZeroU64::new(*size),
+            }),
+        })
+        .collect();
     gpu.counters.created();
-    Ok(gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+    gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
         label: None,
         layout: pipeline.layout(),
         entries: &entries,
-    }))
-}
-
-fn entry(binding: usize, buffer: &Buffer, offset: u64, size: u64) -> wgpu::BindGroupEntry<'_> {
-    wgpu::BindGroupEntry {
-        binding: u32::try_from(binding).expect("bindings are few"),
-        resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-            buffer: buffer.raw(),
-            offset,
-            size: std::num::NonZeroU64::new(size),
-        }),
-    }
+    })
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@
 
 use std::collections::HashMap;
 use std::fmt::{self, Write as _};
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -26,6 +27,9 @@ use super::Caps;
 use super::counters::Counters;
 use super::ops;
 use super::plan::PARAMS_BYTES;
+
+/// Bytes of any storage binding, at least: a vector.
+const LEAST_BINDING: usize = 16;
 
 /// A kernel for certain defines.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -223,24 +227,30 @@ impl Pipelines {
     }
 
     fn layout(&self, bindings: &[Access], has_params: bool) -> wgpu::BindGroupLayout {
-        let entry = |binding: usize, ty| wgpu::BindGroupLayoutEntry {
+        // Said here, that every binding has as many bytes is looked at as its group is made, and not at each use.
+        let entry = |binding: usize, ty, least: usize| wgpu::BindGroupLayoutEntry {
             binding: u32::try_from(binding).expect("bindings are few"),
             visibility: wgpu::ShaderStages::COMPUTE,
             ty: wgpu::BindingType::Buffer {
                 ty,
                 has_dynamic_offset: false,
-                min_binding_size: None,
+                min_binding_size: NonZeroU64::new(least as u64),
             },
             count: None,
         };
         let mut entries: Vec<_> = (bindings.iter().enumerate())
             .map(|(i, access)| {
                 let read_only = *access == Access::Read;
-                entry(i, wgpu::BufferBindingType::Storage { read_only })
+                entry(
+                    i,
+                    wgpu::BufferBindingType::Storage { read_only },
+                    LEAST_BINDING,
+                )
             })
             .collect();
         if !self.caps.immediates && has_params {
-            entries.push(entry(bindings.len(), wgpu::BufferBindingType::Uniform));
+            let uniform = wgpu::BufferBindingType::Uniform;
+            entries.push(entry(bindings.len(), uniform, PARAMS_BYTES));
         }
         (self.device).create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: None,

@@ -200,12 +200,12 @@ impl State {
             rest => rest.clamp(least, most),
         };
         let wanted = next.max(room).next_multiple_of(ALIGN);
-        let held = match gpu.memory.lasting(wanted) {
+        let held = match gpu.memory.shard(wanted) {
             // There may be room for this one where there is none for those that may come.
             Err(DeviceError::OutOfMemory { .. } | DeviceError::OverBudget { .. })
                 if wanted > room =>
             {
-                gpu.memory.lasting(room)?
+                gpu.memory.shard(room)?
             }
             made => made?,
         };
