@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::product::{Number, Panel, Product};
+use super::pairs::Rounding;
+use super::product::{Bits, Operand, Pairs, Panel, Product, Wide};
 use crate::elementwise::softcap_body;
 use crate::isa::multiversion;
 use crate::lanes::{larger, max_of, sum_of};
@@ -14,10 +15,12 @@ pub(super) const BLOCK: usize = 4 * PAGE;
 
 /// Rows that meet a block of keys, and what is known of them so far.
 pub(super) struct Block<'a> {
-    /// `[M, Dk]`.
+    /// `[M, Dk]`; where keys are in pairs, the words of these.
     pub(super) q: &'a [f32],
-    /// `Dk`.
+    /// Numbers, or words, of a query.
     pub(super) depth: usize,
+    /// How weights become pairs, where values are.
+    pub(super) rounding: Option<Rounding>,
     /// Numbers of a value in memory, `W`, a multiple of 16.
     pub(super) width: usize,
     /// Those of `first_column..columns`; the others are empty.
@@ -57,6 +60,8 @@ pub(super) enum Numbers<'a> {
     F32(&'a [f32]),
     /// The bits.
     Bf16(&'a [u16]),
+    /// Words, each of two `bf16` of the same column: `[Dk / 2, PAGE]` of keys, `[PAGE / 2, W]` of values.
+    Pairs(&'a [f32]),
 }
 
 impl Default for Numbers<'_> {
@@ -66,10 +71,10 @@ impl Default for Numbers<'_> {
 }
 
 impl<'a> Numbers<'a> {
-    /// The numbers if they are `f32`.
+    /// The numbers, or words, if they are `f32`.
     const fn f32(self) -> &'a [f32] {
         match self {
-            Self::F32(numbers) => numbers,
+            Self::F32(numbers) | Self::Pairs(numbers) => numbers,
             Self::Bf16(_) => &[],
         }
     }
@@ -78,7 +83,7 @@ impl<'a> Numbers<'a> {
     const fn bf16(self) -> &'a [u16] {
         match self {
             Self::Bf16(bits) => bits,
-            Self::F32(_) => &[],
+            Self::F32(_) | Self::Pairs(_) => &[],
         }
     }
 }
@@ -94,13 +99,18 @@ pub(super) struct RowBias<'a> {
 /// Add a block of keys to the rows' states.
 pub(super) fn process(isa: Isa, block: &mut Block<'_>) {
     match block.pages[block.first_column / PAGE].keys {
-        Numbers::F32(_) => process_as(isa, block, Numbers::f32),
-        Numbers::Bf16(_) => process_as(isa, block, Numbers::bf16),
+        Numbers::F32(_) => process_as::<Wide>(isa, block, Numbers::f32),
+        Numbers::Bf16(_) => process_as::<Bits>(isa, block, Numbers::bf16),
+        Numbers::Pairs(_) => process_as::<Pairs>(isa, block, Numbers::f32),
     }
 }
 
 /// [`process`] pages of the type that `of` takes out of them.
-fn process_as<'a, T: Number>(isa: Isa, block: &mut Block<'a>, of: fn(Numbers<'a>) -> &'a [T]) {
+fn process_as<'a, T: Operand>(
+    isa: Isa,
+    block: &mut Block<'a>,
+    of: fn(Numbers<'a>) -> &'a [T::Number],
+) {
     let Block {
         q,
         depth,
@@ -108,6 +118,7 @@ fn process_as<'a, T: Number>(isa: Isa, block: &mut Block<'a>, of: fn(Numbers<'a>
         pages,
         first_column,
         columns,
+        rounding,
         ..
     } = *block;
     let rows = block.max.len();
@@ -131,12 +142,19 @@ fn process_as<'a, T: Number>(isa: Isa, block: &mut Block<'a>, of: fn(Numbers<'a>
 
     weigh(isa, block);
 
+    // Weights of keys that meet in one number of the values' product.
+    let together = if rounding.is_some() { 2 } else { 1 };
+    if let Some(rounding) = rounding {
+        for scores in block.scores.chunks_exact_mut(BLOCK) {
+            rounding.round_in_place(&mut scores[..columns]);
+        }
+    }
     let mut panels = [Panel::default(); BLOCK / PAGE];
     for (i, (panel, page)) in panels.iter_mut().zip(pages).enumerate() {
         *panel = Panel {
             b: of(page.values),
-            depth: page.valid,
-            a_start: i * PAGE,
+            depth: page.valid.div_ceil(together),
+            a_start: i * PAGE / together,
         };
     }
     let values = Product {

@@ -6,11 +6,12 @@
 //! One kernel serves prompts and single tokens. Its unit is a block of queries times all query heads of
 //! one key/value head: a key is read once for all of them. Keys are cut at fixed positions ([`CHUNK`]), each
 //! chunk has its own maximum and sum, and chunks are merged in their order. So a query's result does not
-//! depend on how many threads there are, on how many queries come with it, or on the sequences beside it:
-//! prompt and single tokens give the same numbers.
+//! depend on how many threads there are, or on the sequences beside it; nor on how many queries come with it,
+//! so that prompt and single tokens give the same numbers, but where [`pairs`] are multiplied for many.
 
 mod block;
 mod pages;
+mod pairs;
 mod product;
 mod work;
 
@@ -19,6 +20,7 @@ use std::ops::Range;
 use crate::pool::Parts;
 use crate::{KvStore, PAGE, PageId, Tensor};
 use pages::Pages;
+use pairs::Rounding;
 use work::{Shape, Work};
 
 /// Pages of a chunk.
@@ -101,7 +103,9 @@ pub struct RelativeBias<'a> {
 /// infinite or not numbers.
 ///
 /// Accumulation is in `f32`, fused where the instruction set has that, so that results on the scalar path
-/// differ in their last bits; all others agree.
+/// differ in their last bits; all others agree. Of keys and values in `bf16`, with
+/// [`Precision::Fast`](crate::Precision::Fast) and many queries, queries and weights are rounded to `bf16` where
+/// the processor gains by it.
 ///
 /// # Panics
 /// If shapes disagree, spans share rows, or a page is missing or free.
@@ -166,6 +170,7 @@ pub fn attention(q: &Tensor, spans: &[AttentionSpan<'_>], params: &AttentionPara
         pages: &pages,
         params,
         shape,
+        pairs: Rounding::of(cpu),
     };
 
     if group * value_dim == 0 {

@@ -1,15 +1,47 @@
-//! The keys and values of a span as pages of `f32`, wherever they are.
+//! The keys and values of a span as pages that products take, wherever they are.
 
 use std::ops::Range;
 
 use super::KeyValues;
 use super::block::Numbers;
+use super::pairs::{Rounding, interleave};
 use crate::isa::multiversion;
 use crate::kv::{HeadPage, scatter};
 use crate::{Device, KvDType, KvStore, PAGE, PageId, Tensor};
 
 /// Rows, a query times a head each, up to which `bf16` is multiplied where it lies: two tiles.
 const DIRECT_ROWS: usize = 16;
+
+/// What products take of a page.
+#[derive(Clone, Copy)]
+pub(super) enum Form {
+    /// What is there.
+    AsTheyLie,
+    /// `f32`.
+    Wide,
+    /// Words of two `bf16`.
+    Pairs(Rounding),
+}
+
+impl Form {
+    /// Numbers of memory that [`get`](Pages::get) needs.
+    pub(super) const fn scratch(self, key_dim: usize, value_dim: usize) -> usize {
+        let numbers = PAGE * (key_dim + padded(value_dim));
+        match self {
+            Self::AsTheyLie => 0,
+            Self::Wide => numbers,
+            Self::Pairs(_) => numbers / 2,
+        }
+    }
+
+    /// How queries and weights become what meets it.
+    pub(super) const fn rounding(self) -> Option<Rounding> {
+        match self {
+            Self::Pairs(rounding) => Some(rounding),
+            Self::AsTheyLie | Self::Wide => None,
+        }
+    }
+}
 
 /// The width of a value in memory: whole vectors.
 pub(super) const fn padded(value_dim: usize) -> usize {
@@ -50,38 +82,38 @@ impl<'a> Pages<'a> {
         }
     }
 
-    /// Numbers of memory that [`get`](Self::get) needs for that many rows.
-    pub(super) fn scratch(&self, rows: usize, key_dim: usize, value_dim: usize) -> usize {
-        if self.is_direct(rows) {
-            0
-        } else {
-            PAGE * (key_dim + padded(value_dim))
+    /// What pages become for a unit of `rows` out of `all`, with pairs where they can be multiplied. `bf16` would be
+    /// widened again for every tile of rows: of many rows, it is laid out before.
+    ///
+    /// Pairs are rounded, so that whether there are any must not depend on where units are cut.
+    pub(super) fn form(
+        &self,
+        [rows, all]: [usize; 2],
+        key_dim: usize,
+        pairs: Option<Rounding>,
+    ) -> Form {
+        let Self::Stored { store, whole, .. } = self else {
+            return Form::AsTheyLie;
+        };
+        match (store.dtype(), pairs) {
+            (KvDType::Bf16, Some(pairs)) if all > DIRECT_ROWS && key_dim.is_multiple_of(2) => {
+                Form::Pairs(pairs)
+            }
+            (KvDType::Bf16, _) if *whole && rows <= DIRECT_ROWS => Form::AsTheyLie,
+            (KvDType::F32, _) if *whole => Form::AsTheyLie,
+            (KvDType::F32 | KvDType::Bf16 | KvDType::F16, _) => Form::Wide,
         }
     }
 
-    /// Whether the numbers can be multiplied where they lie. `bf16` is widened again for every tile of
-    /// rows, so that of many rows it is widened before.
-    fn is_direct(&self, rows: usize) -> bool {
-        match self {
-            Self::Packed { .. } => true,
-            Self::Stored { store, whole, .. } => match store.dtype() {
-                KvDType::F32 => *whole,
-                KvDType::Bf16 => *whole && rows <= DIRECT_ROWS,
-                KvDType::F16 => false,
-            },
-        }
-    }
-
-    /// The keys `[Dk, PAGE]` and values `[PAGE, W]` of `head` in page number `page` of the span, in
-    /// `memory` of as many numbers as [`scratch`](Self::scratch) says.
+    /// The keys `[Dk, PAGE]` and values `[PAGE, W]` of `head` in page number `page` of the span, of which
+    /// `valid` positions are written, in `memory` of as many numbers as [`Form::scratch`] says.
     pub(super) fn get<'s>(
         &'s self,
         isa: crate::Isa,
-        page: usize,
-        head: usize,
+        form: Form,
+        [page, valid, head]: [usize; 3],
         memory: &'s mut [f32],
-        key_dim: usize,
-        value_dim: usize,
+        [key_dim, value_dim]: [usize; 2],
     ) -> (Numbers<'s>, Numbers<'s>) {
         let width = padded(value_dim);
         match self {
@@ -93,7 +125,7 @@ impl<'a> Pages<'a> {
             }
             Self::Stored { store, pages, .. } => {
                 let from = store.head_page(pages[page], head);
-                if memory.is_empty() {
+                if matches!(form, Form::AsTheyLie) {
                     match from {
                         HeadPage::F32 { keys, values } => {
                             return (Numbers::F32(keys), Numbers::F32(values));
@@ -103,6 +135,9 @@ impl<'a> Pages<'a> {
                         }
                         HeadPage::F16 { .. } => {}
                     }
+                }
+                if let (Form::Pairs(_), HeadPage::Bf16 { keys, values }) = (form, from) {
+                    return pair(isa, [keys, values], valid, memory, value_dim);
                 }
                 let (keys, values) = memory.split_at_mut(PAGE * key_dim);
                 match from {
@@ -127,6 +162,30 @@ impl<'a> Pages<'a> {
             }
         }
     }
+}
+
+/// Keys `[Dk, PAGE]` and values `[PAGE, Dv]` in pairs of rows, the values' with zeros after them. Positions that
+/// are not written are none.
+fn pair<'s>(
+    isa: crate::Isa,
+    [keys, values]: [&[u16]; 2],
+    valid: usize,
+    memory: &'s mut [f32],
+    value_dim: usize,
+) -> (Numbers<'s>, Numbers<'s>) {
+    let (k, v) = memory.split_at_mut(keys.len() / 2);
+    for (from, to) in keys.chunks_exact(2 * PAGE).zip(k.chunks_exact_mut(PAGE)) {
+        let (first, second) = from.split_at(PAGE);
+        interleave(isa, first, Some(second), to);
+    }
+    let written = values[..valid * value_dim].chunks(2 * value_dim);
+    for (from, to) in written.zip(v.chunks_exact_mut(padded(value_dim))) {
+        let (first, second) = from.split_at(value_dim);
+        let (to, rest) = to.split_at_mut(value_dim);
+        interleave(isa, first, Some(second).filter(|row| !row.is_empty()), to);
+        rest.fill(0.0);
+    }
+    (Numbers::Pairs(k), Numbers::Pairs(v))
 }
 
 /// Rows of `value_dim` numbers to rows of `width`, with zeros after them.

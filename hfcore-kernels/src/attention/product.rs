@@ -1,4 +1,14 @@
-//! The matrix products of attention: small, with the right side as it lies in pages, `f32` or `bf16`.
+//! The matrix products of attention: small, with the right side as it lies in pages, `f32` or `bf16`, or in
+//! pairs of `bf16`.
+//!
+//! Pairs are words of two numbers that follow each other along the inner dimension, of both sides: one
+//! instruction multiplies sixteen of them.
+//!
+//! ```text
+//!   a, a row       k0 k1 | k2 k3 | ..                     a word each
+//!   b              k0 k1 of column 0 | .. of column 1     the rows 0 and 1
+//!                  k2 k3 of column 0 | ..                 the rows 2 and 3
+//! ```
 //!
 //! A tile of the result stays in registers while it runs along the inner dimension; a compiler does not
 //! keep arrays there on its own, so that the tile is written for each instruction set, by one macro.
@@ -6,9 +16,10 @@
 use crate::Isa;
 use crate::isa::Vectors;
 
-/// `a b`: `a` `[rows, ..]` with `a_step` numbers from row to row, `b` in panels of `columns` numbers.
+/// `a b`: `a` `[rows, ..]` with `a_step` numbers from row to row, `b` in panels of `columns` numbers. Of pairs,
+/// both are counted in words.
 #[derive(Clone, Copy)]
-pub(super) struct Product<'a, T = f32> {
+pub(super) struct Product<'a, T> {
     pub(super) a: &'a [f32],
     pub(super) a_step: usize,
     pub(super) rows: usize,
@@ -22,7 +33,7 @@ pub(super) struct Product<'a, T = f32> {
 /// A part of the right side of a product: `b` `[depth, columns]`, which meets the columns of the left side
 /// from `a_start` on.
 #[derive(Clone, Copy)]
-pub(super) struct Panel<'a, T = f32> {
+pub(super) struct Panel<'a, T> {
     pub(super) b: &'a [T],
     pub(super) depth: usize,
     pub(super) a_start: usize,
@@ -38,19 +49,30 @@ impl<T> Default for Panel<'_, T> {
     }
 }
 
-/// A number of the right side: an `f32`, or the bits of a `bf16`, which are widened on the way.
-pub(super) trait Number: Copy {
+/// What the right side of a product is made of.
+pub(super) trait Operand {
+    type Number: Copy;
+
     /// Write the product to, or add it to, `c` `[rows, columns]` with `c_step` numbers from row to row.
     ///
     /// Each number of `c` is one sum in the order of the panels' rows, whichever tile it is in: it depends
     /// on its row of `a` alone. Fused where the instruction set has that.
-    fn product(isa: Isa, p: &Product<'_, Self>, c: &mut [f32], c_step: usize);
+    fn product(isa: Isa, p: &Product<'_, Self::Number>, c: &mut [f32], c_step: usize);
 }
 
-macro_rules! number {
-    ($number:ty, $module:ident) => {
-        impl Number for $number {
-            fn product(isa: Isa, p: &Product<'_, Self>, c: &mut [f32], c_step: usize) {
+/// `f32`.
+pub(super) struct Wide;
+/// The bits of `bf16`, which are widened on the way.
+pub(super) struct Bits;
+/// Words of two `bf16`, with the left side in words, too.
+pub(super) struct Pairs;
+
+macro_rules! operand {
+    ($operand:ident, $number:ty, $module:ident) => {
+        impl Operand for $operand {
+            type Number = $number;
+
+            fn product(isa: Isa, p: &Product<'_, $number>, c: &mut [f32], c_step: usize) {
                 match isa.vectors() {
                     Vectors::Scalar => scalar::$module::product(p, c, c_step),
                     #[cfg(target_arch = "aarch64")]
@@ -73,10 +95,27 @@ macro_rules! number {
         }
     };
 }
-number!(f32, of_f32);
-number!(u16, of_bf16);
+operand!(Wide, f32, of_f32);
+operand!(Bits, u16, of_bf16);
 
-/// [`Number::product`] with vectors of `$lanes` numbers, in tiles of two vectors, or one, by `$rows` rows,
+impl Operand for Pairs {
+    type Number = f32;
+
+    /// # Panics
+    /// If the instruction set [has no products of pairs](super::pairs::Rounding).
+    fn product(isa: Isa, p: &Product<'_, f32>, c: &mut [f32], c_step: usize) {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Bf16(_) => {
+                // SAFETY: an `Avx512Bf16` exists only where the CPU has these features.
+                unsafe { avx512::of_pairs::product(p, c, c_step) }
+            }
+            _ => panic!("{} multiplies no pairs", isa.name()),
+        }
+    }
+}
+
+/// [`Operand::product`] with vectors of `$lanes` numbers, in tiles of two vectors, or one, by `$rows` rows,
 /// in a module for each type of numbers.
 ///
 /// Expects `Vector`, `load`, `load_bf16`, `store`, `splat` and `mul_add` around it.
@@ -85,13 +124,13 @@ macro_rules! products {
         const LANES: usize = $lanes;
 
         pub(super) mod of_f32 {
-            products!(@of $([$features])? $rows, f32, load);
+            products!(@of $([$features])? $rows, f32, load, mul_add);
         }
         pub(super) mod of_bf16 {
-            products!(@of $([$features])? $rows, u16, load_bf16);
+            products!(@of $([$features])? $rows, u16, load_bf16, mul_add);
         }
     };
-    (@of $([$features:meta])? $rows:literal, $number:ty, $load:ident) => {
+    (@of $([$features:meta])? $rows:literal, $number:ty, $load:ident, $mul_add:ident) => {
         use super::*;
         use crate::attention::product::{Panel, Product};
 
@@ -169,7 +208,7 @@ macro_rules! products {
                     for m in 0..M {
                         let x = splat(a[m][k]);
                         for n in 0..N {
-                            sums[m][n] = mul_add(x, line[n], sums[m][n]);
+                            sums[m][n] = $mul_add(x, line[n], sums[m][n]);
                         }
                     }
                 }
@@ -263,7 +302,16 @@ mod avx2 {
 mod avx512 {
     use std::arch::x86_64::*;
 
+    use crate::matmul::avx512bf16::multiply_add as mul_add_pairs;
+
     products!(#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")] 16 lanes, 8 rows);
+
+    pub(super) mod of_pairs {
+        products!(
+            @of [target_feature(enable = "avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+            8, f32, load, mul_add_pairs
+        );
+    }
 
     #[inline]
     #[target_feature(enable = "avx512f")]

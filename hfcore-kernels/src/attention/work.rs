@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use super::block::{BLOCK, Block, BlockPage, RowBias, process, weight};
-use super::pages::{Pages, padded};
+use super::pages::{Form, Pages, padded};
+use super::pairs::Rounding;
 use super::{AttentionParams, AttentionSpan, CHUNK, CHUNK_PAGES};
 use crate::PAGE;
 use crate::device::Cpu;
@@ -29,6 +30,8 @@ pub(super) struct Work<'a> {
     pub(super) pages: &'a [Pages<'a>],
     pub(super) params: &'a AttentionParams<'a>,
     pub(super) shape: Shape,
+    /// How pairs of `bf16` are made, where that is wanted.
+    pub(super) pairs: Option<Rounding>,
 }
 
 /// A block of queries with the heads that share a key/value head.
@@ -184,11 +187,19 @@ impl<'a> Work<'a> {
         let Shape {
             key_dim, value_dim, ..
         } = self.shape;
-        let wide = self.pages[unit.span].scratch(self.rows(unit), key_dim, value_dim);
-        self.rows(unit) * (self.shape.key_dim + BLOCK) + wide * BLOCK_PAGES
+        let page = self.form(unit).scratch(key_dim, value_dim);
+        self.rows(unit) * (key_dim + BLOCK) + page * BLOCK_PAGES
     }
 
-    /// Memory for a unit, with its queries in it: row by row, for each query the heads of the group.
+    /// What pages become for a unit.
+    fn form(&self, unit: &Unit) -> Form {
+        let Shape { group, key_dim, .. } = self.shape;
+        let all = self.spans[unit.span].rows.len() * group;
+        self.pages[unit.span].form([self.rows(unit), all], key_dim, self.pairs)
+    }
+
+    /// Memory for a unit, with its queries in it: row by row, for each query the heads of the group; in pairs
+    /// where keys are.
     fn scratch<'s>(&self, unit: &Unit, memory: &'s mut [f32]) -> Scratch<'s> {
         let Shape {
             heads,
@@ -196,15 +207,33 @@ impl<'a> Work<'a> {
             key_dim,
             ..
         } = self.shape;
+        let form = self.form(unit);
         let (q, rest) = memory.split_at_mut(self.rows(unit) * key_dim);
-        let (scores, wide) = rest.split_at_mut(self.rows(unit) * BLOCK);
+        let (scores, pages) = rest.split_at_mut(self.rows(unit) * BLOCK);
         let width = group * key_dim;
-        if width > 0 {
-            for (to, row) in q.chunks_exact_mut(width).zip(unit.rows.clone()) {
-                to.copy_from_slice(&self.q[(row * heads + unit.head * group) * key_dim..][..width]);
+        let queries = unit.rows.clone().map(|row| {
+            let start = (row * heads + unit.head * group) * key_dim;
+            &self.q[start..start + width]
+        });
+        match form.rounding() {
+            _ if width == 0 => {}
+            None => {
+                let to = q.chunks_exact_mut(width);
+                to.zip(queries)
+                    .for_each(|(to, from)| to.copy_from_slice(from));
+            }
+            Some(rounding) => {
+                let to = q.chunks_exact_mut(width / 2);
+                to.zip(queries)
+                    .for_each(|(to, from)| rounding.round(from, to));
             }
         }
-        Scratch { q, scores, wide }
+        Scratch {
+            form,
+            q,
+            scores,
+            pages,
+        }
     }
 
     /// The state of a unit after the keys of one chunk.
@@ -224,6 +253,7 @@ impl<'a> Work<'a> {
             ..
         } = self.shape;
         let (span, pages) = (&self.spans[unit.span], &self.pages[unit.span]);
+        let rounding = scratch.form.rounding();
         let phase = span.phase();
         let first = (unit.keys.start / PAGE).max((chunk * CHUNK_PAGES).saturating_sub(phase));
         let end = unit
@@ -237,19 +267,20 @@ impl<'a> Work<'a> {
             let in_block = (page + phase) % BLOCK_PAGES;
             let pages_end = end.min(page + BLOCK_PAGES - in_block);
             let columns = (in_block + pages_end - page) * PAGE;
-            let wide = scratch.wide.len() / BLOCK_PAGES;
+            let len = scratch.pages.len() / BLOCK_PAGES;
             let mut block_pages: [BlockPage<'_>; BLOCK_PAGES] = Default::default();
-            let mut rest = &mut *scratch.wide;
+            let mut rest = &mut *scratch.pages;
             for (i, to) in block_pages[in_block..]
                 .iter_mut()
                 .enumerate()
                 .take(pages_end - page)
             {
-                let (memory, after) = rest.split_at_mut(wide);
+                let (memory, after) = rest.split_at_mut(len);
                 rest = after;
-                let (keys, values) =
-                    pages.get(cpu.isa, page + i, unit.head, memory, key_dim, value_dim);
                 let valid = PAGE.min(span.keys.len() - (page + i) * PAGE);
+                let which = [page + i, valid, unit.head];
+                let widths = [key_dim, value_dim];
+                let (keys, values) = pages.get(cpu.isa, scratch.form, which, memory, widths);
                 *to = BlockPage {
                     keys,
                     values,
@@ -284,7 +315,12 @@ impl<'a> Work<'a> {
                 cpu.isa,
                 &mut Block {
                     q: scratch.q,
-                    depth: key_dim,
+                    depth: if rounding.is_some() {
+                        key_dim / 2
+                    } else {
+                        key_dim
+                    },
+                    rounding,
                     width: padded(value_dim),
                     pages: &block_pages,
                     first_column: in_block * PAGE,
@@ -343,10 +379,11 @@ impl<'a> Work<'a> {
 
 /// A unit's memory.
 struct Scratch<'a> {
-    /// `[M, Dk]`.
+    form: Form,
+    /// `[M, Dk]`, or the words of these.
     q: &'a [f32],
     /// `[M, BLOCK]`.
     scores: &'a mut [f32],
-    /// Pages of a block that are not `f32` as they lie.
-    wide: &'a mut [f32],
+    /// Pages of a block that are not multiplied as they lie.
+    pages: &'a mut [f32],
 }

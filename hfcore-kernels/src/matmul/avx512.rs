@@ -239,7 +239,7 @@ pub(super) fn load_some(from: &[f32]) -> __m512 {
 /// The first of 16 numbers, as many as `to` has.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn store_some(to: &mut [f32], value: __m512) {
+pub(crate) fn store_some(to: &mut [f32], value: __m512) {
     let count = to.len().min(16);
     if count > 0 {
         // SAFETY: as many numbers are written as the mask has bits, which is as many as there are.

@@ -113,14 +113,14 @@ fn pairs(words: __m512) -> __m512bh {
 /// `c + a.0 * b.0 + a.1 * b.1` for pairs in the words of `a` and `b`.
 #[inline]
 #[target_feature(enable = "avx512bf16,avx512f")]
-fn multiply_add(a: __m512, b: __m512, c: __m512) -> __m512 {
+pub(crate) fn multiply_add(a: __m512, b: __m512, c: __m512) -> __m512 {
     _mm512_dpbf16_ps(c, pairs(a), pairs(b))
 }
 
 /// Sixteen pairs, rounded, of up to 32 numbers; zeros after them.
 #[inline]
 #[target_feature(enable = "avx512bf16,avx512f,avx512bw,avx512dq,avx512vl")]
-pub(super) fn round(from: &[f32]) -> __m512i {
+pub(crate) fn round(from: &[f32]) -> __m512i {
     let mut parts = [zero(); 2];
     if let Some(whole) = from.first_chunk::<32>() {
         let halves = whole.as_chunks::<16>().0;

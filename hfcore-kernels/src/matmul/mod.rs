@@ -9,9 +9,9 @@ mod amx;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
-mod avx512;
+pub(crate) mod avx512;
 #[cfg(target_arch = "x86_64")]
-mod avx512bf16;
+pub(crate) mod avx512bf16;
 mod few;
 mod kernels;
 mod many;

@@ -2,11 +2,23 @@
 
 use hfcore_kernels::reference::{self, Exact};
 use hfcore_kernels::{
-    AttentionParams, AttentionSpan, Device, Isa, KeyValues, KvDType, KvStore, PAGE, PageId,
-    RelativeBias, Tensor, attention, concat_rows, gather_rows,
+    AttentionParams, AttentionSpan, CpuOptions, Device, Isa, KeyValues, KvDType, KvStore, PAGE,
+    PageId, Precision, RelativeBias, Tensor, attention, concat_rows, gather_rows,
 };
 
-use crate::{Random, Same, check, devices, disagreement, tensor};
+use crate::{Random, Same, check, disagreement, tensor};
+
+/// Devices that round nothing.
+fn devices() -> Vec<(Isa, usize, Device)> {
+    crate::devices_with(&CpuOptions::default().with_precision(Precision::Strict))
+}
+
+/// Devices that round queries and weights to `bf16` where keys and values are.
+fn rounding_devices() -> Vec<(Isa, usize, Device)> {
+    let mut devices = crate::devices_with(&CpuOptions::default());
+    devices.retain(|(isa, ..)| isa.name() == "avx512bf16");
+    devices
+}
 
 /// Sequences and how they are attended to.
 #[derive(Clone, Debug)]
@@ -213,6 +225,21 @@ impl Case {
         attention(&q, &spans, &params)
     }
 
+    /// Hold the crate to the definition of queries that are `bf16`, and weights that may be off by half a unit in
+    /// the last of their 8 places.
+    fn check_rounded(&self, devices: &[(Isa, usize, Device)]) {
+        let mut numbers = self.numbers(13);
+        for q in &mut numbers.q {
+            *q = half::bf16::from_f32(*q).to_f32();
+        }
+        let want = self.want(&numbers);
+        let units = 8.0 + f64::from(1 << (24 - 9));
+        let what = format!("rounded {self:?}");
+        check(devices, &what, &want, units, Same::Threads, |device| {
+            self.found(&numbers, device)
+        });
+    }
+
     /// Hold the crate to the definition.
     fn check(&self, devices: &[(Isa, usize, Device)]) {
         let numbers = self.numbers(11);
@@ -394,6 +421,125 @@ fn attention_over_many_keys() {
         ..Case::default()
     }
     .check(&devices);
+}
+
+/// Of many queries, in every shape and with every option, beside some of too few.
+#[test]
+fn attention_in_pairs() {
+    let devices = rounding_devices();
+    let case = |key_dim, value_dim| Case {
+        spans: vec![
+            [66, 66, 0, 0],
+            [33, 151, 118, 0],
+            [1, 200, 199, 0],
+            [40, 600, 1074, 514],
+        ],
+        key_dim,
+        value_dim,
+        kv: Some(KvDType::Bf16),
+        ..Case::default()
+    };
+    for dim in [2, 16, 64, 80, 128] {
+        case(dim, dim).check_rounded(&devices);
+    }
+    // Of an odd width, nothing is rounded.
+    for (key_dim, value_dim) in [(24, 40), (64, 5), (15, 16), (1, 1)] {
+        case(key_dim, value_dim).check_rounded(&devices);
+    }
+    for (heads, kv_heads) in [(1, 1), (8, 1), (6, 2), (7, 1)] {
+        Case {
+            heads,
+            kv_heads,
+            ..case(32, 32)
+        }
+        .check_rounded(&devices);
+    }
+    for option in [
+        Case {
+            window: Some(45),
+            ..case(16, 16)
+        },
+        Case {
+            causal: false,
+            softcap: Some(1.5),
+            sinks: true,
+            ..case(16, 16)
+        },
+        Case {
+            bias: Some((300, 299)),
+            ..case(16, 16)
+        },
+    ] {
+        option.check_rounded(&devices);
+    }
+}
+
+/// As exact as the definition, unless it may be less so: what [`attention_in_pairs`] tests is not what it would
+/// be without.
+#[test]
+fn pairs_are_made_only_where_they_may_be() {
+    let case = |kv| Case {
+        spans: vec![[40, 40, 0, 0]],
+        kv: Some(kv),
+        ..Case::default()
+    };
+    let precision = |precision| {
+        let options = CpuOptions::default().with_precision(precision);
+        let mut devices = crate::devices_with(&options);
+        devices.retain(|(isa, ..)| isa.name() == "avx512bf16");
+        devices
+    };
+    for (kv, allowed, rounds) in [
+        (KvDType::Bf16, Precision::Auto, true),
+        (KvDType::Bf16, Precision::Fast, true),
+        (KvDType::Bf16, Precision::High, false),
+        (KvDType::Bf16, Precision::Strict, false),
+        (KvDType::F16, Precision::Fast, false),
+        (KvDType::F32, Precision::Fast, false),
+    ] {
+        let case = case(kv);
+        let numbers = case.numbers(14);
+        let want = case.want(&numbers);
+        for (.., device) in precision(allowed) {
+            let found = case.found(&numbers, &device).into_vec().unwrap();
+            let exact = disagreement(&found, &want, 8.0).is_none();
+            assert_eq!(exact, !rounds, "{kv:?} with {}", allowed.name());
+        }
+    }
+}
+
+/// A prompt at once and in parts, each of many rows: the last of a part may be a single one.
+#[test]
+fn pairs_are_the_same_wherever_a_prompt_is_cut() {
+    let case = Case {
+        heads: 1,
+        kv_heads: 1,
+        spans: vec![[130, 130, 0, 0]],
+        kv: Some(KvDType::Bf16),
+        ..Case::default()
+    };
+    let whole = case.numbers(15);
+    for (.., device) in rounding_devices() {
+        let at_once = case.found(&whole, &device).into_vec().unwrap();
+        for cut in [65, 100] {
+            let part = |rows: std::ops::Range<usize>| {
+                let part = Case {
+                    spans: vec![[rows.len(), rows.end, rows.start, 0]],
+                    ..case.clone()
+                };
+                let numbers = Numbers {
+                    q: whole.q[rows.start * case.key_dim..rows.end * case.key_dim].to_vec(),
+                    kv: (whole.kv.iter())
+                        .map(|kv| kv.each_ref().map(|x| x[..rows.end * case.key_dim].to_vec()))
+                        .collect(),
+                    sinks: whole.sinks.clone(),
+                    table: whole.table.clone(),
+                };
+                part.found(&numbers, &device).into_vec().unwrap()
+            };
+            assert_eq!([part(0..cut), part(cut..130)].concat(), at_once, "{cut}");
+        }
+    }
 }
 
 #[test]

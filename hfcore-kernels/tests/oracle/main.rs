@@ -50,6 +50,11 @@ impl Random {
 /// With `HFCORE_TEST_SIZE=small`, for emulated processors, with one and three threads, and those sets
 /// alone of which the vectors differ: what others have besides is for products with weights.
 fn devices() -> Vec<(Isa, usize, Device)> {
+    devices_with(&CpuOptions::default())
+}
+
+/// [`devices`] that differ from `options` in nothing else.
+fn devices_with(options: &CpuOptions) -> Vec<(Isa, usize, Device)> {
     let threads = |n| NonZeroUsize::new(n).expect("not 0");
     let small = std::env::var_os("HFCORE_TEST_SIZE").is_some_and(|size| size == "small");
     let isas = Isa::all()
@@ -57,11 +62,8 @@ fn devices() -> Vec<(Isa, usize, Device)> {
     let all = isas.flat_map(|isa| [1, 2, 3].map(|n| (isa, n)));
     all.filter(|(_, n)| !small || *n != 2)
         .map(|(isa, n)| {
-            (
-                isa,
-                n,
-                Device::cpu_with(&CpuOptions::default().with_isa(isa).with_threads(threads(n))),
-            )
+            let options = options.clone().with_isa(isa).with_threads(threads(n));
+            (isa, n, Device::cpu_with(&options))
         })
         .collect()
 }
