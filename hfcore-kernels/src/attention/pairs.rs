@@ -5,7 +5,7 @@
 
 use crate::device::Cpu;
 use crate::isa::multiversion;
-use crate::{DType, Isa, Precision};
+use crate::{DType, Precision};
 
 /// Makes pairs, where they may be made and can be multiplied.
 #[derive(Clone, Copy)]
@@ -18,13 +18,14 @@ impl Rounding {
     /// If activations may be rounded to `bf16`, and the processor gains by it. (With AMX it does not: there,
     /// a product of pairs takes as long as two of numbers.)
     pub(super) fn of(cpu: &Cpu) -> Option<Self> {
-        match cpu.isa {
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512Bf16(proof) if cpu.precision.of(DType::Bf16) == Precision::Fast => {
-                Some(Self::Avx512Bf16(proof))
-            }
-            _ => None,
+        if cpu.precision.of(DType::Bf16) != Precision::Fast {
+            return None;
         }
+        #[cfg(target_arch = "x86_64")]
+        if let crate::Isa::Avx512Bf16(proof) = cpu.isa {
+            return Some(Self::Avx512Bf16(proof));
+        }
+        None
     }
 
     /// Round `from` to as many pairs as `to` has words.

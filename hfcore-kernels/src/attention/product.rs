@@ -103,6 +103,10 @@ impl Operand for Pairs {
 
     /// # Panics
     /// If the instruction set [has no products of pairs](super::pairs::Rounding).
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        allow(unused_variables, reason = "none has")
+    )]
     fn product(isa: Isa, p: &Product<'_, f32>, c: &mut [f32], c_step: usize) {
         match isa {
             #[cfg(target_arch = "x86_64")]

@@ -282,6 +282,27 @@ fn few_rows_of_activations() {
     check([3, 300, 1500]);
 }
 
+/// A row has the same numbers beside others as alone: sums have one order, whichever kernel makes them.
+#[test]
+fn few_rows_do_not_change_each_other() {
+    let [outputs, inputs] = [37, 200];
+    let x = numbers(15, 8 * inputs);
+    let published = Weight::from_f32(&[outputs, inputs], &numbers(16, outputs * inputs));
+    for dtype in DTYPES {
+        let weight = published.to_dtype(dtype);
+        for isa in Isa::tested() {
+            let device = device(isa, 1, WAYS[0].precision);
+            let run = |x: &[f32]| multiply(&device, &WAYS[0], x, &weight, None);
+            let alone: Vec<f32> = x.chunks(inputs).flat_map(run).collect();
+            for rows in 2..=8 {
+                let beside = run(&x[..rows * inputs]);
+                let what = format!("{} {dtype:?}, {rows} rows", isa.name());
+                assert_eq!(beside, alone[..rows * outputs], "{what}");
+            }
+        }
+    }
+}
+
 #[test]
 fn many_rows_of_activations() {
     for rows in [9, 12, 16, 17, 31, 32, 33, 47, 49, 64, 65] {
