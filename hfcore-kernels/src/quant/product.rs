@@ -224,12 +224,13 @@ impl Product<'_> {
     fn multiply(&self, pass: &Pass, unit: Range<usize>, rows: Range<usize>, tile: &Tile<'_>) {
         let piece = unit.len().div_ceil(pass.panels);
         let mut sums = [[0.0; PANEL]; MAX_SUMS];
+        let all = self.matrix.all();
+        let mut panels = [all.get(unit.start); MAX_PANELS];
         for i in 0..piece {
             // The last pieces may be short; there, a panel is multiplied for nothing.
             let index = |p: usize| unit.start + p * piece + i;
-            let mut panels = [self.matrix.panel(unit.start); MAX_PANELS];
             for (p, panel) in panels[..pass.panels].iter_mut().enumerate() {
-                *panel = self.matrix.panel(index(p).min(unit.end - 1));
+                *panel = all.get(index(p).min(unit.end - 1));
             }
             // SAFETY: the table is the one of the device's instruction set, which the CPU has.
             unsafe { (pass.run)(&panels[..pass.panels], tile, &mut sums) };

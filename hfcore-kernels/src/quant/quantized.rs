@@ -343,15 +343,37 @@ impl Quantized {
     }
 
     pub(super) fn panel(&self, index: usize) -> Panel<'_> {
+        self.all().get(index)
+    }
+
+    /// All panels, where they are found at once: whoever owns the planes is asked for them here alone.
+    pub(super) fn all(&self) -> Panels<'_> {
         let inputs = self.format.padded(self.inputs);
-        let (values, scales) = (
-            self.format.panel_bytes(inputs),
-            self.format.panel_scale_bytes(inputs),
-        );
-        let [all_values, all_scales] = self.host();
+        let [values, scales] = self.host().map(AsRef::as_ref);
+        Panels {
+            values,
+            scales,
+            value_bytes: self.format.panel_bytes(inputs),
+            scale_bytes: self.format.panel_scale_bytes(inputs),
+        }
+    }
+}
+
+/// The panels of a matrix.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Panels<'a> {
+    values: &'a [u8],
+    scales: &'a [u8],
+    /// Of a panel.
+    value_bytes: usize,
+    scale_bytes: usize,
+}
+
+impl<'a> Panels<'a> {
+    pub(super) fn get(&self, index: usize) -> Panel<'a> {
         Panel {
-            values: &all_values.as_ref()[index * values..][..values],
-            scales: &all_scales.as_ref()[index * scales..][..scales],
+            values: &self.values[index * self.value_bytes..][..self.value_bytes],
+            scales: &self.scales[index * self.scale_bytes..][..self.scale_bytes],
         }
     }
 }
