@@ -461,6 +461,27 @@ fn what_has_no_distribution_ends_its_sequence_only() {
 }
 
 #[test]
+fn where_nothing_is_left_it_is_said_alike() {
+    let model = model();
+    let nothing_at_nine = |tokens: &[u32], scores: &mut [f32]| {
+        if tokens.len() == 9 {
+            scores.fill(-INF);
+        }
+    };
+    for renormalize in [false, true] {
+        let sampled = config(&format!(
+            r#"{{"max_new_tokens": 20, "do_sample": true, "top_p": 0.9, "renormalize_logits": {renormalize}}}"#
+        ));
+        let with: With<'_> = &|generator| {
+            generator.with_logits_processor(Candidates::new(4, nothing_at_nine).unwrap())
+        };
+        let (found, _) = both(&model, &sampled, with, "nothing left");
+        let errors = found.0.iter().filter(|item| item.is_err());
+        assert_eq!(errors.count(), 4, "{:?}", found.0);
+    }
+}
+
+#[test]
 fn no_candidates_are_refused_by_name() {
     struct Nothing;
     impl LogitsProcessor for Nothing {

@@ -7,7 +7,7 @@ use super::run_ahead::seen;
 use super::{Generation, Mode, Prompt, Row};
 use crate::engine::Engine;
 use crate::error::GenerateError;
-use crate::logits_process::{Choosing, Effect, LogitsProcessorList};
+use crate::logits_process::{Choosing, Effect, Left, LogitsProcessorList};
 
 /// Sequences under way whose tokens are chosen among the best.
 pub(super) struct AmongBest {
@@ -18,7 +18,9 @@ pub(super) struct AmongBest {
     rows: Vec<Row>,
     /// The tokens of each row that have occurred, where they are penalised.
     seen: Vec<Option<TokenSet>>,
+    /// Room for a row; between two, nothing is left in it.
     scores: Vec<f32>,
+    left: Left,
 }
 
 impl AmongBest {
@@ -56,7 +58,8 @@ impl AmongBest {
             removes: removes > Effect::None,
             seen: rows.iter().map(seen_by).collect(),
             rows,
-            scores: vec![0.0; engine.vocab_size],
+            scores: vec![f32::NEG_INFINITY; engine.vocab_size],
+            left: Left::default(),
         })
     }
 }
@@ -73,6 +76,9 @@ impl Generation<'_> {
             })
         });
         let removals: Vec<_> = removals.collect();
+        if among.removes {
+            among.scores.fill(f32::NEG_INFINITY);
+        }
         let choices =
             (feed_of.iter().zip(&removals).zip(&among.seen)).map(|((&row, removals), seen)| {
                 Choice {
@@ -102,33 +108,25 @@ impl Generation<'_> {
             self.engine.check_cancelled()?;
             let tokens = &self.sequences[row.index].tokens;
             row.cached = tokens.len();
-            spread(
-                &best[place * among.count..][..among.count],
-                &mut among.scores,
-            );
+            let (scores, left) = (&mut among.scores, &mut among.left);
+            for &Candidate { token, score } in &best[place * among.count..][..among.count] {
+                scores[token as usize] = score;
+            }
             let chain = &mut self.prompts[row.prompt].chain;
-            chain.process_best(&mut self.processors, tokens, &mut among.scores);
-            let token = (row.sampler.sample(&among.scores))
-                .map(|token| u32::try_from(token).expect("a row of logits is shorter than 2^32"));
+            chain.process_best(&mut self.processors, tokens, scores, left);
+            let token = (row.sampler.sample(&left.scores)).map(|index| left.token(index));
             if let (Some(seen), Ok(token)) = (&mut seen, &token) {
                 seen.insert(*token);
             }
-            if self.take(&row, token, &among.scores)? {
+            if self.take(&row, token, scores)? {
                 going_on.push((row, seen));
             }
+            left.clear(scores);
         }
         if !going_on.is_empty() {
             (among.rows, among.seen) = going_on.into_iter().unzip();
             self.mode = Mode::AmongBest(among);
         }
         Ok(())
-    }
-}
-
-/// The scores of `best`, all others removed.
-fn spread(best: &[Candidate], scores: &mut [f32]) {
-    scores.fill(f32::NEG_INFINITY);
-    for &Candidate { token, score } in best {
-        scores[token as usize] = score;
     }
 }

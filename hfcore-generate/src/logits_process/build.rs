@@ -43,6 +43,43 @@ pub(crate) enum Choosing {
     ByHost,
 }
 
+/// Tokens that are not removed, ascending, with their scores: a few of a vocabulary.
+#[derive(Debug, Default)]
+pub(crate) struct Left {
+    tokens: Vec<u32>,
+    pub(crate) scores: Vec<f32>,
+}
+
+impl Left {
+    /// The token whose score is at `index`.
+    pub(crate) fn token(&self, index: usize) -> u32 {
+        self.tokens[index]
+    }
+
+    /// Remove them from `scores`, so that nothing is left.
+    pub(crate) fn clear(&mut self, scores: &mut [f32]) {
+        self.scores.fill(f32::NEG_INFINITY);
+        self.spread(scores);
+    }
+
+    fn collect(&mut self, scores: &[f32]) {
+        self.tokens.clear();
+        self.scores.clear();
+        for (token, &score) in (0..).zip(scores) {
+            if score != f32::NEG_INFINITY {
+                self.tokens.push(token);
+                self.scores.push(score);
+            }
+        }
+    }
+
+    fn spread(&self, scores: &mut [f32]) {
+        for (&token, &score) in self.tokens.iter().zip(&self.scores) {
+            scores[token as usize] = score;
+        }
+    }
+}
+
 /// The processors of one prompt: those of the configuration, with the place where a user's come between.
 #[derive(Debug)]
 pub struct Chain {
@@ -124,15 +161,25 @@ impl Chain {
         (removed, forced)
     }
 
-    /// Run what comes behind the [removals](Self::removals) and a penalty, on scores of which the best are left.
+    /// Run what comes behind the [removals](Self::removals) and a penalty, on scores of which the best are left, and
+    /// tell what is left then: in `scores`, and as tokens with their scores in `left`.
     pub(crate) fn process_best(
         &mut self,
         user: &mut LogitsProcessorList<'_>,
         tokens: &[u32],
         scores: &mut [f32],
+        left: &mut Left,
     ) {
         user.process_rest(tokens, scores);
-        self.warpers.process(tokens, scores);
+        left.collect(scores);
+        // Those of sampling pass over what is removed and give the same without it, unless nothing is left.
+        if left.scores.is_empty() {
+            self.warpers.process(tokens, scores);
+            left.collect(scores);
+        } else {
+            self.warpers.process(tokens, &mut left.scores);
+            left.spread(scores);
+        }
     }
 
     /// Run the processors, then the user's, then those of sampling.

@@ -25,8 +25,8 @@ mod top_p;
 mod typical;
 
 pub use bad_words::NoBadWords;
-pub(crate) use build::Choosing;
 pub use build::{Chain, ChainInput};
+pub(crate) use build::{Choosing, Left};
 pub(crate) use build::{ids, known};
 pub use candidates::Candidates;
 pub use cutoff::{EpsilonCutoff, EtaCutoff};

@@ -348,12 +348,57 @@ mod tests {
         });
     }
 
-    /// Five chunks: the bound that their largest scores are for top-k leaves none of the k out.
+    /// More scores than one for each thread of 256 workgroups, and random numbers at both ends and at the borders of
+    /// the chunks.
+    #[test]
+    fn a_gpu_draws_from_all_scores() {
+        const SCORES: usize = 70_001;
+        const CHUNK: usize = 512;
+        each_device(|device| {
+            let mut random = Random(41);
+            for (temperature, min_p) in [(None, None), (Some(0.6), None), (Some(3.0), Some(0.01))] {
+                let mut sampling = Sampling::multinomial();
+                (sampling.temperature, sampling.min_p) = (temperature, min_p);
+                let scores = random.scores(SCORES, 8.0);
+                let mut fractions = vec![0, 1, u64::MAX, u64::MAX - 1];
+                fractions.extend((0..40).map(|_| random.next()));
+                let choices: Vec<_> = (fractions.iter())
+                    .map(|&fraction| Choice {
+                        fraction,
+                        ..Choice::default()
+                    })
+                    .collect();
+                same(device, &scores, SCORES, &sampling, &choices, &[]);
+            }
+            // All as likely as any other: the first and the last of a chunk.
+            let scores = vec![1.5; SCORES];
+            let at = |token: usize| (token as u128).wrapping_shl(64).div_ceil(SCORES as u128);
+            let tokens = [0, 1, CHUNK - 1, CHUNK, 5 * CHUNK - 1, 5 * CHUNK, SCORES - 1];
+            let choices = tokens.map(|token| Choice {
+                fraction: u64::try_from(at(token)).unwrap(),
+                ..Choice::default()
+            });
+            let logits = Tensor::from_vec(device, &[1, SCORES], scores.clone());
+            let drawn = sample(&logits, &Sampling::multinomial(), &choices, &[]);
+            let expected = tokens.map(|token| Ok(u32::try_from(token).unwrap()));
+            assert_eq!(drawn.read().unwrap(), expected);
+            same(
+                device,
+                &scores,
+                SCORES,
+                &Sampling::multinomial(),
+                &choices,
+                &[],
+            );
+        });
+    }
+
+    /// Twenty chunks: the bound that their largest scores are for top-k leaves none of the k out.
     #[test]
     fn a_gpu_finds_the_largest_through_those_of_its_chunks() {
         each_device(|device| {
             let mut random = Random(23);
-            for k in [1, 3, 5, 6] {
+            for k in [1, 3, 19, 20, 21] {
                 let scores: Vec<f32> = (0..5003).map(|_| random.unit()).collect();
                 let mut sampling = Sampling::multinomial();
                 sampling.top_k = Some(k);

@@ -100,6 +100,11 @@ pub(super) const SHADERS: &[(&str, &str)] = &[
         include_str!("../shaders/sample_scores.wgsl"),
     ),
     (
+        "sample_spread",
+        include_str!("../shaders/sample_spread.wgsl"),
+    ),
+    ("sample_sums", include_str!("../shaders/sample_sums.wgsl")),
+    (
         "sample_weight",
         include_str!("../shaders/sample_weight.wgsl"),
     ),

@@ -17,12 +17,33 @@ pub(crate) struct Sample {
     pub(crate) recent: Vec<Operand>,
     pub(crate) vocab_size: u32,
     pub(crate) choices: u32,
-    /// Draw, instead of taking the largest.
-    pub(crate) draw: bool,
+    pub(crate) choose: Choose,
     /// There are tokens that cannot be chosen.
     pub(crate) banned: bool,
     /// Tokens that have occurred are penalised.
     pub(crate) seen: bool,
+}
+
+/// What is done with the scores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Choose {
+    /// The largest is taken.
+    Largest,
+    /// One is drawn from all, or from all that min-p leaves: by as many workgroups as there are chunks.
+    OfAll,
+    /// One is drawn from those that top-k and top-p leave: one workgroup looks at a list of them.
+    OfBest,
+}
+
+impl Choose {
+    fn new(sampling: &Sampling, vocab_size: usize) -> Self {
+        let cuts = sampling.top_k.is_some_and(|k| k < vocab_size) || sampling.top_p.is_some();
+        match (sampling.do_sample, cuts) {
+            (false, _) => Self::Largest,
+            (true, false) => Self::OfAll,
+            (true, true) => Self::OfBest,
+        }
+    }
 }
 
 /// Words in front of those of the choices, and words of each choice.
@@ -42,7 +63,7 @@ pub(super) struct Layout {
 
 impl Layout {
     pub(super) const fn new(vocab_size: u32, choices: u32, has_banned: bool) -> Self {
-        let chunk = vocab_size.div_ceil(256).next_multiple_of(1024);
+        let chunk = vocab_size.div_ceil(256).next_multiple_of(256);
         let set = vocab_size.div_ceil(32);
         let banned = HEADER + PER_CHOICE * choices;
         Self {
@@ -87,18 +108,17 @@ impl Sample {
             seen,
             set,
         } = Layout::new(vocab, self.choices, self.banned);
+        let draw = self.choose != Choose::Largest;
         let scores = count as usize * vocab as usize;
         let partials = planner.scratch(4 * count as usize * chunks as usize);
-        let between = self
-            .draw
-            .then(|| (planner.scratch(scores), planner.scratch(count as usize)));
+        let between = draw.then(|| (planner.scratch(scores), planner.scratch(count as usize)));
         let mut bindings = vec![&self.logits, &self.words, &partials];
         if let Some((keys, counts)) = &between {
             bindings.extend([keys, counts]);
         }
         bindings.extend(&self.recent);
         planner.call(Call {
-            variant: scores_variant(self.draw, self.banned, self.seen, self.recent.len()),
+            variant: scores_variant(draw, self.banned, self.seen, self.recent.len()),
             bindings: bindings.into_iter().map(Into::into).collect(),
             params: vec![vocab, chunk, chunks, banned, seen, set, base],
             grid: Grid::Fixed([chunks, count, 1]),
@@ -112,6 +132,21 @@ impl Sample {
             });
             return;
         };
+        if self.choose == Choose::OfAll {
+            let of_chunks = planner.scratch(2 * count as usize * chunks as usize);
+            for (stage, grid) in [(0, [chunks, count, 1]), (1, [count, 1, 1])] {
+                let bindings = [&keys, &partials, &self.words, &of_chunks, output];
+                planner.call(Call {
+                    variant: spread_variant(stage),
+                    bindings: (bindings[..4 + stage as usize].iter())
+                        .map(|&operand| operand.into())
+                        .collect(),
+                    params: vec![vocab, chunk, chunks, self.choices, base],
+                    grid: Grid::Fixed(grid),
+                });
+            }
+            return;
+        }
         let list = planner.scratch(4 * scores);
         planner.call(Call {
             variant: Variant::new("sample_candidates", []),
@@ -172,6 +207,10 @@ fn scores_variant(draw: bool, banned: bool, seen: bool, recent: usize) -> Varian
     Variant::new("sample_scores", defines)
 }
 
+fn spread_variant(stage: u32) -> Variant {
+    Variant::new("sample_spread", [("STAGE", stage)])
+}
+
 #[cfg(test)]
 pub(crate) fn variants(_: &crate::gpu::Caps) -> Vec<Variant> {
     let mut all = [
@@ -182,6 +221,7 @@ pub(crate) fn variants(_: &crate::gpu::Caps) -> Vec<Variant> {
     ]
     .map(|name| Variant::new(name, []))
     .to_vec();
+    all.extend([spread_variant(0), spread_variant(1)]);
     for bits in 0..8 {
         let [draw, banned, seen] = [1, 2, 4].map(|bit| bits & bit != 0);
         for recent in 0..=if seen { crate::sample::MOST_RECENT } else { 0 } {
@@ -211,7 +251,7 @@ pub(crate) fn sample(
             .collect(),
         vocab_size: u32::try_from(vocab_size).unwrap_or(u32::MAX),
         choices: u32::try_from(choices.len()).unwrap_or(u32::MAX),
-        draw: sampling.do_sample,
+        choose: Choose::new(sampling, vocab_size),
         banned: Choice::any_banned(choices),
         seen,
     };

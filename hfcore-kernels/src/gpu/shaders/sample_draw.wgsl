@@ -1,4 +1,4 @@
-// The last stage of a draw: top-k, top-p, min-p and the choice, by one workgroup for each choice.
+// The last stage of a draw where top-k or top-p cuts: both, min-p and the choice, by one workgroup for each choice.
 //
 // All four are one search: the entry at which a running sum, taken upwards in the order of (key, index),
 // passes a target.
@@ -35,9 +35,9 @@ struct Params {
 
 #include "sample_weight.wgsl"
 #include "sample_merge.wgsl"
+#include "sample_sums.wgsl"
 
 var<workgroup> bins: array<atomic<u32>, 1024>;
-var<workgroup> sums: array<vec2<u32>, 512>;
 // The digit's value, and what is left of the target there.
 var<workgroup> passed: vec3<u32>;
 
@@ -52,23 +52,6 @@ struct Kept {
 fn is_kept(e: vec4<u32>, kept: Kept) -> bool {
     return e.x >= kept.least_key && (e.x > kept.key || (e.x == kept.key && e.y >= kept.index))
         && !less64(e.zw, kept.weight);
-}
-
-// The running sum of `x` over the lanes, its own included. All lanes call it.
-fn running_sum(lane: u32, x: vec2<u32>) -> vec2<u32> {
-    sums[lane] = x;
-    var side = 0u;
-    workgroupBarrier();
-    for (var step = 1u; step < 256u; step = step << 1u) {
-        var sum = sums[side + lane];
-        if (lane >= step) {
-            sum = add64(sum, sums[side + lane - step]);
-        }
-        side = 256u - side;
-        sums[side + lane] = sum;
-        workgroupBarrier();
-    }
-    return sums[side + lane];
 }
 
 // Of the entries `first..first + n` of the list that are kept: key and index of the one at which the
