@@ -336,12 +336,12 @@ fn norm_and_linears(graph: &Graph<'_>, index: usize) -> Option<Fused> {
     takes.then(|| Fused {
         op: Linears {
             x: x.clone(),
-            norm: Some(NormPrologue {
+            norm: Some(Box::new(NormPrologue {
                 kind: *kind,
                 gain: gain.clone(),
                 bias: bias.clone(),
                 eps: *eps,
-            }),
+            })),
             ..linears.clone()
         }
         .into(),

@@ -19,6 +19,9 @@ pub(super) struct Node {
     pub(super) count: u32,
 }
 
+/// A step has hundreds, which are compared with those of the step before: what few of them have is in a box.
+const _: () = assert!(size_of::<Node>() <= 224);
+
 /// Words of a step: where they lie in its buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Span {

@@ -51,7 +51,7 @@ pub(crate) struct Attention {
     window: u32,
     causal: bool,
     sinks: Option<Operand>,
-    bias: Option<Bias>,
+    bias: Option<Box<Bias>>,
     /// Every row is of one of them.
     pub(crate) sources: Vec<Source>,
     /// What makes the queries of `q`, and writes keys and values. Only where [`with_heads`](Self::with_heads) has
@@ -385,9 +385,9 @@ impl Attention {
 /// Attention, and the projection of its result, which merges splits as it reads them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct AttentionLinear {
-    attention: Attention,
+    attention: Box<Attention>,
     /// Its `x` is not used.
-    linear: Linears,
+    linear: Box<Linears>,
 }
 
 impl Attention {
@@ -425,8 +425,8 @@ impl Attention {
             && linear.rows == self.rows
             && linear.takes_merge(self.heads, self.value_dim, few.splits);
         takes.then(|| AttentionLinear {
-            attention: self.clone(),
-            linear: linear.clone(),
+            attention: Box::new(self.clone()),
+            linear: Box::new(linear.clone()),
         })
     }
 }
@@ -458,14 +458,14 @@ impl Operation for AttentionLinear {
             planner.call(attention.merge(few, [&parts, &parts], few.merge_most));
         }
         let merged = Linears {
-            merge: Some(Merge {
+            merge: Some(Box::new(Merge {
                 parts,
                 words: few.words.clone(),
                 heads: attention.heads,
                 value_dim: attention.value_dim,
                 splits: few.splits,
-            }),
-            ..linear.clone()
+            })),
+            ..Linears::clone(linear)
         };
         merged.lower(outputs, planner);
     }

@@ -27,7 +27,7 @@ pub(crate) struct Heads {
     /// Becomes the output.
     pub(crate) queries: Option<Queries>,
     /// Written to pages.
-    pub(crate) writes: Option<Writes>,
+    pub(crate) writes: Option<Box<Writes>>,
 }
 
 /// RMS over each head.
@@ -97,11 +97,11 @@ impl Heads {
             norm: keys.norm,
             rotation: keys.rotation.clone(),
             queries: Some(q.clone()),
-            writes: Some(Writes {
+            writes: Some(Box::new(Writes {
                 k: k.x.clone(),
                 gain: k.gain.clone(),
-                ..write.clone()
-            }),
+                ..Writes::clone(write)
+            })),
         })
     }
 
@@ -290,13 +290,13 @@ pub(crate) fn write(
         norm: None,
         rotation: None,
         queries: None,
-        writes: Some(Writes {
+        writes: Some(Box::new(Writes {
             k: recording.operand(k),
             gain: None,
             v: recording.operand(v),
             slots: recording.words(slots, slots.len()),
             buffers,
-        }),
+        })),
     };
     let [] = recording.push(k.device(), op, []);
 }

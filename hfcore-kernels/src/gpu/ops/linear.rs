@@ -24,9 +24,9 @@ pub(crate) struct Linears {
     pub(crate) x: Operand,
     pub(crate) rows: u32,
     /// What is done to `x` first. Only where [`takes_norm`](Self::takes_norm) says so.
-    pub(crate) norm: Option<NormPrologue>,
+    pub(crate) norm: Option<Box<NormPrologue>>,
     /// What is read in the place of `x`. Only where [`takes_merge`](Self::takes_merge) says so.
-    pub(crate) merge: Option<Merge>,
+    pub(crate) merge: Option<Box<Merge>>,
     /// One output of the node each, `[rows, outputs]`, unless the epilogue makes one of them.
     pub(crate) layers: Vec<Layer>,
     pub(crate) epilogue: Epilogue,

@@ -133,12 +133,12 @@ impl Fused<'_> {
         }
         if let Some((kind, gain, bias)) = self.norm {
             assert!(op.takes_norm(kind, bias.is_some()));
-            op.norm = Some(NormPrologue {
+            op.norm = Some(Box::new(NormPrologue {
                 kind,
                 gain: recording.operand(gain),
                 bias: bias.map(|bias| recording.operand(bias)),
                 eps: EPS.into(),
-            });
+            }));
         }
         let shapes: [[usize; 2]; N] =
             std::array::from_fn(|i| [x.rows(), self.layers[i].shape()[0]]);
@@ -397,13 +397,13 @@ fn splits_of_attention_are_merged_as_they_are_read() {
             assert!(
                 op.takes_merge(5, 8, 4) && !op.takes_merge(5, 7, 4) && !op.takes_merge(5, 8, 400)
             );
-            op.merge = Some(Merge {
+            op.merge = Some(Box::new(Merge {
                 parts: recording.operand(&parts_on_gpu),
                 words: recording.words(&words, words.len()),
                 heads: 5,
                 value_dim: 8,
                 splits: 4,
-            });
+            }));
             let found = recording.push_one(device, op, &[rows, inputs]);
             drop(recording);
             let mut want = exact(&vec![0.0; rows * inputs]);

@@ -83,10 +83,12 @@ pub(crate) fn attention(
             .map_or(NO_WINDOW, |window| word(window.min(WIDEST_WINDOW))),
         causal: params.causal,
         sinks: params.sinks.map(|sinks| recording.operand(sinks)),
-        bias: params.bias.map(|bias| Bias {
-            table: recording.operand(bias.table),
-            width: word(bias.table.width()),
-            zero: word(bias.zero),
+        bias: params.bias.map(|bias| {
+            Box::new(Bias {
+                table: recording.operand(bias.table),
+                width: word(bias.table.width()),
+                zero: word(bias.zero),
+            })
         }),
         sources: Vec::new(),
     };
