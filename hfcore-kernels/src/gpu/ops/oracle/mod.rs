@@ -12,7 +12,12 @@ mod weights;
 
 pub(super) use crate::gpu::testing::numbers;
 use crate::reference::Exact;
-use crate::{Device, Tensor};
+use crate::{CpuOptions, Device, Precision, Tensor};
+
+/// The processor, which rounds nothing that a GPU does not.
+pub(super) fn exact_cpu() -> Device {
+    Device::cpu_with(&CpuOptions::default().with_precision(Precision::Strict))
+}
 
 pub(super) fn tensor(device: &Device, shape: &[usize], data: &[f32]) -> Tensor {
     Tensor::from_vec(device, shape, data.to_vec())

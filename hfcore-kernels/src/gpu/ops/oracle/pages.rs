@@ -9,7 +9,7 @@ use crate::{
 };
 
 use super::attention::rounded;
-use super::{assert_close, check, numbers, tensor};
+use super::{assert_close, check, exact_cpu, numbers, tensor};
 
 #[test]
 fn rotations() {
@@ -247,7 +247,7 @@ impl Layer {
 #[test]
 fn sequences_grow_and_keep_their_plan() {
     each_device(|device| {
-        let mut here = Layer::new(&Device::cpu(), KvDType::F32, 3);
+        let mut here = Layer::new(&exact_cpu(), KvDType::F32, 3);
         let mut there = Layer::new(device, KvDType::F32, 3);
         let step = |here: &mut Layer, there: &mut Layer, new: &[usize], seed| {
             let what = format!("step {seed} on {}", device.name());
@@ -285,7 +285,7 @@ fn sequences_grow_and_keep_their_plan() {
 fn sequences_part() {
     each_device(|device| {
         for dtype in [KvDType::F32, KvDType::Bf16] {
-            let mut here = Layer::new(&Device::cpu(), dtype, 3);
+            let mut here = Layer::new(&exact_cpu(), dtype, 3);
             let mut there = Layer::new(device, dtype, 3);
             let forks = numbers(120, 8, 1.5);
             let mut step = |new: &[usize], seed: u64, forks: &[f32], read: bool| {
@@ -373,7 +373,7 @@ fn copies_come_in_their_order() {
             attention(&Tensor::zeros(device, &[120, 1, 1]), &spans, &params)
         };
         let before = device.wgpu_counters().unwrap().dispatches;
-        assert_close(&device.name(), &run(device), &run(&Device::cpu()));
+        assert_close(&device.name(), &run(device), &run(&exact_cpu()));
         // What depends on another is a call of its own, whatever order a driver has within one: five of copies, four
         // of writes, and attention.
         let after = device.wgpu_counters().unwrap().dispatches;
@@ -425,7 +425,7 @@ fn heads_are_split_over_bindings() {
             };
             [(1, 320), (2, 320)].into_iter().map(step).collect()
         };
-        for (found, want) in run(device).iter().zip(run(&Device::cpu())) {
+        for (found, want) in run(device).iter().zip(run(&exact_cpu())) {
             assert_close(&device.name(), found, &want);
         }
     });

@@ -2,12 +2,11 @@
 
 use crate::gpu::testing::each_device;
 use crate::{
-    AttentionParams, AttentionSpan, CpuOptions, Device, KeyValues, KvDType, KvStore, PAGE, PageId,
-    Precision, RelativeBias, RopeAngles, RopeLayout, Tensor, Weight, attention, linear, rms_norm,
-    rope, scale,
+    AttentionParams, AttentionSpan, Device, KeyValues, KvDType, KvStore, PAGE, PageId,
+    RelativeBias, RopeAngles, RopeLayout, Tensor, Weight, attention, linear, rms_norm, rope, scale,
 };
 
-use super::{assert_close, numbers, tensor};
+use super::{assert_close, exact_cpu, numbers, tensor};
 
 /// A layer's attention, and sequences that grow.
 #[derive(Clone, Copy, Debug)]
@@ -189,7 +188,7 @@ impl Layer {
 
 /// Several steps, over the end of a page, each of which reads what those before have written.
 fn hold(case: Case) {
-    let cpu = Device::cpu_with(&CpuOptions::default().with_precision(Precision::Strict));
+    let cpu = exact_cpu();
     each_device(|device| {
         let (mut here, mut there) = (Layer::new(case, &cpu), Layer::new(case, device));
         let many = device.on_gpu().unwrap().caps().storage_bindings > 8;
