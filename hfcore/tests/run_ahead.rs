@@ -232,21 +232,29 @@ fn what_the_host_sees_is_all_that_is_read_back() {
             _ => generator.with_logits_processor(Candidates::new(count, flatten).unwrap()),
         };
         let mut generation = generator.stream(&[[1, 5, 9]]).unwrap();
-        let counters = |tokens: usize, generation: &mut dyn Iterator<Item = _>| -> WgpuCounters {
-            for token in generation.take(tokens) {
-                let _: Token = Result::<_, hfcore::GenerateError>::unwrap(token);
-            }
-            gpu.wgpu_counters().unwrap()
-        };
-        let before = counters(60, &mut generation);
-        let after = counters(200, &mut generation);
-        assert_eq!(after.created_objects, before.created_objects, "{count}");
-        assert_eq!(after.allocated_bytes, before.allocated_bytes, "{count}");
-        assert_eq!(after.plans, before.plans, "{count}");
-        assert_eq!(after.submits - before.submits, 200, "{count}");
+        let [before, after] = two_hundred_tokens(&gpu, &mut generation, &format!("{count}"));
         let read = after.read_bytes - before.read_bytes;
         assert_eq!(read, 200 * bytes as u64, "{count}");
     }
+}
+
+/// The counters before and after tokens that cost one submission each, and for which nothing is made.
+fn two_hundred_tokens(
+    gpu: &Device,
+    generation: &mut impl Iterator<Item = Result<Token, hfcore::GenerateError>>,
+    what: &str,
+) -> [WgpuCounters; 2] {
+    let [before, after] = [60, 200].map(|tokens| {
+        for token in generation.by_ref().take(tokens) {
+            token.unwrap();
+        }
+        gpu.wgpu_counters().unwrap()
+    });
+    assert_eq!(after.created_objects, before.created_objects, "{what}");
+    assert_eq!(after.allocated_bytes, before.allocated_bytes, "{what}");
+    assert_eq!(after.plans, before.plans, "{what}");
+    assert_eq!(after.submits - before.submits, 200, "{what}");
+    [before, after]
 }
 
 /// Per token: one submission, as many kernels as ever, nothing made, nothing allocated.
@@ -271,18 +279,7 @@ fn a_token_costs_one_submission_and_makes_nothing() {
         let mut generation = (Generator::new(model.model(), &config(settings)))
             .stream(&[[1, 5, 9]])
             .unwrap();
-        let counters = |tokens: usize, generation: &mut dyn Iterator<Item = _>| -> WgpuCounters {
-            for token in generation.take(tokens) {
-                let _: Token = Result::<_, hfcore::GenerateError>::unwrap(token);
-            }
-            gpu.wgpu_counters().unwrap()
-        };
-        let before = counters(60, &mut generation);
-        let after = counters(200, &mut generation);
-        assert_eq!(after.created_objects, before.created_objects, "{settings}");
-        assert_eq!(after.allocated_bytes, before.allocated_bytes, "{settings}");
-        assert_eq!(after.plans, before.plans, "{settings}");
-        assert_eq!(after.submits - before.submits, 200, "{settings}");
+        let [before, after] = two_hundred_tokens(&gpu, &mut generation, settings);
         let dispatches = after.dispatches - before.dispatches;
         assert_eq!(
             dispatches % 200,

@@ -56,10 +56,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 #else
 #include "sample_weight.wgsl"
 #include "sample_score.wgsl"
+#include "sample_sums.wgsl"
 
 const BINS = 2048u;
 
-var<workgroup> sums: array<u32, 512>;
 var<workgroup> passed: vec2<u32>;
 #if STAGE == 1
 var<workgroup> mine: array<atomic<u32>, 2048>;
@@ -73,21 +73,9 @@ fn rank_of(bits: u32) -> u32 {
 }
 
 // The running sum of `x` over the lanes, its own included. All lanes call it.
-fn running_sum(lane: u32, x: u32) -> u32 {
+fn running_count(lane: u32, x: u32) -> u32 {
     workgroupBarrier();
-    sums[lane] = x;
-    var side = 0u;
-    workgroupBarrier();
-    for (var step = 1u; step < 256u; step = step << 1u) {
-        var sum = sums[side + lane];
-        if (lane >= step) {
-            sum += sums[side + lane - step];
-        }
-        side = 256u - side;
-        sums[side + lane] = sum;
-        workgroupBarrier();
-    }
-    return sums[side + lane];
+    return running_sum(lane, vec2<u32>(x, 0u)).x;
 }
 
 // The first `digits` digits of the rank of the last one taken, and how many are taken of those that begin so.
@@ -100,7 +88,7 @@ fn last_taken(choice: u32, lane: u32, digits: u32) -> vec2<u32> {
         for (var i = 0u; i < 8u; i++) {
             here += atomicLoad(&bins[first + i]);
         }
-        let sum = running_sum(lane, here);
+        let sum = running_count(lane, here);
         let before = sum - here;
         if (before < left && left <= sum) {
             var rest = left - before;
@@ -177,7 +165,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let first = min(group.x * p.chunk + lane * each, p.vocab);
     let end = min(first + each, p.vocab);
     let n = count(choice, first, end, last.x);
-    let sum = running_sum(lane, n);
+    let sum = running_count(lane, n);
 #if STAGE == 2
     if (lane == 255u) {
         partials[group.y * p.chunks + group.x] = vec2<u32>(sum & 0xffffu, sum >> 16u);
@@ -188,8 +176,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (lane < p.chunks) {
         chunk = partials[group.y * p.chunks + lane];
     }
-    let better = running_sum(lane, chunk.x) - chunk.x;
-    let equal = running_sum(lane, chunk.y) - chunk.y;
+    let better = running_count(lane, chunk.x) - chunk.x;
+    let equal = running_count(lane, chunk.y) - chunk.y;
     if (lane == group.x) {
         passed = vec2<u32>(better, equal);
     }
