@@ -1,6 +1,6 @@
 //! The best tokens of rows, for whoever chooses among them elsewhere.
 
-use super::sample::{Layout, step_words};
+use super::sample::{Layout, in_parts, step_words};
 use super::word;
 use crate::Tensor;
 use crate::gpu::op::Operation;
@@ -37,11 +37,8 @@ impl Operation for Best {
         // As many choices at once as their histograms can be bound for and cleared by one grid.
         let most = planner.caps().max_binding / (u64::from(BINS) * 4);
         let most = u32::try_from(most).unwrap_or(u32::MAX).clamp(1, 2048);
-        let mut base = 0;
-        while base < self.choices {
-            let count = most.min(self.choices - base);
+        for (base, count) in in_parts(self.choices, most) {
             self.lower_part(base, count, &outputs[0], planner);
-            base += count;
         }
     }
 }

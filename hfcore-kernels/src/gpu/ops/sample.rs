@@ -88,13 +88,20 @@ impl Operation for Sample {
         // As many choices at once as the longest list can be bound for.
         let most = planner.caps().max_binding / (u64::from(self.vocab_size) * 16).max(1);
         let most = u32::try_from(most).unwrap_or(u32::MAX).clamp(1, 65_535);
-        let mut base = 0;
-        while base < self.choices {
-            let count = most.min(self.choices - base);
+        for (base, count) in in_parts(self.choices, most) {
             self.lower_part(base, count, &outputs[0], planner);
-            base += count;
         }
     }
+}
+
+/// `choices` in parts of at most `most`: the first of each, and how many there are.
+pub(super) fn in_parts(choices: u32, most: u32) -> impl Iterator<Item = (u32, u32)> {
+    let mut base = 0;
+    std::iter::from_fn(move || {
+        let count = most.min(choices - base);
+        base += count;
+        (count > 0).then_some((base - count, count))
+    })
 }
 
 impl Sample {
